@@ -36,7 +36,8 @@ from orchestrator.runtime.waiting import drop_waits, expire_wait, open_wait
 def reduce_tick(r: Reduction, tick: t.Tick) -> list[t.Command]:
     """Apply one tick; gives what the shell must do about it, in order."""
     state = r.state
-    r.out = out = []
+    out: list[t.Command] = []
+    r.out = out
     if state.status not in TERMINAL:
         r.at = tick.at
         r.cause = tick.seq

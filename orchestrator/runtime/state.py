@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the plan holds bodies, which know activations
@@ -25,7 +25,7 @@ Payload = Any  # a live event object of a Python workflow, or a plain mapping of
 Line = dict[str, int]  # visits per bounded step and recoveries per handler along one causal line
 
 
-class Status(str, Enum):
+class Status(StrEnum):
     """Where a run is in its life."""
 
     NEW = "new"
@@ -82,7 +82,7 @@ class EventRef:
         self.line = line
 
 
-class Phase(str, Enum):
+class Phase(StrEnum):
     """Which of a step's calls an activation makes."""
 
     MAIN = "main"
