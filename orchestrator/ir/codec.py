@@ -34,7 +34,7 @@ def flow_hash(flow: FlowIR) -> str:
 
 
 @cache
-def _fields(cls: type[Any]) -> tuple[tuple[str, Any, Any], ...]:
+def _fields(cls: Any) -> tuple[tuple[str, Any, Any], ...]:
     hints = typing.get_type_hints(cls, vars(model))
     rows = []
     for f in dataclasses.fields(cls):
@@ -46,7 +46,7 @@ def _fields(cls: type[Any]) -> tuple[tuple[str, Any, Any], ...]:
 def _encode(value: Any, skip: frozenset[str]) -> Any:
     if dataclasses.is_dataclass(value):
         out: dict[str, Any] = {}
-        cls: type[Any] = value.__class__
+        cls: Any = value.__class__  # the instance's class; dataclass typing knows no plain way to say it
         for name, _, default in _fields(cls):
             item = getattr(value, name)
             if name not in skip and item != default:
