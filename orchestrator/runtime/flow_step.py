@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # the actor holds plans, which hold bodies
     from orchestrator.runtime.actor import Actor
     from orchestrator.runtime.flow_bind import FlowBinding
 
-NEVER_RETRIED = frozenset({"loop.exhausted", "deadline", "collect.timeout", "repeat.exhausted", "id.conflict"})
+NEVER_RETRIED = frozenset({"loop.exhausted", "deadline", "collect.timeout", "repeat.exhausted", "id.conflict", "plugin"})
 
 
 class FlowStepBody:
