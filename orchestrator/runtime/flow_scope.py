@@ -88,8 +88,12 @@ def due_of(value: Any, now: float, timezone: str) -> float:
         try:
             return resolve_time(parse_time(value.strip()), now, timezone)
         except (BadTime, OverflowError) as error:
-            raise TimeError(f"{value!r} is neither a duration such as `30s` nor a moment such as `fri 17:00`") from error
-    raise TimeError(f"a duration or a moment is needed here, this is {value!r}; write a text with a unit, such as `30s`")
+            raise TimeError(
+                f"{value!r} is neither a duration such as `30s` nor a moment such as `fri 17:00`"
+            ) from error
+    raise TimeError(
+        f"a duration or a moment is needed here, this is {value!r}; write a text with a unit, such as `30s`"
+    )
 
 
 def seconds_of(value: Any) -> float:

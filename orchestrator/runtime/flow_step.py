@@ -16,7 +16,7 @@ from orchestrator.expr import compile_expr, compile_value, resolve_secrets, secr
 from orchestrator.ir.model import CallIR, CatchIR, FlowIR, StepIR
 from orchestrator.plugin.info import Emitted as EmittedEvent
 from orchestrator.runtime import ticks as t
-from orchestrator.runtime.flow_emit import Emitted, EmitRule, ValueMap, fill_fields, list_of
+from orchestrator.runtime.flow_emit import EmitRule, Emitted, ValueMap, fill_fields, list_of
 from orchestrator.runtime.flow_park import ChildBody, ParkedBody, parked_body
 from orchestrator.runtime.flow_scope import (
     Scope,
@@ -34,7 +34,9 @@ if TYPE_CHECKING:  # the actor holds plans, which hold bodies
     from orchestrator.runtime.actor import Actor
     from orchestrator.runtime.flow_bind import FlowBinding
 
-NEVER_RETRIED = frozenset({"loop.exhausted", "deadline", "collect.timeout", "repeat.exhausted", "id.conflict", "plugin"})
+NEVER_RETRIED = frozenset(
+    {"loop.exhausted", "deadline", "collect.timeout", "repeat.exhausted", "id.conflict", "plugin"}
+)
 
 
 class FlowStepBody:
@@ -296,9 +298,9 @@ class FlowStepBody:
         if self._repeat_until.evaluate(scope):
             return None
         due = run.now() + repeat.every_s
-        is_late = (
-            repeat.within is not None and due > due_of(repeat.within, act.first_at, self.flow.timezone)
-        ) or (repeat.max is not None and act.polls + 1 >= repeat.max)
+        is_late = (repeat.within is not None and due > due_of(repeat.within, act.first_at, self.flow.timezone)) or (
+            repeat.max is not None and act.polls + 1 >= repeat.max
+        )
         if is_late:
             message = f"step `{self.ir.name}` polled {act.polls + 1} times and `until` did not hold"
             return self.fail(run, act, StepError("repeat.exhausted", message))
