@@ -72,7 +72,7 @@ def measure(engine: Engine, workload: Workload, size: int, args: argparse.Namesp
     if workload.id == "W8":
         return cold_start(engine, args.timeout)
     with tempfile.TemporaryDirectory(dir=args.scratch) as directory:
-        command = [python_of(engine), BENCH / "child.py", engine.adapter, workload.id, str(size)]
+        command: list[str | Path] = [python_of(engine), BENCH / "child.py", engine.adapter, workload.id, str(size)]
         options = ["--directory", directory, "--budget", str(args.budget), "--repetitions", str(args.repetitions)]
         return run_child([*command, *options], engine, directory, args.timeout)
 
@@ -135,9 +135,7 @@ def machine() -> dict[str, Any]:
     return {"python": platform.python_version(), "machine": platform.machine(), "cpus": os.cpu_count()}
 
 
-def save(
-    results: dict[tuple[str, str, int], dict[str, Any]], engines: Sequence[Engine], report: dict[str, Any]
-) -> Path:
+def save(results: Results, engines: Sequence[Engine], report: dict[str, Any]) -> Path:
     path = BENCH / "results" / f"{time.strftime('%Y-%m-%dT%H%M%S')}.json"
     path.parent.mkdir(exist_ok=True)
     rows = [
