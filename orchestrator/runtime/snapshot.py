@@ -177,6 +177,7 @@ class _Encoder:
             "fired": b.fired,
             "timer": b.timer,
             "held": self.scope(b.held),
+            "count": b.count,
         }
 
     def group(self, g: Group) -> Json:
@@ -322,6 +323,7 @@ class _Decoder:
             d["fired"],
             d["timer"],
             self.scope(d["held"]),
+            d["count"],
         )
 
     def undo(self, row: Json) -> Undo:

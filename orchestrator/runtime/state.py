@@ -173,6 +173,7 @@ class JoinBuffer:
     fired: bool = False
     timer: int | None = None
     held: Scope | None = None
+    count: int = 0
 
 
 @dataclass(slots=True)

@@ -68,6 +68,7 @@ class Delivered:
     closes: bool = False
     due: float | None = None
     error: ErrorRecord | None = None
+    count: int | None = None
 
 
 @dataclass(slots=True)
@@ -111,6 +112,7 @@ class StepSettled:
     again_as: str | None = None
     is_poll: bool = False
     cancels: bool = False
+    drain_s: float | None = None
 
 
 @dataclass(slots=True)
