@@ -1,0 +1,1 @@
+"""Tools for testing flows and plugins: virtual time, recorded models, loopback servers."""
