@@ -199,7 +199,7 @@ class _Checker:
         if node.op == "or":
             kinds = [without_null(kind) for kind in kinds[:-1] if kind != NULL] + kinds[-1:]
         else:  # an object with fields is never the empty one that would end an `and`
-            kinds = [k for kind in kinds[:-1] for k in members(kind) if not isinstance(k, ObjectT)] + kinds[-1:]
+            kinds = [*(k for kind in kinds[:-1] for k in members(kind) if not isinstance(k, ObjectT)), kinds[-1]]
         return union(*kinds)
 
     def compare(self, node: Compare, facts: Facts) -> TypeT:

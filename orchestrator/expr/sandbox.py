@@ -8,8 +8,10 @@ nothing but macros, blocks, `range` and the cycle of a loop.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from orchestrator.expr.errors import Fault
 from orchestrator.expr.filters import ALIASES, FILTERS, FilterSpec, Form
 from orchestrator.expr.limits import FUEL
 from orchestrator.expr.operators import ARITHMETIC, MISSING, PLAIN, bounded_range, field_of, item_of
@@ -29,8 +31,9 @@ def hardened_environment(
 ) -> ImmutableSandboxedEnvironment:
     """A new environment that can neither reach an object nor make a large value. Any as in the rest of the package."""
     from jinja2 import StrictUndefined
+    from jinja2.exceptions import SecurityError
     from jinja2.runtime import LoopContext, TemplateReference
-    from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class HardenedEnvironment(ImmutableSandboxedEnvironment):
         """Attribute lookup, calls and operators by the rules of our own evaluator."""
