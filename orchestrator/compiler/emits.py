@@ -108,7 +108,13 @@ class EmitLowering:
         return [] if step.collect is not None else self._shapes.ev_members(step)
 
     def _fill(
-        self, step: StepSpec, target: Target, with_: dict[str, Value], supply: Supply, entry: EmitEntry | None, at: object
+        self,
+        step: StepSpec,
+        target: Target,
+        with_: dict[str, Value],
+        supply: Supply,
+        entry: EmitEntry | None,
+        at: object,
     ) -> tuple[tuple[FillIR, ...], dict[str, Value]]:
         assert target.event is not None
         if target.step is not None:
@@ -189,5 +195,3 @@ def _sites(name: str, entries: tuple[EmitEntry, ...]) -> list[str]:
         count += 1
         sites.append(name if fanning == 1 else f"{name}#{count}")
     return sites
-
-
