@@ -5,8 +5,8 @@ from __future__ import annotations
 from orchestrator.analysis.report import Report
 from orchestrator.compiler.filling import Filled, Supply, fill_fields
 from orchestrator.compiler.linking import Names, Target
-from orchestrator.compiler.shapes import Shapes, ask_outcomes
 from orchestrator.compiler.schemas import properties_of
+from orchestrator.compiler.shapes import Shapes, ask_outcomes
 from orchestrator.compiler.values import map_to_ir
 from orchestrator.expr.suggest import nearest
 from orchestrator.ir.model import CatchIR, EmitEntryIR, EmitIR, FillIR, Value

@@ -119,7 +119,7 @@ class FlowStepBody:
 
     # Before an attempt.
 
-    def prepare(self, run: Actor, act: Activation) -> t.StepStarted | t.StepSettled:  # type: ignore[override]
+    def prepare(self, run: Actor, act: Activation) -> t.StepStarted | t.StepSettled:
         """Render what the attempt starts with; an expression that fails is a failed attempt."""
         try:
             return self._prepare(run, act)

@@ -26,8 +26,8 @@ class StepBody(Protocol):
         """The outcome of `when`, `key`, `until`, `within` for an arriving event."""
         ...
 
-    def prepare(self, run: Actor, act: Activation) -> StepStarted:
-        """What the attempt starts with: rendered input and `set`."""
+    def prepare(self, run: Actor, act: Activation) -> StepStarted | StepSettled:
+        """What the attempt starts with: rendered input and `set`; or that it failed already."""
         ...
 
     def perform(self, run: Actor, act: Activation) -> Any:
