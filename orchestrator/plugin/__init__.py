@@ -12,14 +12,15 @@ Example:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import typing
+from typing import Any
 
-if TYPE_CHECKING:  # the names are loaded lazily at run time, see __getattr__
+if typing.TYPE_CHECKING:  # the names are loaded lazily at run time, see __getattr__
     from orchestrator.errors import StepError
     from orchestrator.plugin.catalog import Catalog
     from orchestrator.plugin.define import Plugin, register
     from orchestrator.plugin.files import ProjectFiles
-    from orchestrator.plugin.http_client import HttpClient, HttpResponse
+    from orchestrator.plugin.http_client import UNSET, HttpClient, HttpRequest, HttpResponse
     from orchestrator.plugin.info import CallableInfo, Emitted, EventInfo, Example
     from orchestrator.plugin.invoke import Invoker, bind
     from orchestrator.plugin.llm import ChatReply, Llm
@@ -37,6 +38,8 @@ _HOME = {
     "register": ("orchestrator.plugin.define", "register"),
     "ProjectFiles": ("orchestrator.plugin.files", "ProjectFiles"),
     "HttpClient": ("orchestrator.plugin.http_client", "HttpClient"),
+    "UNSET": ("orchestrator.plugin.http_client", "UNSET"),
+    "HttpRequest": ("orchestrator.plugin.http_client", "HttpRequest"),
     "HttpResponse": ("orchestrator.plugin.http_client", "HttpResponse"),
     "CallableInfo": ("orchestrator.plugin.info", "CallableInfo"),
     "Emitted": ("orchestrator.plugin.info", "Emitted"),
@@ -63,6 +66,7 @@ __all__ = [
     "EventInfo",
     "Example",
     "HttpClient",
+    "HttpRequest",
     "HttpResponse",
     "Invoker",
     "Llm",
@@ -72,6 +76,7 @@ __all__ = [
     "Services",
     "StepContext",
     "StepError",
+    "UNSET",
     "bind",
     "register",
 ]
@@ -87,3 +92,7 @@ def __getattr__(name: str) -> Any:  # Any: a module attribute of whatever type t
     value = getattr(importlib.import_module(module), attribute)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

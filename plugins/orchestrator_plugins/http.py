@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from orchestrator.plugin import Duration, HttpClient, Plugin, StepError
-from orchestrator.plugin.http_client import UNSET, HttpRequest, HttpResponse
+from orchestrator.plugin import UNSET, Duration, HttpClient, HttpRequest, HttpResponse, Plugin, StepError
 
 Json = Any  # plain JSON
 Scalar = str | int | float | bool | None
