@@ -101,7 +101,9 @@ class CallMemory:
         known = self._once.get((flow, key))
         if known is not None:
             if known[0] != digest:
-                raise StepError("id.conflict", f"id {key!r} was used before with other inputs; an id names one piece of work")
+                raise StepError(
+                    "id.conflict", f"id {key!r} was used before with other inputs; an id names one piece of work"
+                )
             return await asyncio.shield(known[1])
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._once[(flow, key)] = (digest, future)
@@ -148,9 +150,7 @@ class FlowBinding:
     memory: CallMemory = field(default_factory=CallMemory)
     _invokers: dict[str, Invoker] = field(default_factory=dict)
 
-    def invoke(
-        self, run: Actor, act: Activation, target: str, inputs: dict[str, Any], suffix: str
-    ) -> Awaitable[Any]:
+    def invoke(self, run: Actor, act: Activation, target: str, inputs: dict[str, Any], suffix: str) -> Awaitable[Any]:
         """Call a callable by name with rendered inputs; secrets are put in here and nowhere else."""
         if self.intercept is not None:
             answer = self.intercept(run, act, target, inputs, suffix)

@@ -78,13 +78,16 @@ class AskBody:
         self._remind = tuple(compile_value(v, lenient_fields=lenient) for v in ir.remind)
         escalate = ir.escalate
         self._escalate = (
-            (compile_value(escalate.after, lenient_fields=lenient), _Audience(escalate.to, lenient)) if escalate else None
+            (compile_value(escalate.after, lenient_fields=lenient), _Audience(escalate.to, lenient))
+            if escalate
+            else None
         )
         self._deadline = compile_value(ir.deadline, lenient_fields=lenient) if ir.deadline is not None else None
         entries = step.emit.entries if step.emit is not None else ()
-        self._handles_undecided = any("undecided" in (entry.when or "") for entry in entries)
-        self._handles_timeout = self._deadline is None or any("timeout" in (e.when or "") for e in entries) or any(
-            e.when is None for e in entries
+        self._handles_timeout = (
+            self._deadline is None
+            or any("timeout" in (e.when or "") for e in entries)
+            or any(e.when is None for e in entries)
         )
 
     def prepare(self, run: Actor, act: Activation, scope: Scope, out: t.StepStarted) -> None:
@@ -120,7 +123,7 @@ class AskBody:
         """The outcome goes through the step's `emit`."""
         value: dict[str, Any] = wake.value
         outcome = value["outcome"]
-        if outcome == "undecided" and not self._handles_undecided:
+        if outcome == "undecided" and self._ir.undecided_as_timeout:
             outcome = "timeout"
         result: Any = value.get("items")
         if result is None:
@@ -207,7 +210,9 @@ def _flat(value: Any) -> list[str]:
     if value is None:
         return []
     parts = value if isinstance(value, list | tuple) else [value]
-    return [str(name) for part in parts for name in (part if isinstance(part, list) else [part]) if name not in (None, "")]
+    return [
+        str(name) for part in parts for name in (part if isinstance(part, list) else [part]) if name not in (None, "")
+    ]
 
 
 def scope_ev(act: Activation) -> dict[str, Any]:
