@@ -54,7 +54,9 @@ def _report_never_emitted(event: str, step: StepIR, path: Path, facts: Facts, re
     if ir is not None and ir.kind in OUTSIDE_KINDS:
         return
     if ir is not None and ir.kind in ("stop", "failed") and not facts.is_python:
-        report.add("FLW416", f"step `{step.name}` listens to `{event}`, but nothing starts after the end of a run", path)
+        report.add(
+            "FLW416", f"step `{step.name}` listens to `{event}`, but nothing starts after the end of a run", path
+        )
         return
     unheard = [e for e in facts.emitters if e not in facts.graph.routes and e not in facts.endings and "." not in e]
     guess = nearest(event, unheard)
@@ -170,7 +172,9 @@ def check_run_can_end(facts: Facts, report: Report) -> None:
             "FLW407",
             f"the flow `{flow.name}` can never end: no step that runs leads to {stop}",
             ("flow",),
-            help="return the stop event from the last step" if facts.is_python else "write `emit: Stop` in the last step",
+            help="return the stop event from the last step"
+            if facts.is_python
+            else "write `emit: Stop` in the last step",
         )
         return
     for cycle in facts.cycles:

@@ -114,7 +114,7 @@ class SpecSpans:
 
 def _names_a_thing(path: Path) -> bool:
     """Whether a path stands for the name of something, so that its key is what to point at."""
-    return len(path) == 2 and path[0] in (*PLURAL_TOPS, "steps") or (len(path) == 3 and path[0] == "events")
+    return (len(path) == 2 and path[0] in (*PLURAL_TOPS, "steps")) or (len(path) == 3 and path[0] == "events")
 
 
 def _walk(found: tuple[ScalarNode | None, Node], path: Path) -> tuple[ScalarNode | None, Node] | None:

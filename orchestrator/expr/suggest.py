@@ -16,7 +16,7 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
         if abs(len(choice) - len(word)) > limit:
             continue
         distance = edit_distance(folded, choice.casefold(), limit)
-        if distance <= limit and (best is None or distance < best[0]):
+        if distance <= limit and distance < len(word) and (best is None or distance < best[0]):
             best = (distance, choice)
     return None if best is None else best[1]
 

@@ -128,7 +128,8 @@ def decode_tick(seq: int, row: list[Json], codec: ValueCodec) -> t.Tick:
         values[name] = value if decode is None else decode(row, fields, value, codec)
     for name, default in fields[len(row) - 3 :]:
         values[name] = None if default is _REQUIRED else _copy(default)
-    return cls(seq=seq, at=row[1], cause=row[2], **values)
+    tick: t.Tick = cls(seq=seq, at=row[1], cause=row[2], **values)
+    return tick
 
 
 def _copy(default: Any) -> Any:

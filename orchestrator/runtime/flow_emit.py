@@ -22,6 +22,7 @@ class Emitted:
     items: list[Emission | Fan] = field(default_factory=list)
     writes: list[StateOp] = field(default_factory=list)
     cancels: bool = False
+    drain_s: float | None = None
 
 
 class ValueMap:
@@ -46,17 +47,17 @@ class ValueMap:
 class Entry:
     """One way out of a step, compiled."""
 
-    __slots__ = ("cancels", "event", "fill", "for_each", "set", "site", "target", "when", "with_")
+    __slots__ = ("cancels", "drain_s", "event", "fill", "for_each", "set", "site", "when", "with_")
 
     def __init__(self, ir: EmitEntryIR, lenient: Lenient) -> None:
         self.event = ir.event
-        self.target = ir.starts
         self.when: Compiled | None = compile_expr(ir.when, lenient_fields=lenient) if ir.when is not None else None
         self.for_each = compile_expr(ir.for_each, lenient_fields=lenient) if ir.for_each is not None else None
         self.with_ = ValueMap(ir.with_, lenient)
         self.set = ValueMap(ir.set, lenient)
         self.fill = ir.fill
         self.cancels = ir.cancels
+        self.drain_s = ir.drain_s
         self.site = ir.site
 
     def holds(self, scope: Scope) -> bool:
@@ -65,13 +66,11 @@ class Entry:
 
     def emission(self, scope: Scope) -> Emission | None:
         """The event that goes out, None for `none`."""
-        if self.event is None and self.target is None:
+        if self.event is None:
             return None
         fields = self.with_.render(scope)
         fill_fields(fields, self.fill, scope)
-        if self.target is not None and not fields and isinstance(scope.get("ev"), dict):
-            fields = dict(scope["ev"])
-        return (self.event or f"{self.target}.start", fields, self.target)
+        return (self.event, fields, None)
 
     def fan(self, scope: Scope) -> Fan:
         """One event per item."""
@@ -128,22 +127,27 @@ def _write(entry: Entry, scope: Scope, out: Emitted) -> None:
     for name, value in entry.set.render(scope).items():
         out.writes.append(("set", (name,), value))
     out.cancels = out.cancels or entry.cancels
+    if entry.drain_s is not None:
+        out.drain_s = entry.drain_s
 
 
 def fill_fields(fields: dict[str, Any], fill: tuple[FillIR, ...], scope: Scope) -> None:
-    """Add the fields that `with` left out, from where the compiler found them. A source that lacks it leaves it out."""
+    """Add the fields that `with` left out, from where the compiler found them. A source that lacks one leaves it out."""
+    result, ev = scope.get("result"), scope.get("ev")
     for item in fill:
-        if item.field in fields:
+        name = item.field
+        if name in fields:
             continue
-        if item.source == "result":
-            source: Any = scope.get("result")
+        if item.source == "scalar":
+            fields[name] = result
+        elif item.source == "error":
+            fields[name] = (scope.get("error") or {}).get(name)
         elif item.source == "ev":
-            source = scope.get("ev")
-        else:
-            fields[item.field] = scope.get("result")
-            continue
-        if isinstance(source, dict) and item.field in source:
-            fields[item.field] = source[item.field]
+            fields[name] = ev.get(name) if isinstance(ev, dict) else None
+        elif isinstance(result, dict) and name in result:
+            fields[name] = result[name]
+        elif item.source == "auto":
+            fields[name] = ev[name] if isinstance(ev, dict) and name in ev else result
 
 
 def list_of(value: Any) -> list[Any]:

@@ -84,7 +84,6 @@ class AskBody:
         )
         self._deadline = compile_value(ir.deadline, lenient_fields=lenient) if ir.deadline is not None else None
         entries = step.emit.entries if step.emit is not None else ()
-        self._handles_undecided = any("undecided" in (entry.when or "") for entry in entries)
         self._handles_timeout = (
             self._deadline is None
             or any("timeout" in (e.when or "") for e in entries)
@@ -124,7 +123,7 @@ class AskBody:
         """The outcome goes through the step's `emit`."""
         value: dict[str, Any] = wake.value
         outcome = value["outcome"]
-        if outcome == "undecided" and not self._handles_undecided:
+        if outcome == "undecided" and self._ir.undecided_as_timeout:
             outcome = "timeout"
         result: Any = value.get("items")
         if result is None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.ir.durations import BadTime, Duration, parse_time, resolve_time
-from orchestrator.ir.model import FlowIR, StepIR
+from orchestrator.ir.model import StepIR
 from orchestrator.runtime.state import Activation, EventRef
 
 if TYPE_CHECKING:  # the actor holds plans, which hold bodies
@@ -111,31 +111,17 @@ def seconds_of(value: Any) -> float:
     raise TimeError(f"a duration such as `30s` is needed here, this is {value!r}")
 
 
-def lenient_fields(flow: FlowIR, step: StepIR) -> dict[str, frozenset[str]]:
-    """Fields of `ev` that only some of the step's events have: they read as null.
+def lenient_fields(step: StepIR) -> dict[str, frozenset[str]]:
+    """Fields that read as null where they are not there: optional ones of `ev` and of answers.
 
-    Shape: {"ev": names} or {}. Also every field that is optional in its event.
+    Shape: {"ev": names, "answers": {"[].name"}} with the keys that have any.
     """
-    per_event = [_properties(flow, name) for name in step.accepts]
-    if not per_event:
-        return {}
-    everything = frozenset().union(*(names for names, _ in per_event))
-    certain = frozenset(per_event[0][1]).intersection(*(required for _, required in per_event[1:]))
-    missing = everything - certain
+    missing = frozenset(step.optional_fields)
     answers = _form_fields(step)
     found = {"ev": missing} if missing else {}
     if answers:
         found["answers"] = answers
     return found
-
-
-def _properties(flow: FlowIR, event: str) -> tuple[frozenset[str], frozenset[str]]:
-    ir = flow.events.get(event)
-    schema: Any = flow.inputs if event == flow.start and flow.inputs else (ir.schema if ir is not None else {})
-    if not isinstance(schema, dict):
-        return frozenset(), frozenset()
-    names = frozenset(schema.get("properties", {}))
-    return names, frozenset(schema.get("required", names)) & names
 
 
 def _form_fields(step: StepIR) -> frozenset[str]:

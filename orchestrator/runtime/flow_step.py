@@ -48,11 +48,14 @@ class FlowStepBody:
         self.flow = flow
         self.ir = step
         self.binding = binding
-        lenient = lenient_fields(flow, step)
+        lenient = lenient_fields(step)
         self._guard = compile_expr(step.guard, lenient_fields=lenient) if step.guard is not None else None
         join = step.join
         self._key = compile_expr(join.key, lenient_fields=lenient) if join is not None and join.key else None
         self._until = compile_expr(join.until, lenient_fields=lenient) if join is not None and join.until else None
+        self._count = (
+            compile_expr(join.count_expr, lenient_fields=lenient) if join is not None and join.count_expr else None
+        )
         self._within = compile_value(join.within) if join is not None and join.within is not None else None
         self._set = ValueMap(step.set, lenient)
         self._emit = EmitRule(step.emit, lenient) if step.emit is not None else None
@@ -97,6 +100,11 @@ class FlowStepBody:
                 if "events" in self._until.names or any(n.startswith("events") for n in self._until.names):
                     scope["events"] = [typed_fields(e) for e in (*waiting, event)]
                 out.closes = bool(self._until.evaluate(scope))
+            if self._count is not None:
+                count = self._count.evaluate(scope)
+                if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+                    raise TimeError(f"`count` must be a whole number of at least 1, this is {count!r}")
+                out.count = count
             if self._within is not None:
                 out.due = due_of(self._within.render(scope), run.now(), self.flow.timezone)
         except OrchestratorError as error:
@@ -111,7 +119,7 @@ class FlowStepBody:
 
     # Before an attempt.
 
-    def prepare(self, run: Actor, act: Activation) -> t.StepStarted | t.StepSettled:  # type: ignore[override]
+    def prepare(self, run: Actor, act: Activation) -> t.StepStarted | t.StepSettled:
         """Render what the attempt starts with; an expression that fails is a failed attempt."""
         try:
             return self._prepare(run, act)
@@ -119,7 +127,7 @@ class FlowStepBody:
             return self.fail(run, act, error)
 
     def _prepare(self, run: Actor, act: Activation) -> t.StepStarted:
-        out = t.StepStarted(0, 0.0, act.cause, act.id, act.attempt)
+        out = t.StepStarted(0, 0.0, act.cause, act.id, act.attempt, act.step.name, act.phase.value)
         scope = self.scope(run, act)
         if act.phase is not Phase.MAIN:
             call = {Phase.FALLBACK: self._fallback, Phase.FINALLY: self._finally, Phase.UNDO: self._undo}[act.phase]
@@ -289,10 +297,12 @@ class FlowStepBody:
         out.emitted = tuple(emitted.items)
         out.writes = tuple(emitted.writes)
         out.cancels = emitted.cancels
+        out.drain_s = emitted.drain_s
 
     def _poll(self, run: Actor, act: Activation, result: Any) -> t.StepSettled | None:
         repeat = self.ir.policy.repeat
-        assert repeat is not None and self._repeat_until is not None
+        assert repeat is not None
+        assert self._repeat_until is not None
         scope = self.scope(run, act)
         scope["result"] = plain_result(result)
         if self._repeat_until.evaluate(scope):
@@ -402,11 +412,11 @@ class _Catch:
         self.with_ = ValueMap(ir.with_, lenient)
 
     def emission(self, scope: Scope) -> t.Emission | None:
-        if self.ir.event is None and self.ir.starts is None:
+        if self.ir.event is None:
             return None
         fields = self.with_.render(scope)
         fill_fields(fields, self.ir.fill, scope)
-        return (self.ir.event or f"{self.ir.starts}.start", fields, self.ir.starts)
+        return (self.ir.event, fields, None)
 
 
 def plain_result(result: Any) -> Any:

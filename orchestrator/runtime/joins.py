@@ -26,7 +26,14 @@ from orchestrator.runtime.state import EventRef, Group, JoinBuffer, Scope
 
 
 def add_to_join(
-    r: Reduction, step: StepPlan, event: EventRef, *, key: Any = None, closes: bool = False, due: float | None = None
+    r: Reduction,
+    step: StepPlan,
+    event: EventRef,
+    *,
+    key: Any = None,
+    closes: bool = False,
+    due: float | None = None,
+    count: int | None = None,
 ) -> None:
     """Add one event to a join and release it when its rule is met.
 
@@ -46,6 +53,8 @@ def add_to_join(
     else:
         scope = group.parent if group is not None else None
     buffer = _buffer(r, step, place, scope, event, due)
+    if not buffer.count:
+        buffer.count = count or join.count
     if join.mode == "each":
         _add_each(r, step, join, buffer, event)
         return
@@ -59,7 +68,7 @@ def add_to_join(
     if join.mode == "until":
         if closes:
             _fire(r, step, join, buffer, buffer.events, group, closing=event if is_end else None)
-    elif len(buffer.events) >= join.count:
+    elif len(buffer.events) >= buffer.count:
         _fire(r, step, join, buffer, buffer.events, group)
 
 

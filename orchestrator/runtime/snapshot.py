@@ -177,6 +177,7 @@ class _Encoder:
             "fired": b.fired,
             "timer": b.timer,
             "held": self.scope(b.held),
+            "count": b.count,
         }
 
     def group(self, g: Group) -> Json:
@@ -206,7 +207,7 @@ class _Decoder:
         self.groups: dict[int, Group] = {}
         self.scopes: dict[tuple[int, int], Scope] = {}
 
-    def state(self, d: Json) -> RunState:
+    def state(self, d: Json) -> RunState:  # the rows are Json; their shape is that of _Encoder.state
         s = RunState()
         value = self.codec.decode_value
         self._lineage(d)
@@ -322,6 +323,7 @@ class _Decoder:
             d["fired"],
             d["timer"],
             self.scope(d["held"]),
+            d["count"],
         )
 
     def undo(self, row: Json) -> Undo:

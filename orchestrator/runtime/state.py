@@ -54,7 +54,7 @@ class Scope:
 
 
 class Group:
-    """An open fan-out. `collected` maps a joining step to its (member index, event) pairs in order of arrival."""
+    """An open fan-out. `collected` maps a joining step to what came, in order of arrival."""
 
     __slots__ = ("collected", "fired", "id", "is_list", "open", "parent", "site", "size")
 
@@ -65,7 +65,7 @@ class Group:
         self.size = size
         self.is_list = is_list
         self.open = size
-        self.collected: dict[str, list[tuple[int, EventRef]]] = {}
+        self.collected: dict[str, list[Any]] = {}  # (path, event) or (path, event, key), see joins
         self.fired: set[str] = set()
 
 
@@ -173,6 +173,7 @@ class JoinBuffer:
     fired: bool = False
     timer: int | None = None
     held: Scope | None = None
+    count: int = 0
 
 
 @dataclass(slots=True)
