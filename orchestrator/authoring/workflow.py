@@ -95,7 +95,9 @@ class Workflow:
         """
         definition = getattr(func, MARK, None)
         if not isinstance(definition, StepDef):
-            raise WorkflowValidationError(f"{getattr(func, '__name__', func)!r} is no step; mark it with @step(workflow=…)")
+            raise WorkflowValidationError(
+                f"{getattr(func, '__name__', func)!r} is no step; mark it with @step(workflow=…)"
+            )
         for base in cls.__mro__:
             taken: dict[str, StepDef] = base.__dict__.get("_free_steps", {})
             if definition.name in taken or hasattr(base.__dict__.get(definition.name), MARK):
@@ -114,7 +116,8 @@ class Workflow:
     @property
     def external(self) -> tuple[type[Event], ...]:
         """The events that may come from outside."""
-        return self._attribute("_external")
+        external: tuple[type[Event], ...] = self._attribute("_external")
+        return external
 
     @property
     def start_event_class(self) -> type[StartEvent]:
@@ -255,7 +258,9 @@ class Workflow:
         flow = self.flow
         key = (id(flow), hash((self._external, self._skips)))
         if cls.__dict__.get("_checked") != key:
-            self.validate()
+            from orchestrator.authoring.validate import check_quickly
+
+            check_quickly(self)
             cls._checked = key
 
     def _check_context(self, ctx: Context[Any] | None) -> None:
@@ -266,7 +271,9 @@ class Workflow:
         check_shared_context(self, ctx)
         run = ctx._outside.run
         if run is not None and not run.is_over:
-            raise ContextStateError(f"this context's run {run.run_id!r} is under way; wait for its handler, or use a new context")
+            raise ContextStateError(
+                f"this context's run {run.run_id!r} is under way; wait for its handler, or use a new context"
+            )
 
     def _start_event(self, event: StartEvent | None, fields: dict[str, Any]) -> StartEvent:
         cls = self.start_event_class
@@ -274,7 +281,9 @@ class Workflow:
             if not isinstance(event, StartEvent):
                 raise ValueError(f"start_event must be an instance of StartEvent, not {type(event).__name__}")
             if not isinstance(event, cls):
-                raise WorkflowRuntimeError(f"{self.flow.name} starts with a {cls.__name__}, not a {type(event).__name__}")
+                raise WorkflowRuntimeError(
+                    f"{self.flow.name} starts with a {cls.__name__}, not a {type(event).__name__}"
+                )
             if fields:
                 import warnings
 
