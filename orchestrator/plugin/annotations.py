@@ -30,6 +30,8 @@ from orchestrator.plugin.files import ProjectFiles
 from orchestrator.plugin.http_client import HttpClient, HttpResponse
 from orchestrator.plugin.info import CallableInfo
 from orchestrator.plugin.llm import ChatReply, Llm
+from orchestrator.plugin.mail import Mailer
+from orchestrator.plugin.process import Processes
 from orchestrator.plugin.secrets import Secret
 from orchestrator.plugin.services import Clock, StepContext
 from orchestrator.plugin.signature import MISSING, UNKNOWN, Param, Signature, TypeForm, build_info, make_signature
@@ -46,6 +48,8 @@ _OURS: dict[str, TypeForm] = {
     "Llm": Llm,
     "ChatReply": ChatReply,
     "ProjectFiles": ProjectFiles,
+    "Mailer": Mailer,
+    "Processes": Processes,
     "Duration": Duration,
 }
 _BUILTINS: dict[str, TypeForm] = {
