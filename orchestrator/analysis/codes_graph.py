@@ -359,13 +359,13 @@ steps:
         flow("""
 events:
   Again: {}
-state:
-  round: 0
+inputs:
+  rounds: int
 steps:
   work:
     on: [Start, Again]
     emit:
-      - when: state.round < 3
+      - when: inputs.rounds < 3
         event: Again
       - event: Stop
 """),
@@ -452,8 +452,10 @@ steps:
 steps:
   left:
     on: Start
+    wait: 1s
   right:
     on: Start
+    wait: 1s
   both:
     on: [left, right]
     collect: each
@@ -537,34 +539,6 @@ steps:
   work:
     on: Start
     emit: Stop
-"""),
-    ),
-    CodeInfo(
-        "FLW436",
-        WARNING,
-        "a condition that is always the same",
-        "The condition reads nothing that could change its value, so one of its ways is never taken.",
-        flow("""
-steps:
-  work:
-    on: Start
-    emit:
-      - when: 1 > 2
-        event: Failed
-        with: {code: odd, message: odd}
-      - event: Stop
-"""),
-        flow("""
-inputs:
-  n: int
-steps:
-  work:
-    on: Start
-    emit:
-      - when: inputs.n > 2
-        event: Failed
-        with: {code: odd, message: odd}
-      - event: Stop
 """),
     ),
 )
