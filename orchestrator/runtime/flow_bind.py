@@ -147,6 +147,7 @@ class FlowBinding:
     resolve_flow: Callable[[FlowIR, str], FlowPlan] | None = None
     intercept: Intercept | None = None
     people: Mapping[str, list[str]] | None = None
+    replaced: frozenset[str] = frozenset()  # steps whose sub-flow is not run but intercepted
     memory: CallMemory = field(default_factory=CallMemory)
     _invokers: dict[str, Invoker] = field(default_factory=dict)
 
