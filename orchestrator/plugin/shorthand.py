@@ -100,7 +100,9 @@ def _is_one_edit(first: str, second: str) -> bool:
     """Whether one letter put in, left out, changed or swapped with the next makes one word the other."""
     if abs(len(first) - len(second)) > 1:
         return False
-    start = next((i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second)))
+    start = next(
+        (i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
+    )
     rest, other = first[start:], second[start:]
     swapped = len(rest) > 1 and len(other) > 1 and rest[:2] == other[1::-1] and rest[2:] == other[2:]
     return rest[1:] == other or rest == other[1:] or rest[1:] == other[1:] or swapped

@@ -114,14 +114,9 @@ def test_no_check_takes_for_ever(schema: Any, value: Any) -> None:
 
 
 def test_a_schema_whose_branches_double_is_stopped() -> None:
-    schema: Any = {"type": "integer"}
-    for _ in range(20):
-        schema = {"anyOf": [{"allOf": [schema, {"type": "string"}]}, schema]} if _ % 2 else {"allOf": [schema, schema]}
-        if _ > 10:
-            break
     defs = {f"d{i}": {"anyOf": [{"$ref": f"#/$defs/d{i + 1}"}, {"$ref": f"#/$defs/d{i + 1}"}]} for i in range(18)}
     found = problems({"$defs": defs | {"d18": {"type": "string"}}, "$ref": "#/$defs/d0"}, 1)
-    assert "more than 200000 steps" in found[0]
+    assert "more than 20005 steps" in found[0]
 
 
 def test_unique_items_knows_that_one_is_one_point_zero_and_not_true() -> None:
