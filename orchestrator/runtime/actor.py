@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.errors import StepTimedOut
 from orchestrator.runtime import ticks as t
@@ -34,6 +34,32 @@ if TYPE_CHECKING:  # the engine holds actors
     from orchestrator.runtime.engine import Engine
 
 FAIR_STEPS = 256
+
+
+class Sink(Protocol):
+    """Where a durable run puts its ticks, and what must wait for their commit."""
+
+    outbox: list[t.Command]
+
+    def add(self, tick: t.Tick) -> None:
+        """A tick was applied."""
+        ...
+
+    def must_flush(self, is_pure: bool) -> bool:
+        """Whether the next body has to wait for a commit."""
+        ...
+
+    async def flush(self) -> None:
+        """Commit everything applied so far. Raises: what the journal raises."""
+        ...
+
+    def flush_soon(self) -> None:
+        """Have everything applied so far committed before long."""
+        ...
+
+    def type_of(self, value: Any) -> str:
+        """The event type of a streamed payload."""
+        ...
 
 
 class Cell:
@@ -64,8 +90,8 @@ class Actor:
         "_spare",
         "_tasks",
         "_timeout_handle",
-        "_uncommitted",
         "_waiters",
+        "base",
         "data",
         "engine",
         "exception",
@@ -75,6 +101,7 @@ class Actor:
         "plan",
         "reduction",
         "run_id",
+        "sink",
         "state",
         "timeout_s",
     )
@@ -85,7 +112,9 @@ class Actor:
         self.run_id = run_id
         self.state = state or RunState()
         self.reduction = Reduction(plan, self.state)
-        self.log: list[Any] = []  # ticks, and streamed events as (payload, act, attempt); index = seq
+        self.log: list[Any] = []  # ticks, and streamed events as (payload, act, attempt); seq = base + index
+        self.base = 0
+        self.sink: Sink | None = None  # where a durable run's ticks go
         self.data: Any = None  # what the front end keeps with the run (workflow instance, store, …)
         self.parent: tuple[str, int] | None = None
         self.exception: BaseException | None = None  # the live exception behind state.error, if there is one
@@ -99,7 +128,6 @@ class Actor:
         self._handles: dict[int, Handle] | None = None
         self._waiters: list[asyncio.Future[None]] | None = None
         self._tasks: set[asyncio.Task[None]] | None = None
-        self._uncommitted: list[t.Tick] | None = None
         self._is_working = False
         self._spare = False
         self._context: Context = copy_context()
@@ -120,9 +148,11 @@ class Actor:
     def apply(self, tick: t.Tick) -> None:
         """Append a tick (its seq and time are set here), reduce it, and work off what follows."""
         log = self.log
-        tick.seq = len(log)
+        tick.seq = self.base + len(log)
         tick.at = self.engine.clock.now()
         log.append(tick)
+        if self.sink is not None:
+            self.sink.add(tick)
         commands = reduce_tick(self.reduction, tick)
         if commands:
             self._commands.extend(commands)
@@ -133,6 +163,9 @@ class Actor:
 
     def stream(self, value: Any, act: int, attempt: int) -> None:
         """Show an event to readers at once; it changes nothing else."""
+        if self.sink is not None:
+            self.apply(t.Streamed(0, 0.0, -1, act, attempt, self.sink.type_of(value), value))
+            return
         self.log.append((value, act, attempt))
         if self._waiters:
             self._wake_readers()
@@ -145,12 +178,16 @@ class Actor:
                 command = commands.popleft()
                 if type(command) is Activation:
                     self._start(command)
+                elif self.sink is not None and type(command) in OUTSIDE:
+                    self.sink.outbox.append(command)
                 else:
                     _PERFORM[type(command)](self, command)
         finally:
             self._is_working = False
         if self.timeout_s is not None:
             self._account_time()
+        if self.sink is not None:
+            self.sink.flush_soon()
         if self._ready and not self._spare:
             self.spawn()
 
@@ -162,7 +199,7 @@ class Actor:
             act.is_doomed = False
             self.apply(body.fail(self, act, act.error or {}))
         elif body.is_plain:
-            self.apply(t.StepStarted(0, 0.0, act.cause, act.id, act.attempt))
+            self.apply(t.StepStarted(0, 0.0, act.cause, act.id, act.attempt, act.step.name))
             self._ready.append(act)
         else:
             started = body.prepare(self, act)
@@ -195,8 +232,8 @@ class Actor:
             if act.id not in acts:
                 continue
             step = act.step
-            if self._uncommitted and not step.body.is_pure:
-                await self._barrier()
+            if self.sink is not None and self.sink.must_flush(step.body.is_pure):
+                await self.sink.flush()
                 if act.id not in acts:
                     continue
             if ready and not self._spare:
@@ -239,8 +276,38 @@ class Actor:
         if ready and not self._spare:
             self.spawn()
 
-    async def _barrier(self) -> None:
-        await self.engine.commit(self)
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no body runs or is about to."""
+        return not self._tasks and not self._ready and not self._commands
+
+    def perform(self, command: t.Command) -> None:
+        """Do what a committed tick asked for outside of the run."""
+        _PERFORM[type(command)](self, command)
+
+    def resume(self) -> None:
+        """Go on where a journal ended: arm timers, run what had started and not ended, start what was queued."""
+        for timer in list(self.state.timers.values()):
+            self._set_timer(t.SetTimer(timer))
+        for act in list(self.state.acts.values()):
+            if act.is_running and act.waits == 0:
+                self._ready.append(act)
+        if self._ready and not self._spare:
+            self.spawn()
+
+    def discard(self) -> None:
+        """Let go of the run without changing it: bodies are cancelled, timers disarmed."""
+        for act in self.state.acts.values():
+            self._cancel_task(t.CancelTask(act))
+        for handle in (self._handles or {}).values():
+            handle.cancel()
+        self._handles = None
+        self._ready.clear()
+        self._commands.clear()
+        if self._timeout_handle is not None:
+            self._timeout_handle.cancel()
+            self._timeout_handle = None
+        self.engine.forget(self)
 
     def _interrupted(self, error: BaseException) -> None:
         """The loop is going down: nobody will finish this run here."""
@@ -390,3 +457,4 @@ _PERFORM: dict[type[Any], Callable[[Actor, Any], None]] = {
     t.Notify: Actor._notify,
     t.Finish: Actor._finish,
 }
+OUTSIDE = frozenset({t.Post, t.StartChild, t.CancelChild, t.Notify, t.Finish})

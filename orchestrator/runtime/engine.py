@@ -126,9 +126,6 @@ class Engine:
         """A run will not go on here."""
         self.runs.pop(actor.run_id, None)
 
-    async def commit(self, actor: Actor) -> None:
-        """Make everything an actor has applied durable; in memory there is nothing to do."""
-
 
 class Undelivered:
     """Shown on a run's stream when an event that it sent to another run found nobody."""

@@ -129,7 +129,7 @@ def _step_settled(r: Reduction, tick: t.StepSettled) -> None:
     if tick.error is not None and not tick.is_handled:
         fail_run(r, tick.error)
         return
-    emit_all(r, tick.emitted, act.scope, act.line, tick.cancels)
+    emit_all(r, tick.emitted, act.scope, act.line, 0.0 if tick.cancels else tick.drain_s)
     if step.name in state.queues:
         pull(r, step)
     if act.scope is not None:
@@ -163,7 +163,7 @@ def _afterlife(r: Reduction, act: Activation, tick: t.StepSettled) -> bool:
         if error is not None and not (first.is_handled and tick.error is None):
             fail_run(r, error)
         else:
-            emit_all(r, first.emitted, act.scope, act.line, first.cancels)
+            emit_all(r, first.emitted, act.scope, act.line, 0.0 if first.cancels else first.drain_s)
             release(r, act.scope)
         return True
     is_lost = tick.error is not None and not tick.is_handled

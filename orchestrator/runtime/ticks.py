@@ -68,17 +68,20 @@ class Delivered:
     closes: bool = False
     due: float | None = None
     error: ErrorRecord | None = None
+    count: int | None = None
 
 
 @dataclass(slots=True)
 class StepStarted:
-    """An attempt begins; `input` is what the call gets, `writes` what `set` changed."""
+    """An attempt begins; `input` is what the call gets, `writes` what `set` changed. `phase` is a Phase's value."""
 
     seq: int
     at: float
     cause: int
     act: int
     attempt: int
+    step: str = ""
+    phase: str = "main"
     input: Any = None
     writes: tuple[StateOp, ...] = ()
     parks: bool = False
@@ -111,6 +114,7 @@ class StepSettled:
     again_as: str | None = None
     is_poll: bool = False
     cancels: bool = False
+    drain_s: float | None = None
 
 
 @dataclass(slots=True)

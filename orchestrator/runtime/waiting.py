@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.runtime.reduction import Reduction, clear_timer, park, set_timer, unpark
-from orchestrator.runtime.state import Activation, EventRef, Wait
+from orchestrator.runtime.state import Activation, EventRef, RunState, Wait
 from orchestrator.runtime.ticks import CancelChild, Wake
 
 _MISSING = object()
@@ -37,10 +37,15 @@ def open_wait(
     r.state.next_id += 1
     if due is not None:
         wait.timer = set_timer(r, due, "wait", act.id, path)
-    names, values = _signature(match)
-    r.state.waits.setdefault(type, {}).setdefault(names, {}).setdefault(values, {})[wait.id] = wait
-    r.state.open_waits.setdefault(act.id, {})[path] = wait
+    index_wait(r.state, wait)
     park(r, act)
+
+
+def index_wait(state: RunState, wait: Wait) -> None:
+    """Put an open wait where an event finds it."""
+    names, values = _signature(wait.match)
+    state.waits.setdefault(wait.type, {}).setdefault(names, {}).setdefault(values, {})[wait.id] = wait
+    state.open_waits.setdefault(wait.act, {})[wait.path] = wait
 
 
 def answer_waits(r: Reduction, event: EventRef) -> tuple[str, ...]:
