@@ -149,9 +149,20 @@ def plain_json(value: Any) -> Any:  # any object -> JSON, save objects that JSON
     if type(value) in PLAIN:
         return value
     try:
-        return to_jsonable_python(value, fallback=lambda unknown: unknown)
-    except (PydanticSerializationError, ValueError) as problem:
+        return to_jsonable_python(value)
+    except PydanticSerializationError:
+        return _plain_around(value)
+    except ValueError as problem:
         raise StepError("type.payload", f"the result cannot be written as JSON: {problem}") from problem
+
+
+def _plain_around(value: Any) -> Any:  # any object -> the same with all plain parts as JSON
+    """Containers made plain one level at a time, so that only what JSON does not know is kept as it is."""
+    if isinstance(value, dict):
+        return {key if isinstance(key, str) else str(key): plain_json(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain_json(inner) for inner in value]
+    return value
 
 
 def event_fields(event: Any) -> dict[str, Json]:  # an instance of any event class
