@@ -137,7 +137,11 @@ def _host_expressions(url: dict[str, Value]) -> Iterator[tuple[int, str]]:
             before += part
             continue
         scheme, marker, rest = before.partition("://")
-        if (marker and "/" not in rest and "?" not in rest) or (not marker and not before.strip("\x00")) or (not marker and "/" not in scheme):
+        if (
+            (marker and "/" not in rest and "?" not in rest)
+            or (not marker and not before.strip("\x00"))
+            or (not marker and "/" not in scheme)
+        ):
             yield ordinal, part["$expr"]
         before += "\x00"
         ordinal += 1

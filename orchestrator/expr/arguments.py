@@ -12,6 +12,7 @@ from orchestrator.expr.nodes import Call, Expr, Literal, Name
 from orchestrator.expr.predicates import TEST_ALIASES, TESTS, find_test
 from orchestrator.expr.suggest import listed, nearest
 
+Named: TypeAlias = tuple[str, int, Expr]  # an argument's name, the place of the name, and its value
 Bound: TypeAlias = tuple[tuple[str, Expr], ...]
 FUNCTIONS: Final = {"range": (1, 3)}  # name -> fewest and most arguments
 _REST = "*"  # the parameter name of further arguments
@@ -31,7 +32,7 @@ def function_name(target: Expr) -> str:
     raise refuse_call(target)
 
 
-def bind_call(name: str, start: int, end: int, args: Sequence[Expr], named: Sequence[tuple[str, Expr]]) -> Call:
+def bind_call(name: str, start: int, end: int, args: Sequence[Expr], named: Sequence[Named]) -> Call:
     """The call of an allow-listed function."""
     fewest, most = FUNCTIONS[name]
     if named or not fewest <= len(args) <= most:
@@ -39,9 +40,7 @@ def bind_call(name: str, start: int, end: int, args: Sequence[Expr], named: Sequ
     return Call(name, tuple(args), start, end)
 
 
-def bind_filter(
-    name: str, start: int, end: int, args: Sequence[Expr], named: Sequence[tuple[str, Expr]]
-) -> tuple[str, Bound]:
+def bind_filter(name: str, start: int, end: int, args: Sequence[Expr], named: Sequence[Named]) -> tuple[str, Bound]:
     """The filter's own name and its arguments by parameter name."""
     spec = find_filter(name)
     if spec is None:
@@ -53,9 +52,7 @@ def bind_filter(
     return spec.name, bound
 
 
-def bind_test(
-    name: str, start: int, end: int, args: Sequence[Expr], named: Sequence[tuple[str, Expr]]
-) -> tuple[str, Bound]:
+def bind_test(name: str, start: int, end: int, args: Sequence[Expr], named: Sequence[Named]) -> tuple[str, Bound]:
     """The test's own name and its arguments by parameter name."""
     spec = find_test(name)
     if spec is None:
@@ -83,7 +80,7 @@ def _bind(
     start: int,
     end: int,
     args: Sequence[Expr],
-    named: Sequence[tuple[str, Expr]],
+    named: Sequence[Named],
 ) -> Bound:
     bound: list[tuple[str, Expr]] = []
     names = [param.name for param in params]
@@ -96,14 +93,14 @@ def _bind(
         else:
             limit = f"at most {len(params)} arguments" if len(params) > 1 else f"{len(params) or 'no'} argument"
             raise ExprSyntaxError("FLW309", f"{what} takes {limit}", arg.start, arg.end, _usage(params))
-    for name, arg in named:
+    for name, at, arg in named:
         if name not in names:
             guess = nearest(name, names)
             help = f"did you mean `{guess}`?" if guess else _usage(params)
             message = f"{what} has no argument `{name}`"
-            raise ExprSyntaxError("FLW309", message, start, arg.end, help)
+            raise ExprSyntaxError("FLW309", message, at, at + len(name), help, replacement=guess)
         if any(name == key for key, _ in bound):
-            raise ExprSyntaxError("FLW309", f"{what} gets `{name}` twice", arg.start, arg.end)
+            raise ExprSyntaxError("FLW309", f"{what} gets `{name}` twice", at, arg.end)
         bound.append((name, arg))
     for param in params:
         if param.default is REQUIRED and all(param.name != key for key, _ in bound):

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final, NoReturn
 
 from orchestrator.expr import hints
-from orchestrator.expr.arguments import bind_call, bind_filter, bind_test, check_name, function_name
+from orchestrator.expr.arguments import Named, bind_call, bind_filter, bind_test, check_name, function_name
 from orchestrator.expr.errors import ExprSyntaxError
 from orchestrator.expr.lexer import CONSTANTS, tokenize, unquote
 from orchestrator.expr.limits import DEPTH, SOURCE_BYTES
@@ -355,7 +355,7 @@ class _Parser:
             self.unexpected("the name of a test, such as `defined`,")
         self.advance()
         args: list[Expr] = []
-        named: list[tuple[str, Expr]] = []
+        named: list[Named] = []
         if self.kind == "(":
             args, named = self.arguments()
         elif self.kind in ("name", "str", "int", "float", "[", "{"):
@@ -364,17 +364,17 @@ class _Parser:
         bound_name, bound = bind_test(name, start, end, args, named)
         return Test(base, bound_name, bound, is_negated, start, first, self.last_end())
 
-    def arguments(self) -> tuple[list[Expr], list[tuple[str, Expr]]]:
+    def arguments(self) -> tuple[list[Expr], list[Named]]:
         opener = self.at
         self.advance()
         args: list[Expr] = []
-        named: list[tuple[str, Expr]] = []
+        named: list[Named] = []
         while self.kind != ")":
             if self.kind == "name" and self.kinds[self.at + 1] == "=":
-                name = self.texts[self.at]
+                name, start = self.texts[self.at], self.starts[self.at]
                 self.advance()
                 self.advance()
-                named.append((name, self.expression()))
+                named.append((name, start, self.expression()))
             elif named:
                 self.unexpected("an argument with its name")
             else:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # jinja2 is imported when an environment is first made
     from jinja2 import BaseLoader
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-_JINJAS_OWN: Final = ("default", "map", "select", "reject", "selectattr", "rejectattr", "escape", "e")
+_JINJAS_OWN: Final = ("map", "select", "reject", "selectattr", "rejectattr", "escape", "e")
 _LOOP: Final = frozenset({"index", "index0", "revindex", "revindex0", "first", "last", "length", "depth", "cycle"})
 _CALLABLE: Final = frozenset({"Macro", "BlockReference", "LoopContext"})
 
@@ -31,6 +31,7 @@ def hardened_environment(
 ) -> ImmutableSandboxedEnvironment:
     """A new environment that can neither reach an object nor make a large value. Any as in the rest of the package."""
     from jinja2 import StrictUndefined
+    from jinja2.environment import TemplateModule
     from jinja2.exceptions import SecurityError
     from jinja2.runtime import LoopContext, TemplateReference
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -47,6 +48,8 @@ def hardened_environment(
                 return getattr(obj, attribute)
             if isinstance(obj, TemplateReference) and not attribute.startswith("_"):
                 return obj[attribute]
+            if isinstance(obj, TemplateModule) and not attribute.startswith("_"):
+                return vars(obj).get(attribute, self.undefined(obj=obj, name=attribute))
             raise SecurityError(f"a template cannot look into a {type(obj).__name__}")
 
         def getitem(self, obj: Any, argument: Any) -> Any:
@@ -73,6 +76,7 @@ def hardened_environment(
     for spec in FILTERS.values():
         if spec.form in (Form.PLAIN, Form.SOFT):
             environment.filters[spec.name] = _filter(spec, environment)
+    environment.filters["default"] = _default
     environment.filters.update({alias: environment.filters[name] for alias, name in ALIASES.items()})
     asked = {name: environment.tests[name] for name in ("defined", "undefined")}
     environment.tests = {name: _test(spec) for name, spec in TESTS.items()} | asked
@@ -94,6 +98,13 @@ def _filter(spec: FilterSpec, environment: ImmutableSandboxedEnvironment) -> Cal
 
 def _test(spec: TestSpec) -> Callable[..., bool]:
     return lambda value, *args: spec.run([FUEL], value, *args)
+
+
+def _default(value: Any, default_value: Any = "", boolean: bool = False) -> Any:
+    from jinja2 import Undefined
+
+    is_absent = value is None or isinstance(value, Undefined)
+    return default_value if is_absent or (boolean and not value) else value
 
 
 def _range(*args: Any) -> list[int]:

@@ -20,10 +20,14 @@ if typing.TYPE_CHECKING:  # the names are loaded lazily at run time, see __getat
     from orchestrator.plugin.catalog import Catalog
     from orchestrator.plugin.define import Plugin, register
     from orchestrator.plugin.files import ProjectFiles
+    from orchestrator.plugin.http_body import parse_json
     from orchestrator.plugin.http_client import UNSET, HttpClient, HttpRequest, HttpResponse
     from orchestrator.plugin.info import CallableInfo, Emitted, EventInfo, Example
     from orchestrator.plugin.invoke import Invoker, bind
     from orchestrator.plugin.llm import ChatReply, Llm
+    from orchestrator.plugin.mail import Mail, Mailer
+    from orchestrator.plugin.process import Processes
+    from orchestrator.plugin.schema_check import check_value
     from orchestrator.plugin.secrets import Secret
     from orchestrator.plugin.services import Clock, Services, StepContext
     from orchestrator.plugin.services import StepContext as Context
@@ -45,8 +49,13 @@ _HOME = {
     "Emitted": ("orchestrator.plugin.info", "Emitted"),
     "EventInfo": ("orchestrator.plugin.info", "EventInfo"),
     "Example": ("orchestrator.plugin.info", "Example"),
+    "check_value": ("orchestrator.plugin.schema_check", "check_value"),
+    "parse_json": ("orchestrator.plugin.http_body", "parse_json"),
     "ChatReply": ("orchestrator.plugin.llm", "ChatReply"),
     "Llm": ("orchestrator.plugin.llm", "Llm"),
+    "Mail": ("orchestrator.plugin.mail", "Mail"),
+    "Mailer": ("orchestrator.plugin.mail", "Mailer"),
+    "Processes": ("orchestrator.plugin.process", "Processes"),
     "Secret": ("orchestrator.plugin.secrets", "Secret"),
     "Clock": ("orchestrator.plugin.services", "Clock"),
     "Services": ("orchestrator.plugin.services", "Services"),
@@ -70,7 +79,10 @@ __all__ = [
     "HttpResponse",
     "Invoker",
     "Llm",
+    "Mail",
+    "Mailer",
     "Plugin",
+    "Processes",
     "ProjectFiles",
     "Secret",
     "Services",
@@ -78,6 +90,8 @@ __all__ = [
     "StepError",
     "UNSET",
     "bind",
+    "check_value",
+    "parse_json",
     "register",
 ]
 

@@ -16,11 +16,12 @@ import weakref
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 from orchestrator.errors import StepError
 from orchestrator.plugin.egress import EgressRules, host_matches
 from orchestrator.plugin.http_body import BodyTooLarge, bad_json, parse_json, read_decoded
+from orchestrator.plugin.http_url import host_of, origin, pairs, retry_after_s, shown_url, with_query
 from orchestrator.plugin.secrets import Masker, SecretVault
 
 if TYPE_CHECKING:  # loaded at the first request only
@@ -226,7 +227,7 @@ class HttpClient:
     async def _follow(self, request: HttpRequest, masker: Masker, stack: contextlib.AsyncExitStack) -> httpx.Response:
         """Send, and follow redirects one checked hop at a time."""
         client = self._pool.client()
-        url = _with_query(request.url, request.query)
+        url = with_query(request.url, request.query)
         method = request.method.upper()
         headers, content = self._head_and_body(request, method)
         for hop in range(request.redirects + 1):
@@ -244,7 +245,7 @@ class HttpClient:
             if response.status_code == 303 or (response.status_code in (301, 302) and method == "POST"):
                 method, content = ("HEAD" if method == "HEAD" else "GET"), None
                 headers = {n: v for n, v in headers.items() if not n.lower().startswith("content-")}
-            if _origin(target) != _origin(url):
+            if origin(target) != origin(url):
                 headers = {
                     n: v for n, v in headers.items() if n.lower() not in _CREDENTIALS and not masker.holds_secret(v)
                 }
@@ -318,7 +319,7 @@ def encode_body(request: HttpRequest) -> tuple[bytes | None, str]:
             raise StepError("type.payload", f"the body cannot be written as JSON: {problem}") from None
         return text.encode("utf-8", errors="replace"), "application/json"
     if request.form is not None:
-        return urlencode(_pairs(request.form)).encode(), "application/x-www-form-urlencoded"
+        return urlencode(pairs(request.form)).encode(), "application/x-www-form-urlencoded"
     if isinstance(request.content, str):
         return request.content.encode("utf-8"), "text/plain; charset=utf-8"
     return request.content, "application/octet-stream" if request.content is not None else ""
@@ -337,63 +338,6 @@ def check_status(response: HttpResponse, accept: Iterable[int | str] = (), *, ma
         details={"status": status, "url": shown_url(response.url), "body": text},
         retry_after=retry_after_s(response.headers),
     )
-
-
-def retry_after_s(headers: Mapping[str, str], *, now: float | None = None) -> float | None:
-    """Seconds to wait by the Retry-After header, which holds seconds or a date."""
-    value = headers.get("retry-after", "").strip()
-    if not value:
-        return None
-    try:
-        return min(max(0.0, float(value)), 86_400.0) if value[0].isdigit() else None
-    except ValueError:
-        pass
-    import time
-    from email.utils import parsedate_to_datetime
-
-    try:
-        at = parsedate_to_datetime(value).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return min(max(0.0, at - (time.time() if now is None else now)), 86_400.0)
-
-
-def host_of(url: str) -> str:
-    try:
-        return urlsplit(url).netloc.rpartition("@")[2] or url[:80]
-    except ValueError:
-        return url[:80]
-
-
-def shown_url(url: str) -> str:
-    """A URL for messages: without user, query and fragment, which may hold what nobody should see."""
-    base = url.partition("#")[0].partition("?")[0]
-    scheme, separator, rest = base.partition("://")
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"[:300]
-
-
-def _with_query(url: str, query: Mapping[str, Any]) -> str:
-    url = url.partition("#")[0]
-    if query:
-        url += ("&" if "?" in url else "?") + urlencode(_pairs(query))
-    return quote(url, safe="%/:=&?~#+!$,;'@()*[]")
-
-
-def _pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Text pairs of a query or form; null is left out, a list repeats its name, booleans are as in JSON."""
-    pairs = []
-    for name, value in values.items():
-        for item in value if isinstance(value, list | tuple) else (value,):
-            if item is not None:
-                pairs.append((name, str(item).lower() if isinstance(item, bool) else str(item)))
-    return pairs
-
-
-def _origin(url: str) -> tuple[str, str, int | None]:
-    parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    return parts.scheme, (parts.hostname or "").lower(), port
 
 
 def _translate(problem: Exception, what: str, shown: str, masker: Masker) -> StepError | None:

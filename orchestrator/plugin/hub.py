@@ -24,6 +24,8 @@ if TYPE_CHECKING:  # loaded when first used
     from orchestrator.plugin.http_client import HttpClient, HttpPool
     from orchestrator.plugin.info import CallableInfo
     from orchestrator.plugin.llm import Budget, ChatModel, Llm
+    from orchestrator.plugin.mail import Mailer
+    from orchestrator.plugin.process import Processes
 
 MAX_BUDGETS = 10_000
 
@@ -120,6 +122,18 @@ class CallServices:
     @property
     def files(self) -> ProjectFiles:
         return self.hub.files
+
+    @property
+    def mailer(self) -> Mailer:
+        from orchestrator.plugin.mail import Mailer
+
+        return Mailer(self.hub.config.smtp, self.hub.provider)
+
+    @property
+    def processes(self) -> Processes:
+        from orchestrator.plugin.process import Processes
+
+        return Processes(self.hub.config.process_allow, self.files)
 
     @property
     def http(self) -> HttpClient:

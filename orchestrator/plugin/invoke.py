@@ -130,6 +130,10 @@ def inject(name: str, kind: Inject, info: CallableInfo, services: Services) -> o
             return services.llm
         case Inject.FILES:
             return services.files
+        case Inject.MAILER:
+            return services.mailer
+        case Inject.PROCESSES:
+            return services.processes
         case Inject.LOGGER:
             return logging.getLogger(f"orchestrator.step.{info.name}")
         case Inject.SECRET:

@@ -34,7 +34,7 @@ def find_module(name: str) -> ModulePlace | None:
     for index, _ in enumerate(parts):
         try:
             spec = importlib.machinery.PathFinder.find_spec(".".join(parts[: index + 1]), path)
-        except (ImportError, ValueError):
+        except (ImportError, ValueError, AttributeError):
             return None
         if spec is None:
             return None

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.errors import StepError
 from orchestrator.plugin.pattern_guard import pattern_problem
 
 if TYPE_CHECKING:  # loaded when the first schema is compiled
@@ -108,6 +109,17 @@ def _compile(text: str) -> CompiledSchema:
     except Unresolvable as problem:
         raise SchemaRefused(f'reference "{problem.ref}" leads nowhere in this schema') from None
     return CompiledSchema(schema, validator)
+
+
+def check_value(schema: Json, value: Json) -> tuple[str, ...]:
+    """What does not fit a type in shorthand or JSON Schema. Raises: StepError `type.payload` for a type that cannot be used."""
+    from orchestrator.plugin.shorthand import schema_of
+
+    try:
+        compiled = compile_schema(schema_of(schema))
+    except (ValueError, SchemaRefused) as problem:
+        raise StepError("type.payload", f"`schema` cannot be used: {problem}") from None
+    return tuple(str(problem) for problem in compiled.problems(value))
 
 
 def judge_schema(schema: Json) -> None:

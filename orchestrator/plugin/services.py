@@ -12,6 +12,8 @@ if TYPE_CHECKING:  # each of these loads more than a catalog needs
     from orchestrator.plugin.files import ProjectFiles
     from orchestrator.plugin.http_client import HttpClient
     from orchestrator.plugin.llm import Llm
+    from orchestrator.plugin.mail import Mailer
+    from orchestrator.plugin.process import Processes
     from orchestrator.plugin.secrets import SecretVault
 
 
@@ -79,6 +81,12 @@ class Services(Protocol):
 
     @property
     def files(self) -> ProjectFiles: ...
+
+    @property
+    def mailer(self) -> Mailer: ...
+
+    @property
+    def processes(self) -> Processes: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ from orchestrator.plugin.files import ProjectFiles
 from orchestrator.plugin.http_client import HttpClient
 from orchestrator.plugin.info import CallableInfo, EventInfo, Json, Target
 from orchestrator.plugin.llm import Llm
+from orchestrator.plugin.mail import Mailer
+from orchestrator.plugin.process import Processes
 from orchestrator.plugin.secrets import Secret
 from orchestrator.plugin.services import Clock, StepContext
 
@@ -53,6 +55,8 @@ class Inject(Enum):
     LLM = "llm"
     LOGGER = "logger"
     FILES = "files"
+    MAILER = "mailer"
+    PROCESSES = "processes"
     SECRET = "secret"
 
 
@@ -63,6 +67,8 @@ INJECTED: dict[object, Inject] = {
     Llm: Inject.LLM,
     logging.Logger: Inject.LOGGER,
     ProjectFiles: Inject.FILES,
+    Mailer: Inject.MAILER,
+    Processes: Inject.PROCESSES,
 }
 
 

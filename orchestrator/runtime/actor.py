@@ -199,7 +199,7 @@ class Actor:
             act.is_doomed = False
             self.apply(body.fail(self, act, act.error or {}))
         elif body.is_plain:
-            self.apply(t.StepStarted(0, 0.0, act.cause, act.id, act.attempt))
+            self.apply(t.StepStarted(0, 0.0, act.cause, act.id, act.attempt, act.step.name))
             self._ready.append(act)
         else:
             started = body.prepare(self, act)

@@ -73,13 +73,15 @@ class Delivered:
 
 @dataclass(slots=True)
 class StepStarted:
-    """An attempt begins; `input` is what the call gets, `writes` what `set` changed."""
+    """An attempt begins; `input` is what the call gets, `writes` what `set` changed. `phase` is a Phase's value."""
 
     seq: int
     at: float
     cause: int
     act: int
     attempt: int
+    step: str = ""
+    phase: str = "main"
     input: Any = None
     writes: tuple[StateOp, ...] = ()
     parks: bool = False
