@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TypedDict
 
+from pydantic import BaseModel
+
+from orchestrator.authoring.project import Project
 from orchestrator.compiler.compile import Compiled, compile_text
 from orchestrator.compiler.project import ProjectContext
-from orchestrator.compiler.resolve import ProjectFlows
 from orchestrator.plugin.catalog import Catalog
-from orchestrator.plugin.config import ProjectConfig
 
 FLOWS = Path(__file__).parent / "flows"
 
 
-class Review(TypedDict):
+class Review(BaseModel):
     """What `demo.review` gives."""
 
     score: int
@@ -34,7 +35,7 @@ def write(topic: str, previous: str, notes: str) -> str:
 
 
 def review(text: str) -> Review:
-    return {"score": len(text), "notes": ""}
+    return Review(score=len(text), notes="")
 
 
 def summarise(text: str) -> str:
@@ -45,8 +46,20 @@ def join(parts: list[str]) -> str:
     return " ".join(parts)
 
 
-def keyword_label(text: str) -> dict[str, dict[str, str]]:
-    return {"data": {"label": text}}
+class Label(BaseModel):
+    """One word for a ticket."""
+
+    label: str
+
+
+class Labelled(BaseModel):
+    """What `demo.keyword_label` gives: the shape of a model's answer."""
+
+    data: Label
+
+
+def keyword_label(text: str) -> Labelled:
+    return Labelled(data=Label(label=text))
 
 
 def mystery():  # type: ignore[no-untyped-def]  # what a user without annotations writes
@@ -73,31 +86,33 @@ def publish(article: dict[str, object]) -> None:
     return None
 
 
+STEPS: dict[str, Callable[..., object]] = {
+    "demo.greet": greet,
+    "demo.upper": upper,
+    "demo.write": write,
+    "demo.review": review,
+    "demo.summarise": summarise,
+    "demo.join": join,
+    "demo.keyword_label": keyword_label,
+    "demo.feedback": feedback,
+    "demo.place_order": place_order,
+    "demo.clear_out": place_order,
+    "demo.translate": translate,
+    "demo.park": park,
+    "demo.publish": publish,
+    "example.mystery": mystery,
+    "text.upper": upper,
+}
+
+
 def catalog() -> Catalog:
     """Bundled plugins, and the callables of the examples."""
-    steps = {
-        "demo.greet": greet,
-        "demo.upper": upper,
-        "demo.write": write,
-        "demo.review": review,
-        "demo.summarise": summarise,
-        "demo.join": join,
-        "demo.keyword_label": keyword_label,
-        "demo.feedback": feedback,
-        "demo.place_order": place_order,
-        "demo.clear_out": place_order,
-        "demo.translate": translate,
-        "demo.park": park,
-        "demo.publish": publish,
-        "example.mystery": mystery,
-        "text.upper": upper,
-    }
-    return Catalog(steps=steps)
+    return Catalog(steps=STEPS)
 
 
-def project() -> ProjectFlows:
+def project(root: Path = FLOWS) -> Project:
     """The folder of the test flows as a project."""
-    return ProjectFlows(FLOWS, catalog(), ProjectContext(config=ProjectConfig(python_allow=("models",))))
+    return Project.open(root, steps=STEPS)
 
 
 def compile_source(text: str, *, context: ProjectContext | None = None) -> Compiled:
