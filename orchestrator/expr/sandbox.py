@@ -9,6 +9,7 @@ nothing but macros, blocks, `range` and the cycle of a loop.
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import GeneratorType
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.expr.errors import Fault
@@ -110,6 +111,8 @@ def _filter(spec: FilterSpec, environment: ImmutableSandboxedEnvironment) -> Cal
         given = dict(zip(names, args, strict=False)) | named
         if len(args) > len(names) or not given.keys() <= set(names):
             raise Fault(f"wrong arguments for the filter `{spec.name}`")
+        if isinstance(value, GeneratorType):  # Jinja2's own `map` and `select` are lazy
+            value = list(value)
         result = spec.run([FUEL], value, *[given.get(param.name, param.default) for param in spec.params])
         return environment.undefined(name=spec.name) if result is MISSING else result
 
