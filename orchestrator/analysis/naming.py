@@ -30,9 +30,21 @@ def check_names(facts: Facts, report: Report) -> Facts:
         mended = _mend_emits(mended, known, flow, report, ending)
         if mended is not step:
             changed[step.name] = mended
+    _let_start(flow, changed)
     if not changed:
         return facts
     return Facts(with_steps(flow, changed), assumed_heard=frozenset(heard), assumed_ending=frozenset(ending))
+
+
+def _let_start(flow: FlowIR, changed: dict[str, StepIR]) -> None:
+    """A step that a mended name starts takes its `.start`."""
+    for step in list(changed.values()):
+        for event in step.emits:
+            name = event.removesuffix(".start")
+            if event != name and name in flow.steps:
+                started = changed.get(name, flow.steps[name])
+                if event not in started.accepts:
+                    changed[name] = replace(started, accepts=(*started.accepts, event))
 
 
 def _known_events(flow: FlowIR) -> frozenset[str]:

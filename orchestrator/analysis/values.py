@@ -86,10 +86,8 @@ def calls_of(step: StepIR) -> Iterator[tuple[CallIR, Path, str]]:
             yield call, (*base, name), name
 
 
-def flow_expressions(flow: FlowIR) -> Iterator[Found]:
-    """Every expression of a flow with the site it stands at, in order of the steps."""
-    for step in flow.steps.values():
-        yield from step_expressions(step)
+def flow_level_expressions(flow: FlowIR) -> Iterator[Found]:
+    """Every expression that stands outside the steps."""
     for n, trigger in enumerate(flow.triggers):
         if trigger.when is not None:
             yield Found(("triggers", n, "when"), trigger.when, f"trigger.{trigger.kind}", entry=n)

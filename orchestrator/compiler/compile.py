@@ -68,12 +68,12 @@ def compile_flow(
     imports = load_imports(spec, context, resolve_import, report)
     known = FlowCatalog(catalog, imports.flows)
     flow = lower_flow(spec, known, imports, report)
-    found = analyse(
-        flow, known, spans=spans, groups=context.groups, is_secret_set=context.is_secret_set, already=report.codes
-    )
+    told = report.sorted()
+    found = analyse(flow, known, spans=spans, groups=context.groups, is_secret_set=context.is_secret_set)
+    found = [d for d in found if not any(_overlap(d, other) for other in told)]
     return Compiled(
         flow=flow,
-        diagnostics=_in_order([*report.sorted(), *found]),
+        diagnostics=_in_order([*told, *found]),
         spans=spans,
         spec=spec,
         children=_children(imports),
@@ -105,6 +105,12 @@ def _is_echo(finding: Diagnostic, unread: list[Diagnostic]) -> bool:
     return finding.code in ECHOES or any(
         d.span.file == finding.span.file and d.span.line == finding.span.line for d in unread
     )
+
+
+def _overlap(one: Diagnostic, two: Diagnostic) -> bool:
+    """Whether two findings are about the same token of one line."""
+    a, b = one.span, two.span
+    return a.file == b.file and a.line == b.line and a.column < b.end_column and b.column < a.end_column
 
 
 def _in_order(findings: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:

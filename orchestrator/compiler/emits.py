@@ -5,8 +5,8 @@ from __future__ import annotations
 from orchestrator.analysis.report import Report
 from orchestrator.compiler.filling import Filled, Supply, fill_fields
 from orchestrator.compiler.linking import Names, Target
-from orchestrator.compiler.shapes import Shapes, ask_outcomes
 from orchestrator.compiler.schemas import properties_of
+from orchestrator.compiler.shapes import Shapes, ask_outcomes
 from orchestrator.compiler.values import map_to_ir
 from orchestrator.expr.suggest import nearest
 from orchestrator.ir.model import CatchIR, EmitEntryIR, EmitIR, FillIR, Value
@@ -108,7 +108,13 @@ class EmitLowering:
         return [] if step.collect is not None else self._shapes.ev_members(step)
 
     def _fill(
-        self, step: StepSpec, target: Target, with_: dict[str, Value], supply: Supply, entry: EmitEntry | None, at: object
+        self,
+        step: StepSpec,
+        target: Target,
+        with_: dict[str, Value],
+        supply: Supply,
+        entry: EmitEntry | None,
+        at: object,
     ) -> tuple[tuple[FillIR, ...], dict[str, Value]]:
         assert target.event is not None
         if target.step is not None:
@@ -189,5 +195,3 @@ def _sites(name: str, entries: tuple[EmitEntry, ...]) -> list[str]:
         count += 1
         sites.append(name if fanning == 1 else f"{name}#{count}")
     return sites
-
-

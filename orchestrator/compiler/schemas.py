@@ -154,7 +154,8 @@ def merge_objects(schemas: list[Json]) -> Json:
     """One object schema for what several emitters send: a field is required if all of them send it."""
     names = dict.fromkeys(name for schema in schemas for name in properties_of(schema))
     properties = {
-        name: union_of(properties_of(schema)[name] for schema in schemas if name in properties_of(schema)) for name in names
+        name: union_of(properties_of(schema)[name] for schema in schemas if name in properties_of(schema))
+        for name in names
     }
     required = [name for name in names if all(name in required_of(schema) for schema in schemas)]
     merged = object_schema(properties, required)

@@ -8,12 +8,11 @@ A finding never stops the loop unless a limit is passed: a bad tag, key or merge
 from __future__ import annotations
 
 import re
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from yaml.events import (
     AliasEvent,
     DocumentStartEvent,
-    Event,
     MappingEndEvent,
     MappingStartEvent,
     ScalarEvent,
@@ -29,11 +28,13 @@ from orchestrator.language.nodes import Entry, MapNode, Node, Scalar, ScalarNode
 from orchestrator.language.quoting import quote
 from orchestrator.language.scalars import CONSTANTS, LOOKALIKES, UnstorableNumber, resolve_plain
 
+Event = Any  # the C and the pure parser give events of one shape, which the stubs leave half untyped
+
 
 class EventParser(Protocol):
     """What the C and the pure parser of PyYAML have in common."""
 
-    def get_event(self) -> Event | None: ...
+    def get_event(self) -> Event: ...
 
 
 class LimitPassed(Exception):
@@ -162,6 +163,7 @@ class Composer:
                 help="quote it if it is text",
                 fix=Fix("quote it as text", (Edit(node.span, quote(text)),)),
             )
+            node.bent = True
             return text
         if text in LOOKALIKES:
             word = LOOKALIKES[text]
@@ -349,7 +351,9 @@ class Composer:
                 if known is None
                 else "write the part out",
             )
-            self._attach(ScalarNode(None, "", Style.PLAIN, event.start_mark.index, event.end_mark.index, self.source))
+            start, end = event.start_mark.index, event.end_mark.index
+            text = self.source.text[start:end]
+            self._attach(ScalarNode(text, text, Style.PLAIN, start, end, self.source, bent=True))
             return
         node, size = known
         self._count += size

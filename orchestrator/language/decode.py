@@ -70,9 +70,9 @@ def decode(data: bytes, file: str, findings: Findings) -> tuple[Source | None, s
 def _blank_forbidden(source: Source, findings: Findings) -> str:
     text = source.text
     bad = list(_FORBIDDEN.finditer(text))
-    for match in bad[:_SHOWN]:
+    for shown, match in enumerate(bad[:_SHOWN], 1):
         char = match.group()
-        more = f" (and {len(bad) - _SHOWN} more like it)" if match is bad[_SHOWN - 1] and len(bad) > _SHOWN else ""
+        more = f" (and {len(bad) - _SHOWN} more like it)" if shown == _SHOWN < len(bad) else ""
         is_break = char in "\r\x85\u2028\u2029"
         findings.error(
             "FLW103",

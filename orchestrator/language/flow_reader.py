@@ -44,7 +44,7 @@ from orchestrator.language.spec import (
 )
 from orchestrator.language.step_reader import STEP_KEYS, StepReader
 from orchestrator.language.suggest import suggest
-from orchestrator.language.test_reader import TestReader
+from orchestrator.language.tests_reader import TestReader
 from orchestrator.language.trigger_reader import read_concurrency, read_timezone, read_triggers
 from orchestrator.language.type_reader import LONG_KEYS, TypeReader
 from orchestrator.language.types import ModelType, SchemaType, TypeIR, conforms, type_to_text

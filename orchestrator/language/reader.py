@@ -28,7 +28,7 @@ from orchestrator.language.syntax import report_syntax
 from orchestrator.language.traps import find_cut_texts, report_trap, trap_at
 
 try:
-    from yaml.cyaml import CParser
+    from yaml._yaml import CParser
 except ImportError:  # PyYAML was built without libyaml
     CParser = None  # type: ignore[assignment,misc]
 

@@ -152,7 +152,7 @@ def _flow_end(text: str, start: int) -> int:
                 continue
         if char == '"':
             close_quote = text.find('"', offset + 1)
-            if 0 <= close_quote and "\n" not in text[offset:close_quote]:
+            if close_quote >= 0 and "\n" not in text[offset:close_quote]:
                 offset = close_quote + 1
                 continue
         if char in "([{":

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import NoReturn
 
 from orchestrator.language.nodes import Scalar
 from orchestrator.language.suggest import edit_distance, suggest
@@ -26,6 +27,7 @@ from orchestrator.language.types import (
     Primitive,
     TypeIR,
     UnionType,
+    type_to_text,
 )
 
 _TOKEN = re.compile(
@@ -33,7 +35,7 @@ _TOKEN = re.compile(
 )
 _INT = re.compile(r"-?[0-9]{1,18}\Z")
 _MODEL = re.compile(r"[A-Z]\w*\Z")
-_GENERIC = re.compile(r"(?:list|List|array|Array|Sequence|set|tuple)\s*\Z")
+_GENERIC = re.compile(r"(?:list|List|array|Array|Sequence|set|tuple)\Z")
 _DEPTH = 32
 
 
@@ -110,11 +112,20 @@ class _Parser:
         token = self.peek()
         if token.kind == "end":
             return
-        before = self.text[: token.start].strip()
-        if token.text == "[" and _GENERIC.match(before):
-            inner = self.text[token.start :].strip()
-            raise BadType("FLW212", f"a list is written `{inner}`", 0, len(self.text), None, inner)
         raise BadType("FLW212", f"`{token.text}` has no place here", token.start, token.end, "join types with `|`")
+
+    def _refuse_generic(self, word: _Token) -> NoReturn:
+        """`list[str]` and the like."""
+        opened = self.take()
+        item = self.union(_DEPTH - 1)
+        end = self.peek().end
+        self.expect("]", opened)
+        if _GENERIC.match(word.text):
+            inner = f"[{type_to_text(item)}]"
+            raise BadType("FLW212", f"a list is written `{inner}`", word.start, end, None, inner)
+        raise BadType(
+            "FLW212", f"`{word.text}` takes no type in brackets", word.start, end, "a mapping is `{field: str}`"
+        )
 
     def union(self, depth: int) -> TypeIR:
         if depth > _DEPTH:
@@ -133,6 +144,8 @@ class _Parser:
     def atom(self, depth: int, *, is_alone: bool) -> TypeIR:
         token = self.take()
         if token.kind == "word":
+            if self.peek().text == "[" and self.peek().start == token.end:
+                self._refuse_generic(token)
             return _word(token, is_alone)
         if token.kind == "quoted":
             return EnumType((token.text[1:-1],))
