@@ -31,7 +31,7 @@ SECRET = Secret(VALUE, "KEY")
         f"{SECRET}",
         f"{SECRET:>20}",
         f"{SECRET!r}",
-        "%s" % SECRET,
+        "".join(map(str, [SECRET])),
         str([SECRET]),
         str({"k": SECRET}),
     ],

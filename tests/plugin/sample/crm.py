@@ -1,3 +1,4 @@
+# ruff: noqa: UP, B006 - authors write older spellings too
 """A plugin file with about every kind of annotation that authors write."""
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from orchestrator.plugin import Clock, Context, Duration, HttpClient, Llm, Plugin, Secret, register
+from orchestrator.plugin import Clock, Context, Duration, Event, HttpClient, Llm, Plugin, Secret, register
 
 from .models import Customer, Level, Score
 
@@ -19,6 +20,16 @@ LIMIT = 60
 Verdict = Literal["yes", "no"]
 ERRORS = ["crm.gone", "timeout"]
 crm = Plugin("crm", doc="Customers.")
+
+
+class Approved(Event):
+    """Good."""
+
+    by: str
+
+
+class Rework(Approved):
+    notes: list[str] = []
 
 
 class Options(TypedDict, total=False):
@@ -91,6 +102,12 @@ async def chunks(text: str) -> AsyncIterator[str]:
 @register("other.thing", errors=["other.bad"])
 def thing(x: tuple[int, str] | None = None) -> None:
     """Registered without a plugin."""
+
+
+@crm.step
+def decide(text: str) -> Approved | Rework | None:
+    """Gives events."""
+    return Approved(by=text)
 
 
 def not_a_step(x: int) -> int:

@@ -1,3 +1,4 @@
+# ruff: noqa: UP - authors write older spellings too
 """Types that a sample plugin imports from beside it."""
 
 from dataclasses import dataclass
