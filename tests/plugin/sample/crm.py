@@ -1,4 +1,4 @@
-# ruff: noqa: UP, B006 - authors write older spellings too
+# ruff: noqa: UP006, UP037, B006
 """A plugin file with about every kind of annotation that authors write."""
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ class Found(BaseModel):
 
 
 @crm.step
-def plain(a: int, b: str = "x", c: float | None = None, d: bool | None = None, e: list[str] = []) -> dict[str, int]:
+def plain(
+    a: int, b: str = "x", c: float | None = None, d: Optional[bool] = None, e: "t.List[str]" = []
+) -> dict[str, int]:
     """Plain types.
 
     With a second paragraph.

@@ -1,4 +1,4 @@
-# ruff: noqa: UP - authors write older spellings too
+# ruff: noqa: UP042
 """Types that a sample plugin imports from beside it."""
 
 from dataclasses import dataclass
