@@ -47,9 +47,7 @@ class Found(BaseModel):
 
 
 @crm.step
-def plain(
-    a: int, b: str = "x", c: float | None = None, d: Optional[bool] = None, e: "t.List[str]" = []
-) -> dict[str, int]:
+def plain(a: int, b: str = "x", c: float | None = None, d: bool | None = None, e: "t.List[str]" = []) -> dict[str, int]:
     """Plain types.
 
     With a second paragraph.
