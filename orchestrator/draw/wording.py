@@ -26,7 +26,7 @@ def one_line(text: str) -> str:
 
 def shorten(text: str, limit: int) -> str:
     """At most `limit` characters, with an ellipsis for what is left out."""
-    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+    return text if len(text) <= limit else text[: limit - 1].rstrip(" .,") + "…"
 
 
 def duration_text(seconds: float) -> str:
@@ -148,7 +148,7 @@ def step_badges(step: StepIR, *, is_in_loop: bool) -> tuple[Badge, ...]:
 def _people_badges(ask: AskIR) -> list[Badge]:
     out = [Badge("people", audience_text(ask.to))] if ask.to is not None else []
     if ask.quorum:
-        votes = " · ".join(f"{one_line(str(verdict))} {_votes(need)}" for verdict, need in ask.quorum.items())
+        votes = " · ".join(f"{one_line(str(verdict))}: {_votes(need)}" for verdict, need in ask.quorum.items())
         out.append(Badge("quorum", votes))
     if ask.deadline is not None:
         out.append(Badge("deadline", f"until {value_text(ask.deadline)}"))
