@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.errors import StepTimedOut
 from orchestrator.runtime import ticks as t
@@ -34,6 +34,33 @@ if TYPE_CHECKING:  # the engine holds actors
     from orchestrator.runtime.engine import Engine
 
 FAIR_STEPS = 256
+FAIR_TICKS = 1024
+
+
+class Sink(Protocol):
+    """Where a durable run puts its ticks, and what must wait for their commit."""
+
+    outbox: list[t.Command]
+
+    def add(self, tick: t.Tick) -> None:
+        """A tick was applied."""
+        ...
+
+    def must_flush(self, is_pure: bool) -> bool:
+        """Whether the next body has to wait for a commit."""
+        ...
+
+    async def flush(self) -> None:
+        """Commit everything applied so far. Raises: what the journal raises."""
+        ...
+
+    def flush_soon(self) -> None:
+        """Have everything applied so far committed before long."""
+        ...
+
+    def type_of(self, value: Any) -> str:
+        """The event type of a streamed payload."""
+        ...
 
 
 class Cell:
@@ -58,14 +85,15 @@ class Actor:
         "_busy_since",
         "_commands",
         "_context",
+        "_end_waiters",
         "_handles",
         "_is_working",
         "_ready",
         "_spare",
         "_tasks",
         "_timeout_handle",
-        "_uncommitted",
         "_waiters",
+        "base",
         "data",
         "engine",
         "exception",
@@ -74,7 +102,9 @@ class Actor:
         "parent",
         "plan",
         "reduction",
+        "relay",
         "run_id",
+        "sink",
         "state",
         "timeout_s",
     )
@@ -85,11 +115,14 @@ class Actor:
         self.run_id = run_id
         self.state = state or RunState()
         self.reduction = Reduction(plan, self.state)
-        self.log: list[Any] = []  # ticks, and streamed events as (payload, act, attempt); index = seq
+        self.log: list[Any] = []  # ticks, and streamed events as (payload, act, attempt); seq = base + index
+        self.base = 0
+        self.sink: Sink | None = None  # where a durable run's ticks go
         self.data: Any = None  # what the front end keeps with the run (workflow instance, store, …)
         self.parent: tuple[str, int] | None = None
         self.exception: BaseException | None = None  # the live exception behind state.error, if there is one
         self.on_finish: Callable[[Actor], None] | None = None
+        self.relay: Callable[[Any], None] | None = None  # gets every entry of the log: a parent that shows its child
         self.timeout_s: float | None = None
         self._active_s = 0.0
         self._busy_since: float | None = None
@@ -98,8 +131,8 @@ class Actor:
         self._ready: deque[Activation] = deque()
         self._handles: dict[int, Handle] | None = None
         self._waiters: list[asyncio.Future[None]] | None = None
+        self._end_waiters: list[asyncio.Future[None]] | None = None
         self._tasks: set[asyncio.Task[None]] | None = None
-        self._uncommitted: list[t.Tick] | None = None
         self._is_working = False
         self._spare = False
         self._context: Context = copy_context()
@@ -120,12 +153,16 @@ class Actor:
     def apply(self, tick: t.Tick) -> None:
         """Append a tick (its seq and time are set here), reduce it, and work off what follows."""
         log = self.log
-        tick.seq = len(log)
+        tick.seq = self.base + len(log)
         tick.at = self.engine.clock.now()
         log.append(tick)
+        if self.sink is not None:
+            self.sink.add(tick)
         commands = reduce_tick(self.reduction, tick)
         if commands:
             self._commands.extend(commands)
+        if self.relay is not None:
+            self.relay(tick)
         if not self._is_working:
             self._work()
         if self._waiters:
@@ -133,7 +170,13 @@ class Actor:
 
     def stream(self, value: Any, act: int, attempt: int) -> None:
         """Show an event to readers at once; it changes nothing else."""
-        self.log.append((value, act, attempt))
+        if self.sink is not None:
+            self.apply(t.Streamed(0, 0.0, -1, act, attempt, self.sink.type_of(value), value))
+            return
+        entry = (value, act, attempt)
+        self.log.append(entry)
+        if self.relay is not None:
+            self.relay(entry)
         if self._waiters:
             self._wake_readers()
 
@@ -145,12 +188,16 @@ class Actor:
                 command = commands.popleft()
                 if type(command) is Activation:
                     self._start(command)
+                elif self.sink is not None and type(command) in OUTSIDE:
+                    self.sink.outbox.append(command)
                 else:
                     _PERFORM[type(command)](self, command)
         finally:
             self._is_working = False
         if self.timeout_s is not None:
             self._account_time()
+        if self.sink is not None:
+            self.sink.flush_soon()
         if self._ready and not self._spare:
             self.spawn()
 
@@ -162,13 +209,17 @@ class Actor:
             act.is_doomed = False
             self.apply(body.fail(self, act, act.error or {}))
         elif body.is_plain:
-            self.apply(t.StepStarted(0, 0.0, act.cause, act.id, act.attempt))
+            self.apply(t.StepStarted(0, 0.0, act.cause, act.id, act.attempt, act.step.name))
             self._ready.append(act)
         else:
             started = body.prepare(self, act)
             self.apply(started)
             if isinstance(started, t.StepStarted) and not started.parks:
                 self._ready.append(act)
+
+    def run_again(self, act: Activation) -> None:
+        """Run the body of an activation from the top: the process that waited in it is gone."""
+        self._start(act)
 
     # Drivers.
 
@@ -189,14 +240,14 @@ class Actor:
         base = copy_context()
         task = asyncio.current_task()
         acts = self.state.acts
-        done = 0
+        done = shown = 0
         while ready:
             act = ready.popleft()
             if act.id not in acts:
                 continue
             step = act.step
-            if self._uncommitted and not step.body.is_pure:
-                await self._barrier()
+            if self.sink is not None and self.sink.must_flush(step.body.is_pure):
+                await self.sink.flush()
                 if act.id not in acts:
                     continue
             if ready and not self._spare:
@@ -207,7 +258,7 @@ class Actor:
                 result = step.body.perform(self, act)
                 if type(result) is CoroutineType or inspect.isawaitable(result):
                     timeout_s = step.ir.policy.timeout_s
-                    result = await (result if timeout_s is None else _bounded(result, timeout_s, step.name))
+                    result = await (result if timeout_s is None else _bounded(result, timeout_s, act))
             except asyncio.CancelledError as error:
                 act.task = None
                 if not act.is_cancelled:
@@ -234,19 +285,56 @@ class Actor:
             if copy_context() != base:
                 break
             done += 1
-            if done % FAIR_STEPS == 0:
-                await asyncio.sleep(0)
+            if done % FAIR_STEPS == 0 or len(self.log) - shown > FAIR_TICKS:
+                shown = len(self.log)
+                await asyncio.sleep(0)  # let readers and other runs have their turn
         if ready and not self._spare:
             self.spawn()
 
-    async def _barrier(self) -> None:
-        await self.engine.commit(self)
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no body runs or is about to."""
+        return not self._tasks and not self._ready and not self._commands
+
+    def perform(self, command: t.Command) -> None:
+        """Do what a committed tick asked for outside of the run."""
+        _PERFORM[type(command)](self, command)
+
+    def resume(self) -> None:
+        """Go on where a journal ended: arm timers, run what had started and not ended, start what was queued."""
+        for timer in list(self.state.timers.values()):
+            self._set_timer(t.SetTimer(timer))
+        queued = {act.id for queue in self.state.queues.values() for act in queue}
+        for act in list(self.state.acts.values()):
+            if act.is_running and act.waits == 0 and act.id not in queued:
+                if act.step.body.is_plain:
+                    self._start(act)
+                else:
+                    self._ready.append(act)
+        if self._ready and not self._spare:
+            self.spawn()
+
+    def discard(self) -> None:
+        """Let go of the run without changing it: bodies are cancelled, timers disarmed."""
+        for act in self.state.acts.values():
+            self._cancel_task(t.CancelTask(act))
+        for handle in (self._handles or {}).values():
+            handle.cancel()
+        self._handles = None
+        self._ready.clear()
+        self._commands.clear()
+        if self._timeout_handle is not None:
+            self._timeout_handle.cancel()
+            self._timeout_handle = None
+        self._wake_ended()
+        self.engine.forget(self)
 
     def _interrupted(self, error: BaseException) -> None:
         """The loop is going down: nobody will finish this run here."""
         if not self.is_over:
             self.exception = error
             self._wake_readers()
+            self._wake_ended()
             self.engine.forget(self)
 
     # Commands.
@@ -304,6 +392,7 @@ class Actor:
             self._timeout_handle.cancel()
             self._timeout_handle = None
         self._wake_readers()
+        self._wake_ended()
         self.engine.finished(self)
         if self.on_finish is not None:
             self.on_finish(self)
@@ -356,19 +445,42 @@ class Actor:
         while not self.state.is_over:
             if self.exception is not None and not self.state.is_over:
                 raise self.exception
-            await self.wait_for_more()
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            if self._end_waiters is None:
+                self._end_waiters = []
+            self._end_waiters.append(future)
+            await future
         return self.state.status
 
+    def _wake_ended(self) -> None:
+        waiters, self._end_waiters = self._end_waiters, None
+        for future in waiters or ():
+            if not future.done():
+                future.set_result(None)
 
-async def _bounded(awaitable: Any, timeout_s: float, step: str) -> Any:
-    scope = asyncio.timeout(timeout_s)
+    async def wait_closed(self, timeout_s: float | None = None) -> bool:
+        """Wait until every body of an ended run has left; tells whether all did in that time."""
+        here = _current_task_or_none()
+        left = [task for task in self._tasks or () if not task.done() and task is not here]
+        if not left:
+            return True
+        _, late = await asyncio.wait(left, timeout=timeout_s)
+        return not late
+
+
+async def _bounded(awaitable: Any, timeout_s: float, act: Activation) -> Any:
+    """Await within the step's timeout. While the body waits for an event, the clock stands still (see `act.limit`)."""
+    scope = act.limit = asyncio.timeout(timeout_s)
     try:
         async with scope:
             return await awaitable
     except TimeoutError as error:
         if not scope.expired():
             raise
-        raise StepTimedOut(f"step `{step}` took longer than {timeout_s:g} s", step=step) from error
+        name = act.step.name
+        raise StepTimedOut(f"step `{name}` took longer than {timeout_s:g} s", step=name) from error
+    finally:
+        act.limit = None
 
 
 def _current_task_or_none() -> asyncio.Task[Any] | None:
@@ -390,3 +502,4 @@ _PERFORM: dict[type[Any], Callable[[Actor, Any], None]] = {
     t.Notify: Actor._notify,
     t.Finish: Actor._finish,
 }
+OUTSIDE = frozenset({t.Post, t.StartChild, t.CancelChild, t.Notify, t.Finish})

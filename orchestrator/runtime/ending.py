@@ -9,20 +9,21 @@ from orchestrator.runtime.state import Activation, EventRef, Payload, Phase, Run
 from orchestrator.runtime.ticks import CancelChild, CancelTask, Finish
 
 
-def stop_run(r: Reduction, type: str, value: Payload, cancels: bool) -> None:
-    """Record the result; the first Stop wins. Side branches get `drain_s` seconds, or are cancelled at once."""
+def stop_run(r: Reduction, type: str, value: Payload, drain_s: float | None) -> None:
+    """Record the result; the first Stop wins. Side branches get `drain_s` seconds (the flow's), or are cancelled at once."""
     state = r.state
     if state.result is not None:
         return
     state.result = EventRef(state.next_id, type, value, None, None)
     state.next_id += 1
     state.final = Status.DONE
-    if cancels or r.plan.ir.drain_s == 0:
+    drain_s = r.plan.ir.drain_s if drain_s is None else drain_s
+    if drain_s == 0:
         _clear_work(r, keeps_cleanup=True)
         _clean_up(r)
         return
     state.status = Status.STOPPING
-    set_timer(r, r.at + r.plan.ir.drain_s, "drain", None)
+    set_timer(r, r.at + drain_s, "drain", None)
 
 
 def end_drain(r: Reduction) -> None:

@@ -26,7 +26,14 @@ from orchestrator.runtime.state import EventRef, Group, JoinBuffer, Scope
 
 
 def add_to_join(
-    r: Reduction, step: StepPlan, event: EventRef, *, key: Any = None, closes: bool = False, due: float | None = None
+    r: Reduction,
+    step: StepPlan,
+    event: EventRef,
+    *,
+    key: Any = None,
+    closes: bool = False,
+    due: float | None = None,
+    count: int | None = None,
 ) -> None:
     """Add one event to a join and release it when its rule is met.
 
@@ -37,22 +44,20 @@ def add_to_join(
     if join.mode == "all":
         _add_to_group(r, step, join, event, key, due)
         return
+    place = place_of(step, event, key)
     group = _group_of(step, event) if join.key is None else None
-    if join.mode == "each":
+    if join.key is not None:
+        scope = event.scope.group.parent if event.scope is not None else None
+    elif join.mode == "each":
         scope = _member_scope(event.scope)
-        place: Any = ("key", key) if join.key is not None else _scope_key(scope)
-        if join.key is not None:
-            scope = event.scope.group.parent if event.scope is not None else None
-        buffer = _buffer(r, step, place, scope, event, due)
+    else:
+        scope = group.parent if group is not None else None
+    buffer = _buffer(r, step, place, scope, event, due)
+    if not buffer.count:
+        buffer.count = count or join.count
+    if join.mode == "each":
         _add_each(r, step, join, buffer, event)
         return
-    if join.key is not None:
-        place, scope = ("key", key), event.scope.group.parent if event.scope is not None else None
-    elif group is not None:
-        place, scope = ("group", group.id), group.parent
-    else:
-        place, scope = None, None
-    buffer = _buffer(r, step, place, scope, event, due)
     if buffer.fired:
         return
     is_end = join.until_event is not None and event.type == join.until_event
@@ -63,8 +68,20 @@ def add_to_join(
     if join.mode == "until":
         if closes:
             _fire(r, step, join, buffer, buffer.events, group, closing=event if is_end else None)
-    elif len(buffer.events) >= join.count:
+    elif len(buffer.events) >= buffer.count:
         _fire(r, step, join, buffer, buffer.events, group)
+
+
+def place_of(step: StepPlan, event: EventRef, key: Any) -> Any:
+    """Which buffer of a join an event belongs to."""
+    join = step.join
+    assert join is not None
+    if join.key is not None:
+        return ("key", key)
+    if join.mode == "each":
+        return _scope_key(_member_scope(event.scope))
+    group = _group_of(step, event)
+    return None if group is None else ("group", group.id)
 
 
 def _add_each(r: Reduction, step: StepPlan, join: JoinIR, buffer: JoinBuffer, event: EventRef) -> None:

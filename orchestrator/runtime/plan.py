@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.ir.codec import flow_hash
+from orchestrator.ir.link import routes
 from orchestrator.ir.model import FlowIR, JoinIR, RateIR, StepIR
 
 if TYPE_CHECKING:  # bodies work on the actor, which holds a plan
@@ -25,8 +26,8 @@ class StepBody(Protocol):
         """The outcome of `when`, `key`, `until`, `within` for an arriving event."""
         ...
 
-    def prepare(self, run: Actor, act: Activation) -> StepStarted:
-        """What the attempt starts with: rendered input and `set`."""
+    def prepare(self, run: Actor, act: Activation) -> StepStarted | StepSettled:
+        """What the attempt starts with: rendered input and `set`; or that it failed already."""
         ...
 
     def perform(self, run: Actor, act: Activation) -> Any:
@@ -72,14 +73,15 @@ class StepPlan:
         self.ir = ir
         self.body = body
         self.join: JoinIR | None = ir.join
-        self.limit: int | None = ir.policy.concurrency
+        self.limit: int | None = ir.policy.concurrency if ir.for_each is None else None  # else it bounds the items
         self.rate: RateIR | None = ir.policy.rate
         self.max_visits: int | None = ir.policy.max_visits
         self.recovers = bool(ir.recovers)
         self.join_sites = join_sites
         join = ir.join
         self.needs_guard = ir.guard is not None or (
-            join is not None and (join.key is not None or join.until is not None or join.within is not None)
+            join is not None
+            and not (join.key is None and join.until is None and join.within is None and join.count_expr is None)
         )
         self.tags = bool(ir.finally_ is not None or ir.undo is not None)  # has an afterlife
 
@@ -95,12 +97,34 @@ class FlowPlan:
     joins_of: dict[str, tuple[StepPlan, ...]]
     waited: frozenset[str]
     is_reachable: bool
-    hash: str
     handlers: dict[str, StepPlan] = field(default_factory=dict)
     codec: Any = None  # the ValueCodec of the front end; None keeps payloads as they are
+    keeps_unclaimed: bool = False  # bodies may wait for any event, so one that nobody takes is kept
+    whole: Callable[[], FlowIR] | None = None  # the flow with what is only needed to store or show it
+    _hash: str | None = None
+
+    @property
+    def hash(self) -> str:
+        """The content hash of the flow; worked out at first use."""
+        if self._hash is None:
+            self._hash = flow_hash(self.stored_ir)
+        return self._hash
+
+    @property
+    def stored_ir(self) -> FlowIR:
+        """The flow as it is stored and shown."""
+        if self.whole is not None:
+            self.ir, self.whole = self.whole(), None
+        return self.ir
 
 
-def plan_flow(ir: FlowIR, bodies: Mapping[str, StepBody], *, codec: Any = None) -> FlowPlan:
+def plan_flow(
+    ir: FlowIR,
+    bodies: Mapping[str, StepBody],
+    *,
+    codec: Any = None,  # a ValueCodec; see FlowPlan
+    whole: Callable[[], FlowIR] | None = None,
+) -> FlowPlan:
     """The flow with its tables; `bodies` has one for every step.
 
     Cost: linear in the size of the flow.
@@ -110,12 +134,9 @@ def plan_flow(ir: FlowIR, bodies: Mapping[str, StepBody], *, codec: Any = None) 
         for name in names:
             sites.setdefault(name, set()).add(site)
     steps = {name: StepPlan(step, bodies[name], frozenset(sites.get(name, ()))) for name, step in ir.steps.items()}
-    routes: dict[str, list[StepPlan]] = {}
     handlers: dict[str, StepPlan] = {}
     wildcard: StepPlan | None = None
     for plan in steps.values():
-        for event in plan.ir.accepts:
-            routes.setdefault(event, []).append(plan)
         for covered in plan.ir.recovers:
             if covered == "*":
                 wildcard = plan
@@ -136,14 +157,15 @@ def plan_flow(ir: FlowIR, bodies: Mapping[str, StepBody], *, codec: Any = None) 
     return FlowPlan(
         ir=ir,
         steps=steps,
-        routes={k: tuple(v) for k, v in routes.items()},
+        routes={event: tuple(steps[name] for name in names) for event, names in routes(ir).items()},
         kinds=kinds,
         joins_of={site: tuple(steps[n] for n in names) for site, names in ir.joins_of.items()},
         waited=frozenset(
             p.ir.body.wait.event for p in steps.values() if p.ir.body.wait is not None and p.ir.body.wait.event
         ),
         is_reachable=reachable,
-        hash=flow_hash(ir),
         handlers=handlers,
         codec=codec,
+        keeps_unclaimed=ir.kind == "class",
+        whole=whole,
     )

@@ -18,14 +18,18 @@ MAX_FAN_OUT = 10_000
 
 
 def emit_all(
-    r: Reduction, emitted: tuple[Emission | Fan, ...], scope: Scope | None, line: Line | None, cancels: bool = False
+    r: Reduction,
+    emitted: tuple[Emission | Fan, ...],
+    scope: Scope | None,
+    line: Line | None,
+    drain_s: float | None = None,
 ) -> None:
     """Send out what a step emitted, in order."""
     for item in emitted:
         if type(item) is Fan:
             fan_out(r, item, scope, line)
         else:
-            emit(r, item[0], item[1], item[2], scope, line, cancels)  # type: ignore[index]  # closed union, hot path
+            emit(r, item[0], item[1], item[2], scope, line, drain_s)  # type: ignore[index]  # closed union, hot path
 
 
 def emit(
@@ -35,7 +39,7 @@ def emit(
     target: str | None,
     scope: Scope | None,
     line: Line | None,
-    cancels: bool = False,
+    drain_s: float | None = None,
     is_outside: bool = False,
 ) -> None:
     """Send one event to everybody who listens.
@@ -47,7 +51,7 @@ def emit(
         return
     kind = r.plan.kinds.get(type)
     if kind == "stop" and target is None:
-        stop_run(r, type, value, cancels)
+        stop_run(r, type, value, drain_s)
         return
     if kind == "failed" and target is None:
         fail_run(r, _error_of(value))
@@ -60,7 +64,7 @@ def emit(
         return
     steps = r.plan.routes.get(type)
     if steps is None:
-        if not woken and (is_outside or type in r.plan.waited):
+        if not woken and (is_outside or type in r.plan.waited or (r.plan.keeps_unclaimed and kind != "ask")):
             _keep_unclaimed(r, event)
         return
     for step in steps:
@@ -93,7 +97,7 @@ def apply_delivered(r: Reduction, tick: Delivered) -> None:
         activate(r, step, (event,), event.scope, event.line, (tick.error["code"], tick.error["message"]))
     elif tick.passes:
         if step.join is not None:
-            add_to_join(r, step, event, key=tick.key, closes=tick.closes, due=tick.due)
+            add_to_join(r, step, event, key=tick.key, closes=tick.closes, due=tick.due, count=tick.count)
         else:
             activate(r, step, (event,), event.scope, event.line)
     release(r, event.scope)

@@ -1,0 +1,402 @@
+"""Builds the node tree from PyYAML's events and checks, event by event, what the flow language allows of YAML.
+
+Theory: one loop, an explicit stack, no recursion: depth and node count are checked before a node is kept, so no input
+can nest or expand further than the limits. An anchor remembers how many nodes it stands for; an alias adds that number.
+A finding never stops the loop unless a limit is passed: a bad tag, key or merge is reported and left out.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Protocol, cast
+
+from yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+    StreamEndEvent,
+)
+
+from orchestrator.diagnostics import Edit, Fix, Related
+from orchestrator.language.findings import Findings
+from orchestrator.language.limits import MAX_DEPTH, MAX_KEY, MAX_NODES, MAX_SCALAR
+from orchestrator.language.nodes import Entry, MapNode, Node, Scalar, ScalarNode, SeqNode, Source, Style
+from orchestrator.language.quoting import quote
+from orchestrator.language.scalars import CONSTANTS, LOOKALIKES, UnstorableNumber, resolve_plain
+
+Event = Any  # the C and the pure parser give events of one shape, which the stubs leave half untyped
+
+
+class EventParser(Protocol):
+    """What the C and the pure parser of PyYAML have in common."""
+
+    def get_event(self) -> Event: ...
+
+
+class LimitPassed(Exception):
+    """A limit was passed; the finding is already made."""
+
+
+STYLES = {
+    None: Style.PLAIN, "": Style.PLAIN, "'": Style.SINGLE, '"': Style.DOUBLE, "|": Style.LITERAL, ">": Style.FOLDED,
+}  # fmt: skip
+_UNSEEN = object()
+
+
+class Frame:
+    """An open collection: `key` is the key that waits for its value, `last` the value that came last."""
+
+    __slots__ = ("anchor", "first_count", "key", "last", "node")
+
+    def __init__(self, node: MapNode | SeqNode, anchor: str | None, first_count: int) -> None:
+        self.node = node
+        self.key: ScalarNode | None = None
+        self.last: Node | None = None
+        self.anchor = anchor
+        self.first_count = first_count
+
+
+class Composer:
+    """One pass over the events of one file. After `run`, or when it raised, `root`, `stack` and `bent` can be read."""
+
+    def __init__(self, parser: EventParser, source: Source, findings: Findings, rescued: dict[int, int]) -> None:
+        self.source = source
+        self.findings = findings
+        self.rescued = rescued  # start -> end of the texts that a trap has bent and the reader has blanked
+        self.commented_at = comment_starts(source.text)
+        self.root: Node | None = None
+        self.stack: list[Frame] = []
+        self.bent: list[ScalarNode] = []
+        self.before_comment: list[ScalarNode] = []  # plain texts that a ` #` follows
+        self._parser = parser
+        self._values: dict[str, Scalar | object] = dict(CONSTANTS)
+        self._anchors: dict[str, tuple[Node, int]] = {}
+        self._skipped = ScalarNode(None, "", Style.PLAIN, 0, 0, source)
+        self._count = 0
+        self._documents = 0
+
+    def run(self) -> None:
+        """Consume the whole stream.
+
+        Raises: LimitPassed, and PyYAML's YAMLError where the text is no YAML.
+        """
+        next_event = self._parser.get_event
+        scalar, attach = self._scalar, self._attach
+        while True:
+            event = next_event()
+            kind = event.__class__
+            if kind is ScalarEvent:
+                attach(scalar(event))
+            elif kind is MappingStartEvent or kind is SequenceStartEvent:
+                self._open(event)
+            elif kind is MappingEndEvent or kind is SequenceEndEvent:
+                self._close(event)
+            elif kind is AliasEvent:
+                self._alias(event)
+            elif kind is DocumentStartEvent:
+                if not self._document(event):
+                    return
+            elif kind is StreamEndEvent or event is None:
+                return
+
+    def _document(self, event: Event) -> bool:
+        self._documents += 1
+        start, end = event.start_mark.index, event.end_mark.index
+        if self._documents > 1:
+            self.findings.error(
+                "FLW108",
+                "a second document begins here; a flow file holds one flow",
+                self.source.span(start, end),
+                help="put each flow into a file of its own",
+            )
+            return False
+        if event.version or event.tags:
+            self.findings.error(
+                "FLW113",
+                "YAML directives are not allowed: not every reader treats them alike",
+                self.source.span(start, end),
+                help="delete the lines that begin with %",
+            )
+        return True
+
+    def _scalar(self, event: Event) -> ScalarNode:
+        text: str = event.value
+        style = STYLES[event.style]
+        start: int = event.start_mark.index
+        node = ScalarNode(text, text, style, start, event.end_mark.index, self.source)
+        self._count += 1
+        if self._count > MAX_NODES:
+            self._too_many(start)
+        if style is Style.PLAIN:
+            value = self._values.get(text, _UNSEEN)
+            node.value = self._resolve(node) if value is _UNSEEN else cast(Scalar, value)
+            if self.rescued and start in self.rescued:
+                self._bend(node, self.rescued[start])
+            elif node.end in self.commented_at:
+                self.before_comment.append(node)
+        if len(text) > MAX_SCALAR:
+            self.findings.error(
+                "FLW112",
+                f"a text of {len(text):,} characters; {MAX_SCALAR:,} are allowed",
+                node.source.span(start, start),
+            )
+            raise LimitPassed
+        if event.tag is not None:
+            self._tag(event)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = (node, 1)
+        return node
+
+    def _resolve(self, node: ScalarNode) -> Scalar:
+        text = node.text
+        try:
+            value = resolve_plain(text)
+        except UnstorableNumber as error:
+            self.findings.error(
+                "FLW114",
+                f"{error}",
+                node.span,
+                help="quote it if it is text",
+                fix=Fix("quote it as text", (Edit(node.span, quote(text)),)),
+            )
+            node.bent = True
+            return text
+        if text in LOOKALIKES:
+            word = LOOKALIKES[text]
+            self.findings.warning(
+                "FLW115",
+                f"`{text}` is text here: only `{word}` in small letters is the constant",
+                node.span,
+                help=f"write `{word}`, or quote it if text is meant",
+                fix=Fix(f"write `{word}`", (Edit(node.span, word),), is_safe=False),
+            )
+        else:
+            self._values[text] = value
+        return value
+
+    def _bend(self, node: ScalarNode, end: int) -> None:
+        node.end = end
+        node.text = node.value = self.source.text[node.start : end]
+        node.bent = True
+        self.bent.append(node)
+
+    def _attach(self, node: Node) -> None:
+        stack = self.stack
+        if not stack:
+            if self.root is None:
+                self.root = node
+            return
+        frame = stack[-1]
+        parent = frame.node
+        if parent.__class__ is SeqNode:
+            parent.items.append(node)
+            frame.last = node
+            return
+        key = frame.key
+        if key is None:
+            frame.key = self._key(node)
+            return
+        frame.key = None
+        if key is self._skipped:
+            return
+        entries = parent.entries  # type: ignore[union-attr]  # the class test above leaves a mapping
+        name = key.text
+        if name in entries:
+            self._duplicate(key, entries[name].key)
+            return
+        if node.__class__ is ScalarNode and parent.is_flow and node.text == "" and self._lacks_colon(key):
+            self._valueless(frame, key)
+            return
+        entries[name] = Entry(key, node)
+        frame.last = node
+
+    def _key(self, node: Node) -> ScalarNode:
+        if node.__class__ is not ScalarNode:
+            self._report_collection_key(node)
+            return self._skipped
+        if node.value.__class__ is str:
+            if node.text == "<<" and node.is_plain:
+                self.findings.error(
+                    "FLW107",
+                    "merge keys are not allowed",
+                    node.span,
+                    help="repeat the keys, or put what all steps share into `defaults:`",
+                )
+                return self._skipped
+            if len(node.text) > MAX_KEY:
+                self.findings.error("FLW112", f"a key of {len(node.text)} characters; {MAX_KEY} are allowed", node.span)
+                raise LimitPassed
+            return node
+        shown = node.text or "an empty key"
+        self.findings.error(
+            "FLW111",
+            f"`{shown}` is no text, and keys are text" if node.text else "a key is missing before this colon",
+            node.span,
+            help="quote the key" if node.text else "write a key, or quote the whole text",
+            fix=Fix("quote the key", (Edit(node.span, quote(node.text)),)) if node.text else None,
+        )
+        return node
+
+    def _report_collection_key(self, node: Node) -> None:
+        text = self.source.text
+        start, end = node.start - 1, node.end + 1
+        self.findings.drop("FLW111", node.span)
+        if isinstance(node, MapNode) and text.startswith("{{", start) and text.startswith("}}", end - 2):
+            span = self.source.span(start, end)
+            inner = text[start + 2 : end - 2].strip()
+            fix = Fix("write it as an expression", (Edit(span, quote("${{ " + inner + " }}")),))
+            message, way_out = (
+                "YAML reads `{{ … }}` as a mapping inside a mapping",
+                "expressions are written `${{ … }}`",
+            )
+            self.findings.error("FLW111", message, span, help=way_out, fix=fix)
+            return
+        self.findings.error("FLW111", "a list or mapping cannot be a key", node.span, help="keys are text")
+
+    def _duplicate(self, key: ScalarNode, first: ScalarNode) -> None:
+        self.findings.error(
+            "FLW105",
+            f"the key `{key.text}` stands here twice",
+            key.span,
+            help="keep one of the two",
+            related=[Related(first.span, "the first one is here")],
+        )
+
+    def _lacks_colon(self, key: ScalarNode) -> bool:
+        return not self.source.text[key.end :].lstrip().startswith(":") if key.end else False
+
+    def _valueless(self, frame: Frame, key: ScalarNode) -> None:
+        """A key without a value in a flow mapping: the comma before it was meant as part of the text before."""
+        last = frame.last
+        if isinstance(last, ScalarNode) and last.is_plain and last.text and key.is_plain:
+            if last.bent:
+                self.bent.remove(last)
+            self._bend(last, key.end)
+            return
+        self.findings.error(
+            "FLW111",
+            f"the key `{key.text}` has no value",
+            key.span,
+            help=f"write `{key.text}: …`; text that holds a comma must be quoted",
+        )
+
+    def _open(self, event: Event) -> None:
+        is_flow = bool(event.flow_style)
+        start: int = event.start_mark.index
+        self._count += 1
+        if len(self.stack) >= MAX_DEPTH:
+            self.findings.error("FLW112", f"nested deeper than {MAX_DEPTH} levels", self.source.span(start, start + 1))
+            raise LimitPassed
+        if self._count > MAX_NODES:
+            self._too_many(start)
+        if event.tag is not None:
+            self._tag(event)
+        node: MapNode | SeqNode
+        if event.__class__ is MappingStartEvent:
+            node = MapNode({}, start, event.end_mark.index, self.source, is_flow)
+        else:
+            node = SeqNode([], start, event.end_mark.index, self.source, is_flow)
+        self.stack.append(Frame(node, event.anchor, self._count))
+        if event.anchor is not None:
+            self._anchors[event.anchor] = (node, 0)  # 0: still open, so an alias to it would be a cycle
+
+    def _close(self, event: Event) -> None:
+        frame = self.stack.pop()
+        node = frame.node
+        if node.is_flow:
+            node.end = event.end_mark.index
+            if node.__class__ is SeqNode:
+                self._join_split_items(node)
+        elif frame.last is not None:
+            node.end = max(frame.last.end, node.end) if frame.last.start >= node.start else node.end
+        if frame.anchor is not None:
+            self._anchors[frame.anchor] = (node, self._count - frame.first_count + 1)
+        self._attach(node)
+
+    def _join_split_items(self, node: SeqNode) -> None:
+        """`[f(a, b)]` and `[say "a, b"]`: items that only a comma inside brackets or quotes has split."""
+        items: list[Node] = []
+        for item in node.items:
+            last = items[-1] if items else None
+            if (
+                isinstance(last, ScalarNode)
+                and isinstance(item, ScalarNode)
+                and last.is_plain
+                and item.is_plain
+                and is_open(last.text)
+            ):
+                if last.bent:
+                    self.bent.remove(last)
+                self._bend(last, item.end)
+            else:
+                items.append(item)
+        node.items[:] = items
+
+    def _alias(self, event: Event) -> None:
+        name = event.anchor
+        span = self.source.span(event.start_mark.index, event.end_mark.index)
+        known = self._anchors.get(name)
+        if known is None or known[1] == 0:
+            self.findings.error(
+                "FLW109",
+                f"`*{name}` refers to an anchor that is not defined above"
+                if known is None
+                else f"`*{name}` stands inside what it refers to",
+                span,
+                help="define it with `&" + name + "` before, or quote the text if a star is meant"
+                if known is None
+                else "write the part out",
+            )
+            start, end = event.start_mark.index, event.end_mark.index
+            text = self.source.text[start:end]
+            self._attach(ScalarNode(text, text, Style.PLAIN, start, end, self.source, bent=True))
+            return
+        node, size = known
+        self._count += size
+        if self._count > MAX_NODES:
+            self._too_many(event.start_mark.index)
+        self._attach(node)
+
+    def _tag(self, event: Event) -> None:
+        start = event.start_mark.index
+        text = self.source.text
+        start = text.find("!", start)
+        end = start
+        while end < len(text) and not text[end].isspace():
+            end += 1
+        span = self.source.span(start, end)
+        self.findings.error(
+            "FLW106",
+            f"tags such as `{text[start:end]}` are not allowed",
+            span,
+            help="delete it; quote a value that is text",
+            fix=Fix("delete the tag", (Edit(self.source.span(start, min(end + 1, len(text))), ""),), is_safe=False),
+        )
+
+    def _too_many(self, start: int) -> None:
+        self.findings.error(
+            "FLW112",
+            f"more than {MAX_NODES:,} values, those that aliases repeat included",
+            self.source.span(start, start),
+            help="cut the flow into sub-flows with `imports:`",
+        )
+        raise LimitPassed
+
+
+_BEFORE_COMMENT = re.compile("(?<=[^ \n]) +#")
+
+
+def comment_starts(text: str) -> frozenset[int]:
+    """The offsets at which a run of spaces with a `#` after it begins."""
+    if " #" not in text:
+        return frozenset()
+    return frozenset(match.start() for match in _BEFORE_COMMENT.finditer(text))
+
+
+def is_open(text: str) -> bool:
+    """Whether a round bracket or a double quote that begins in the text does not end in it."""
+    return text.count("(") > text.count(")") or text.count('"') % 2 == 1

@@ -1,0 +1,50 @@
+"""Collects the findings of one file. Decides nothing: the rules call it, each with its own code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from orchestrator.diagnostics import Diagnostic, Fix, Related, Severity, Span
+
+
+class Findings:
+    """The findings so far, in the order they were made; `sorted` gives them in the order of the file."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self) -> None:
+        self._items: list[Diagnostic] = []
+
+    def error(
+        self,
+        code: str,
+        message: str,
+        span: Span,
+        *,
+        help: str | None = None,
+        fix: Fix | None = None,
+        related: Sequence[Related] = (),
+    ) -> None:
+        self._items.append(Diagnostic(code, Severity.ERROR, message, span, help, fix, tuple(related)))
+
+    def warning(self, code: str, message: str, span: Span, *, help: str | None = None, fix: Fix | None = None) -> None:
+        self._items.append(Diagnostic(code, Severity.WARNING, message, span, help, fix))
+
+    def extend(self, diagnostics: Sequence[Diagnostic]) -> None:
+        self._items.extend(diagnostics)
+
+    def drop(self, code: str, inside: Span) -> None:
+        """Forget the findings of a code inside a span, because a finding about the whole of it says it better."""
+        first, last = (inside.line, inside.column), (inside.end_line, inside.end_column)
+        self._items = [d for d in self._items if d.code != code or not first <= (d.span.line, d.span.column) < last]
+
+    def __iter__(self) -> Iterator[Diagnostic]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def sorted(self) -> tuple[Diagnostic, ...]:
+        """Every finding once, by place; findings of one place keep their order."""
+        unique = dict.fromkeys(self._items)
+        return tuple(sorted(unique, key=lambda d: (d.span.file, d.span.line, d.span.column)))

@@ -1,0 +1,53 @@
+"""Did-you-mean: the name that somebody meant, out of those legal where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+
+def edit_distance(a: str, b: str, limit: int) -> int:
+    """Damerau-Levenshtein distance (one insert, delete, change or swap of neighbours costs 1), at most `limit` + 1."""
+    if abs(len(a) - len(b)) > limit:
+        return limit + 1
+    before: list[int] = []
+    row = list(range(len(b) + 1))
+    for i, char in enumerate(a, 1):
+        last_before, before, row = before, row, [i]
+        for j, other in enumerate(b, 1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (char != other))
+            if i > 1 and j > 1 and char == b[j - 2] and a[i - 2] == other:
+                cost = min(cost, last_before[j - 2] + 1)
+            row.append(cost)
+        if min(row) > limit:
+            return limit + 1
+    return row[-1]
+
+
+def suggest(name: str, legal: Iterable[str], synonyms: Mapping[str, str] | None = None) -> str | None:
+    """The legal name that is closest to `name`: the same but for case, a known synonym, or a few edits away.
+
+    Two names equally close give the one that starts alike, else the first in the order of `legal`.
+    """
+    if len(name) > 100:
+        return None
+    names = list(legal)
+    folded = _fold(name)
+    for candidate in names:
+        if _fold(candidate) == folded:
+            return candidate
+    if synonyms and folded in synonyms and synonyms[folded] in names:
+        return synonyms[folded]
+    limit = max(1, len(name) // 3)
+    best: tuple[int, bool, int] | None = None
+    for index, candidate in enumerate(names):
+        distance = edit_distance(folded, _fold(candidate), limit)
+        if distance > limit or distance >= max(len(name), len(candidate)):
+            continue
+        rank = (distance, candidate[:1] != name[:1], index)
+        if best is None or rank < best:
+            best = rank
+    return None if best is None else names[best[2]]
+
+
+def _fold(name: str) -> str:
+    return name.casefold().replace("-", "_")
