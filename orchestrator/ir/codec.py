@@ -19,12 +19,12 @@ _NOT_HASHED = frozenset({"origin", "description"})
 
 def flow_to_json(flow: FlowIR) -> dict[str, Any]:
     """The flow as plain JSON."""
-    return _encode(flow, frozenset())
+    return typing.cast(dict[str, Any], _encode(flow, frozenset()))
 
 
 def flow_from_json(data: dict[str, Any]) -> FlowIR:
     """The inverse of `flow_to_json`."""
-    return _decode(FlowIR, data)
+    return typing.cast(FlowIR, _decode(FlowIR, data))
 
 
 def flow_hash(flow: FlowIR) -> str:
@@ -34,7 +34,7 @@ def flow_hash(flow: FlowIR) -> str:
 
 
 @cache
-def _fields(cls: type[Any]) -> tuple[tuple[str, Any, Any], ...]:
+def _fields(cls: Any) -> tuple[tuple[str, Any, Any], ...]:
     hints = typing.get_type_hints(cls, vars(model))
     rows = []
     for f in dataclasses.fields(cls):
@@ -46,7 +46,8 @@ def _fields(cls: type[Any]) -> tuple[tuple[str, Any, Any], ...]:
 def _encode(value: Any, skip: frozenset[str]) -> Any:
     if dataclasses.is_dataclass(value):
         out: dict[str, Any] = {}
-        for name, _, default in _fields(type(value)):
+        cls: Any = value.__class__  # the instance's class; dataclass typing knows no plain way to say it
+        for name, _, default in _fields(cls):
             item = getattr(value, name)
             if name not in skip and item != default:
                 out[name.rstrip("_")] = _encode(item, skip)

@@ -32,12 +32,16 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class EventIR:
-    """An event type. `kind` is plain, start, stop, ask (asks somebody outside), answer, failed, cancelled or step."""
+    """An event type. `kind` is plain, start, stop, ask (asks somebody outside), answer, failed, cancelled or step.
+
+    `bases` are the event types it is a kind of; they count only for steps with `accepts_subclasses`.
+    """
 
     name: str
     schema: Json = True
     kind: str = "plain"
     external: bool = False
+    bases: tuple[str, ...] = ()
     description: str = ""
     origin: Origin | None = None
 
@@ -49,6 +53,7 @@ class JoinIR:
     mode: all (every member of the fan-out group has settled), each (one of every event in `events`), count, first
     (later members are consumed without firing), until (`until` holds, or `until_event` came).
     `key` groups by value. `fires_on_close`: a group that closes with fewer than `count` fires with what is there.
+    `count_expr` gives the number instead of `count`; it is asked once per group, with its first event as `ev`.
     """
 
     mode: str
@@ -62,12 +67,18 @@ class JoinIR:
     cancels_rest: bool = False
     by_arrival: bool = False
     fires_on_close: bool = False
+    count_expr: Expr | None = None
     origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FillIR:
-    """A field of an emitted event that was left out and is taken from `result`, `ev` or the scalar result (`source`)."""
+    """A field of an emitted event that was left out, and where it is taken from (`source`).
+
+    source: result (`result[field]`), ev (`ev[field]`, null if it has none), scalar (the result itself), error
+    (`error[field]`), or auto, where the type of the result is not known: `result[field]` if the result is a mapping that
+    has it, else `ev[field]` if `ev` has it, else the result itself.
+    """
 
     field: str
     source: str
@@ -75,7 +86,11 @@ class FillIR:
 
 @dataclass(frozen=True, slots=True)
 class EmitEntryIR:
-    """One way out of a step. `event` None is `none`. `starts` names a step that gets the event directly."""
+    """One way out of a step. `event` None is `none`.
+
+    `starts` names the step that is started: `event` is then that step's own `<step>.start`, which only it accepts, so
+    routing by event name is enough. `drain_s` overrides the flow's for this `Stop`.
+    """
 
     event: str | None
     when: Expr | None = None
@@ -85,6 +100,7 @@ class EmitEntryIR:
     for_each: Expr | None = None
     starts: str | None = None
     cancels: bool = False
+    drain_s: float | None = None
     site: str = ""
     origin: Origin | None = None
 
@@ -139,7 +155,10 @@ class CacheIR:
 
 @dataclass(frozen=True, slots=True)
 class PolicyIR:
-    """Limits of one step. `concurrency` None is unlimited; `timeout_s` bounds one attempt, `deadline` all of them."""
+    """Limits of one step. `concurrency` None is unlimited; `timeout_s` bounds one attempt, `deadline` all of them.
+
+    `max_visits` None is unlimited; `has_default_bound` says that the number is the default, not the author's.
+    """
 
     concurrency: int | None = None
     rate: RateIR | None = None
@@ -148,6 +167,7 @@ class PolicyIR:
     retry: RetryIR | None = None
     repeat: RepeatIR | None = None
     max_visits: int | None = None
+    has_default_bound: bool = False
     effect: str | None = None
     placement: str | None = None
 
@@ -204,6 +224,8 @@ class AskIR:
 
     Shape: form is a JSON Schema object; verdict_field names its field whose enum gives buttons and outcomes (None: a
     single outcome `answered`); quorum maps verdict -> count or {group: count}; missing verdicts need one answer.
+    `undecided_as_timeout`: the step has a branch for `timeout` and none for `undecided`, so that the outcome of a
+    request that can reach no quorum any more reads `timeout`.
     """
 
     title: Value
@@ -218,6 +240,7 @@ class AskIR:
     escalate: EscalateIR | None = None
     deadline: Value = None
     may_delegate: bool = False
+    undecided_as_timeout: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +271,7 @@ class StepIR:
     `emits` are all events it may emit (for routing, drawing, checks). `emit` is the data-driven rule of a YAML step; for a
     Python body it is None and the body returns events. `fans` are sites (see EmitEntryIR.site) at which it opens groups.
     `recovers` names the steps whose failures a Python catch handler takes (`("*",)`: all), `max_recoveries` per line.
+    `optional_fields` are fields of `ev` that some accepted event lacks or may leave out: they read as null then.
     """
 
     name: str
@@ -268,6 +292,7 @@ class StepIR:
     undo: CallIR | None = None
     fans: tuple[str, ...] = ()
     accepts_subclasses: bool = False
+    optional_fields: tuple[str, ...] = ()
     recovers: tuple[str, ...] = ()
     max_recoveries: int = 1
     is_inline: bool = False

@@ -1,0 +1,1 @@
+"""The ways to write and load a workflow: YAML files, classes, functions. All of them end in FlowIR and one runtime."""

@@ -1,0 +1,248 @@
+"""Every callable a flow can name, found without importing any of them; a broken one is a finding, never an exception.
+
+Sources, first match wins: `steps=` and `@register` of this process; the project's plugin folder, read from its syntax tree;
+the bundled plugins; installed packages that the project allows, read from their manifests.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.diagnostics import Diagnostic, Severity, Span
+from orchestrator.errors import PluginError
+from orchestrator.ir.model import Origin
+from orchestrator.plugin.config import ProjectConfig
+from orchestrator.plugin.define import REGISTERED, StepDef, define_step
+from orchestrator.plugin.info import CallableInfo, Target
+from orchestrator.plugin.manifest import manifest_path, read_manifest
+
+if TYPE_CHECKING:  # loads ast, which only projects with a plugin folder need
+    from orchestrator.plugin.syntax import FileScan
+
+BUNDLED = ("http", "llm", "text", "data", "files", "notify", "process")
+BUNDLED_PACKAGE = "orchestrator_plugins"
+
+
+@dataclass(frozen=True, slots=True)
+class PluginProblem:
+    """Why a callable or a whole namespace cannot be used. `name` is a callable, or `ns.*` for all of a namespace."""
+
+    code: str
+    name: str
+    message: str
+    help: str | None = None
+    origin: Origin | None = None
+
+    def covers(self, callable_name: str) -> bool:
+        return self.name == callable_name or (
+            self.name.endswith(".*") and callable_name.startswith(self.name.removesuffix("*"))
+        )
+
+    def at(self, span: Span) -> Diagnostic:
+        """The finding at the `call:` that needs the callable."""
+        where = f" ({self.origin})" if self.origin else ""
+        return Diagnostic(self.code, Severity.ERROR, f"{self.message}{where}", span, help=self.help)
+
+
+class Catalog:
+    """Callables by name. Answers are kept; `refresh` looks at the files again.
+
+    Example:
+        catalog = Catalog(load_config(Path("."))[0])
+        info = catalog.get("http.get")
+    """
+
+    def __init__(
+        self, config: ProjectConfig | None = None, *, steps: Mapping[str, Callable[..., object]] | None = None
+    ) -> None:
+        self.config = config or ProjectConfig()
+        self._steps = {name: define_step(name, function) for name, function in (steps or {}).items()}
+        self._infos: dict[str, CallableInfo] = {}
+        self._problems: dict[str, PluginProblem] = {}
+        self._described: dict[str, tuple[StepDef, CallableInfo | None]] = {}
+        self._scans: dict[str, FileScan] | None = None
+        self._bundled: dict[str, dict[str, CallableInfo]] = {}
+        self._installed: dict[str, CallableInfo] | None = None
+
+    def get(self, name: str) -> CallableInfo | None:
+        """What is known about a callable; None if there is none, or if it is broken (then `problem` says why)."""
+        step = self._steps.get(name) or REGISTERED.get(name)
+        if step is not None:
+            return self._live(step)
+        if name not in self._infos:
+            found = self._from_project(name) or self._from_bundled(name) or self._from_installed(name)
+            if found is None:
+                return None
+            self._infos[name] = found
+        return self._infos[name]
+
+    def problem(self, name: str) -> PluginProblem | None:
+        """Why a callable that was asked for cannot be used; None if it is fine or simply unknown."""
+        if self.get(name) is not None:
+            return None
+        exact = self._problems.get(name)
+        return exact or next((p for p in self._problems.values() if p.covers(name)), None)
+
+    def problems(self) -> tuple[PluginProblem, ...]:
+        """Everything that is broken, for `doctor` and `plugin list`."""
+        for name in self.names():
+            self.get(name)
+        return tuple(self._problems.values())
+
+    def names(self) -> tuple[str, ...]:
+        """The names of all callables, broken ones too, sorted."""
+        found = {*self._steps, *REGISTERED, *self._project_names(), *self._all_installed()}
+        for namespace in BUNDLED:
+            found.update(self._bundled_namespace(namespace))
+        return tuple(sorted(found))
+
+    def suggest(self, name: str) -> str | None:
+        """The callable that was probably meant."""
+        names = self.names()
+        near = difflib.get_close_matches(name, names, 1, 0.7)
+        if near:
+            return near[0]
+        verb = name.rpartition(".")[2]
+        return next((n for n in names if n.rpartition(".")[2] == verb), None)
+
+    def refresh(self) -> None:
+        """Forget what was read from files, so that changed plugins show; for `dev`."""
+        from orchestrator.plugin.loading import forget_folder
+
+        folder = self.config.plugins_path
+        if folder is not None:
+            forget_folder(folder)
+        self._infos.clear()
+        self._problems.clear()
+        self._described.clear()
+        self._scans = None
+        self._installed = None
+
+    def _live(self, step: StepDef) -> CallableInfo | None:
+        known = self._described.get(step.name)
+        if known is not None and known[0] is step:
+            return known[1]
+        from orchestrator.plugin.signature import describe
+
+        self._problems.pop(step.name, None)
+        info = None
+        try:
+            info = describe(step, provider="code")
+        except PluginError as problem:
+            self._note("PLG003", step.name, problem.message)
+        self._described[step.name] = (step, info)
+        return info
+
+    def _from_project(self, name: str) -> CallableInfo | None:
+        for scan in self._project().values():
+            step = scan.steps.get(name)
+            if step is None:
+                continue
+            if name.partition(".")[0] in BUNDLED:
+                self._note(
+                    "PLG005", name, f"{name} is a name of a bundled plugin; choose another namespace", step.origin
+                )
+                return None
+            try:
+                return step.info()
+            except PluginError as problem:
+                self._note("PLG003", name, problem.message, step.origin)
+                return None
+        return None
+
+    def _project(self) -> dict[str, FileScan]:
+        if self._scans is None:
+            folder = self.config.plugins_path
+            self._scans = {}
+            if folder is not None and not folder.is_dir():
+                self._note("PLG001", "*", f"the plugin folder {folder} of the config does not exist")
+            elif folder is not None:
+                from orchestrator.plugin.syntax import scan_folder
+
+                self._scans = {str(scan.file): scan for scan in scan_folder(folder)}
+            owners: dict[str, Path] = {}
+            for scan in self._scans.values():
+                for fault in scan.faults:
+                    self._note(fault.code, fault.name, fault.message, fault.origin)
+                for name, step in scan.steps.items():
+                    if name in owners:
+                        self._note("PLG005", name, f"{name} is defined in {owners[name].name} too", step.origin)
+                    owners.setdefault(name, scan.file)
+        return self._scans
+
+    def _project_names(self) -> Iterator[str]:
+        for scan in self._project().values():
+            yield from scan.steps
+
+    def _from_bundled(self, name: str) -> CallableInfo | None:
+        return self._bundled_namespace(name.partition(".")[0]).get(name)
+
+    def _bundled_namespace(self, namespace: str) -> dict[str, CallableInfo]:
+        if namespace not in BUNDLED:
+            return {}
+        if namespace not in self._bundled:
+            from orchestrator.plugin.loading import find_module
+
+            module = f"{BUNDLED_PACKAGE}.{namespace}"
+            place = find_module(module)
+            found: tuple[CallableInfo, ...] = ()
+            if place is None:
+                self._note("PLG001", f"{namespace}.*", f"the bundled plugin {namespace} is not installed")
+            else:
+                try:
+                    found = read_manifest(
+                        manifest_path(place.file, namespace), provider="bundled", loader_of=_module_loader(module)
+                    )
+                except PluginError as problem:
+                    self._note("PLG002", f"{namespace}.*", problem.message)
+            self._bundled[namespace] = {info.name: info for info in found}
+        return self._bundled[namespace]
+
+    def _from_installed(self, name: str) -> CallableInfo | None:
+        return self._all_installed().get(name)
+
+    def _all_installed(self) -> dict[str, CallableInfo]:
+        if self._installed is None:
+            from orchestrator.plugin.packages import installed_plugins
+
+            infos, problems = installed_plugins(self.config.plugins_allow, reserved=BUNDLED)
+            self._installed = {info.name: info for info in infos}
+            for problem in problems:
+                self._problems.setdefault(problem.name, problem)
+        return self._installed
+
+    def _note(self, code: str, name: str, message: str, origin: Origin | None = None) -> None:
+        self._problems.setdefault(name, PluginProblem(code, name, message, origin=origin))
+
+
+def with_loader(info: CallableInfo, loader: Callable[[], Target]) -> CallableInfo:
+    """The same description with another way to get the function."""
+    return replace(info, loader=loader)
+
+
+def _module_loader(module: str) -> Callable[[str], Callable[[], Target]]:
+    def for_name(name: str) -> Callable[[], Target]:
+        def load() -> Target:
+            from orchestrator.plugin.loading import load_from_module
+
+            return load_from_module(module, name).function
+
+        return load
+
+    return for_name
+
+
+PROBLEM_CODES = {
+    "PLG001": "a plugin that is named is not there",
+    "PLG002": "a plugin's manifest or file cannot be read",
+    "PLG003": "a callable's signature cannot be used",
+    "PLG004": "an installed plugin is not allowed by the project, or is not the allowed version",
+    "PLG005": "two plugins define the same callable",
+    "CFG001": "the config is not readable TOML",
+    "CFG002": "the config has an unknown section or key",
+    "CFG003": "a value of the config is of the wrong kind",
+}

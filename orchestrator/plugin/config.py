@@ -1,0 +1,389 @@
+"""The project's config: `orchestrator.toml` or `[tool.orchestrator]`, each key also as `ORCHESTRATOR_SECTION_KEY`.
+
+Reads and checks; decides nothing. A mistake is a diagnostic with its line, and the rest of the file is still read. `KEYS` is
+the one place that says which keys exist.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.diagnostics import Diagnostic, Severity, Span
+from orchestrator.plugin.secrets import SECRET_NAME
+
+Toml = Any  # a value as tomllib gives it
+FILE_NAME = "orchestrator.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class LlmConfig:
+    """`[llm]`. `api_key` is the name of a secret; prices are per million tokens, (input, output)."""
+
+    base_url: str = ""
+    model: str = ""
+    api_key: str = ""
+    timeout_s: float = 300.0
+    prices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    record: str = ""
+    replay: str = ""
+    fake: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SecretsConfig:
+    """`[secrets]`. `grant`: flow -> secret names; `hosts`: secret name -> hosts it may be sent to."""
+
+    provider: str = "env"
+    grant: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleConfig:
+    """`[people]`. `users`: name -> facts such as `email`; `groups`: name -> user names."""
+
+    users: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    is_strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpConfig:
+    """`[smtp]`, for `notify.email`. `password` is the name of a secret."""
+
+    host: str = ""
+    port: int = 587
+    user: str = ""
+    password: str = ""
+    sender: str = ""
+    tls: str = "starttls"
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectConfig:
+    """All of a project's config. `root` is the folder of the file, None without one."""
+
+    root: Path | None = None
+    file: Path | None = None
+    store_url: str = ""
+    http_allow_hosts: tuple[str, ...] = ()
+    llm: LlmConfig = field(default_factory=LlmConfig)
+    plugins_folder: str = ""
+    plugins_allow: tuple[str, ...] = ()
+    python_allow: tuple[str, ...] = ()
+    secrets: SecretsConfig = field(default_factory=SecretsConfig)
+    people: PeopleConfig = field(default_factory=PeopleConfig)
+    smtp: SmtpConfig = field(default_factory=SmtpConfig)
+    process_allow: tuple[str, ...] = ()
+    limits: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def plugins_path(self) -> Path | None:
+        """The folder of local plugins, if the project has one."""
+        return None if self.root is None or not self.plugins_folder else self.root / self.plugins_folder
+
+
+LIMITS = (
+    "event_bytes",
+    "state_bytes",
+    "undelivered_events",
+    "fan_out",
+    "subflow_depth",
+    "max_visits",
+    "http_body_bytes",
+    "llm_tokens",
+    "llm_cost",
+)
+
+
+class _Wrong(Exception):
+    """A value of the wrong kind; the message says what is wanted."""
+
+
+def _text(value: Toml) -> str:
+    if not isinstance(value, str):
+        raise _Wrong('text in quotes, such as "…"')
+    return value
+
+
+def _flag(value: Toml) -> bool:
+    if isinstance(value, str) and value.lower() in ("1", "true", "yes", "0", "false", "no"):
+        return value.lower() in ("1", "true", "yes")
+    if not isinstance(value, bool):
+        raise _Wrong("true or false")
+    return value
+
+
+def _number(value: Toml) -> float:
+    if isinstance(value, str):
+        try:
+            return float(value.replace("_", ""))
+        except ValueError:
+            raise _Wrong("a number") from None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise _Wrong("a number that is not negative")
+    return value
+
+
+def _port(value: Toml) -> int:
+    number = _number(value)
+    if not (0 < number < 65536 and number == int(number)):
+        raise _Wrong("a port from 1 to 65535")
+    return int(number)
+
+
+def _texts(value: Toml) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+        raise _Wrong('a list of texts, such as ["a", "b"]')
+    return tuple(value)
+
+
+def _lists(value: Toml) -> Mapping[str, tuple[str, ...]]:
+    return {name: _texts(inner) for name, inner in _table(value).items()}
+
+
+def _table(value: Toml) -> dict[str, Toml]:
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise _Wrong("a JSON object") from None
+    if not isinstance(value, dict):
+        raise _Wrong("a table")
+    return value
+
+
+def _prices(value: Toml) -> Mapping[str, tuple[float, float]]:
+    found = {}
+    for model, pair in _table(value).items():
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise _Wrong('a pair for each model, such as "gpt-x" = [0.5, 1.5]')
+        found[model] = (_number(pair[0]), _number(pair[1]))
+    return found
+
+
+def _users(value: Toml) -> Mapping[str, Mapping[str, str]]:
+    if isinstance(value, list):
+        return {name: {} for name in _texts(value)}
+    found = {}
+    for name, facts in _table(value).items():
+        if isinstance(facts, str):
+            facts = {"email": facts}
+        found[name] = {key: _text(fact) for key, fact in _table(facts).items()}
+    return found
+
+
+def _secret_name(value: Toml) -> str:
+    name = _text(value)
+    if name and not SECRET_NAME.match(name):
+        raise _Wrong("the name of a secret, such as OPENAI_API_KEY, never its value")
+    return name
+
+
+KEYS: dict[str, dict[str, Callable[[Toml], Any]]] = {
+    "store": {"url": _text},
+    "http": {"allow_hosts": _texts},
+    "llm": {
+        "base_url": _text,
+        "model": _text,
+        "api_key": _secret_name,
+        "timeout_s": _number,
+        "prices": _prices,
+        "record": _text,
+        "replay": _text,
+        "fake": _flag,
+    },
+    "plugins": {"folder": _text, "allow": _texts},
+    "python": {"allow": _texts},
+    "secrets": {"provider": _text, "grant": _lists, "hosts": _lists},
+    "people": {"users": _users, "groups": _lists},
+    "smtp": {
+        "host": _text,
+        "port": _port,
+        "user": _text,
+        "password": _secret_name,
+        "sender": _text,
+        "tls": _text,
+    },
+    "process": {"allow": _texts},
+    "limits": dict.fromkeys(LIMITS, _number),
+}
+
+
+def find_config(start: Path) -> Path | None:
+    """The config file of the project that a folder or file is in: the nearest one on the way up."""
+    folder = start.resolve()
+    for candidate in (folder, *folder.parents):
+        if (candidate / FILE_NAME).is_file():
+            return candidate / FILE_NAME
+        project = candidate / "pyproject.toml"
+        if project.is_file() and _has_table(project):
+            return project
+    return None
+
+
+def load_config(
+    start: Path | None, environ: Mapping[str, str] | None = None
+) -> tuple[ProjectConfig, tuple[Diagnostic, ...]]:
+    """The config that holds for a folder, and what is wrong with it. Wrong values keep their defaults."""
+    env = os.environ if environ is None else environ
+    file = find_config(start) if start is not None else None
+    values: dict[str, dict[str, Any]] = {section: {} for section in KEYS}
+    found: list[Diagnostic] = []
+    if file is not None:
+        found += _read_file(file, values)
+    found += _read_environment(env, values)
+    return _assemble(file, values), tuple(found)
+
+
+def _read_file(file: Path, values: dict[str, dict[str, Any]]) -> list[Diagnostic]:
+    import tomllib
+
+    name = str(file)
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as problem:
+        return [_finding("CFG001", f"the config cannot be read: {problem}", Span(name, 1, 1, 1, 1))]
+    try:
+        document = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as problem:
+        line, column = _toml_place(str(problem))
+        return [_finding("CFG001", f"the config is not TOML: {problem}", Span(name, line, column, line, column + 1))]
+    prefix: tuple[str, ...] = ()
+    if file.name == "pyproject.toml":
+        document, prefix = document.get("tool", {}).get("orchestrator", {}), ("tool", "orchestrator")
+    places = _Places(name, text, prefix)
+    found: list[Diagnostic] = []
+    for section, content in document.items():
+        if section not in KEYS:
+            found.append(_unknown("section", section, KEYS, places.of(section)))
+        elif not isinstance(content, dict):
+            found.append(_finding("CFG003", f"[{section}] must be a table", places.of(section)))
+        else:
+            found += _read_section(section, content, values[section], places)
+    return found
+
+
+def _read_section(section: str, content: dict[str, Toml], values: dict[str, Any], places: _Places) -> list[Diagnostic]:
+    found = []
+    for key, value in content.items():
+        reader = KEYS[section].get(key)
+        if reader is None:
+            found.append(_unknown(f"key of [{section}]", key, KEYS[section], places.of(section, key)))
+            continue
+        try:
+            values[key] = reader(value)
+        except _Wrong as wrong:
+            found.append(_finding("CFG003", f"[{section}] {key} must be {wrong}", places.of(section, key)))
+    return found
+
+
+def _read_environment(env: Mapping[str, str], values: dict[str, dict[str, Any]]) -> list[Diagnostic]:
+    known = {f"ORCHESTRATOR_{s}_{k}".upper(): (s, k) for s, keys in KEYS.items() for k in keys}
+    found = []
+    for name in sorted(env):
+        if not name.startswith("ORCHESTRATOR_"):
+            continue
+        place = Span("environment", 1, 1, 1, 1)
+        target = known.get(name)
+        if target is None:
+            near = difflib.get_close_matches(name, known, 1, 0.88)
+            if near:
+                found.append(
+                    _finding("CFG002", f'environment variable {name} is unknown; did you mean "{near[0]}"?', place)
+                )
+            continue
+        section, key = target
+        try:
+            values[section][key] = env[name] if name == "ORCHESTRATOR_LLM_API_KEY" else KEYS[section][key](env[name])
+        except _Wrong as wrong:
+            found.append(_finding("CFG003", f"environment variable {name} must be {wrong}", place))
+    return found
+
+
+def _assemble(file: Path | None, values: dict[str, dict[str, Any]]) -> ProjectConfig:
+    people = values["people"]
+    return ProjectConfig(
+        root=None if file is None else file.parent,
+        file=file,
+        store_url=values["store"].get("url", ""),
+        http_allow_hosts=values["http"].get("allow_hosts", ()),
+        llm=LlmConfig(**values["llm"]),
+        plugins_folder=values["plugins"].get("folder", ""),
+        plugins_allow=values["plugins"].get("allow", ()),
+        python_allow=values["python"].get("allow", ()),
+        secrets=SecretsConfig(**values["secrets"]),
+        people=PeopleConfig(people.get("users", {}), people.get("groups", {}), is_strict=bool(people)),
+        smtp=SmtpConfig(**values["smtp"]),
+        process_allow=values["process"].get("allow", ()),
+        limits=values["limits"],
+    )
+
+
+class _Places:
+    """Where a section or key stands in a TOML text, for messages. Falls back to the section, then to the first line."""
+
+    _HEADER = re.compile(r"\s*\[+\s*([^\]#]+?)\s*\]+")
+    _KEY = re.compile(r"""\s*((?:"[^"]*"|'[^']*'|[\w-]+)(?:\s*\.\s*(?:"[^"]*"|'[^']*'|[\w-]+))*)\s*=""")
+
+    def __init__(self, file: str, text: str, prefix: tuple[str, ...]) -> None:
+        self._file = file
+        self._prefix = prefix
+        self._found: dict[tuple[str, ...], Span] = {}
+        table: tuple[str, ...] = ()
+        for number, line in enumerate(text.splitlines(), 1):
+            if header := self._HEADER.match(line):
+                table = self._split(header[1])
+                self._note(table, number, line, header.start(1))
+            elif key := self._KEY.match(line):
+                self._note(table + self._split(key[1]), number, line, key.start(1))
+
+    def of(self, *path: str) -> Span:
+        full = self._prefix + path
+        for size in range(len(full), 0, -1):
+            if full[:size] in self._found:
+                return self._found[full[:size]]
+        return Span(self._file, 1, 1, 1, 1)
+
+    def _note(self, path: tuple[str, ...], line: int, text: str, start: int) -> None:
+        for size in range(1, len(path) + 1):
+            word = path[size - 1]
+            column = text.find(word, start) + 1
+            self._found.setdefault(path[:size], Span(self._file, line, column, line, column + len(word)))
+
+    @staticmethod
+    def _split(name: str) -> tuple[str, ...]:
+        parts = re.findall(r"""\s*("[^"]*"|'[^']*'|[^."']+)\s*""", name)
+        return tuple(part.strip().strip("\"'") for part in parts)
+
+
+def _toml_place(message: str) -> tuple[int, int]:
+    match = re.search(r"line (\d+), column (\d+)", message)
+    return (int(match[1]), int(match[2])) if match else (1, 1)
+
+
+def _unknown(what: str, name: str, known: Mapping[str, object], span: Span) -> Diagnostic:
+    near = difflib.get_close_matches(name, known, 1, 0.6)
+    help_text = f'did you mean "{near[0]}"?' if near else "known: " + ", ".join(known)
+    return _finding("CFG002", f'unknown {what} "{name}"; {help_text}', span, help_text)
+
+
+def _finding(code: str, message: str, span: Span, help_text: str | None = None) -> Diagnostic:
+    return Diagnostic(code, Severity.ERROR, message, span, help=help_text)
+
+
+def _has_table(project: Path) -> bool:
+    try:
+        text = project.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+    return re.search(r"^\s*\[\s*tool\s*\.\s*orchestrator\b", text, re.MULTILINE) is not None

@@ -1,0 +1,209 @@
+"""Everything that injected services share in one process: connections, secrets, the model, budgets. Made from the config.
+
+The runtime asks `hub.services(context, flow=…)` once per call; clients are made when a callable first asks for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import StepError
+from orchestrator.plugin.config import LlmConfig, ProjectConfig
+from orchestrator.plugin.files import ProjectFiles
+from orchestrator.plugin.providers import configured_provider
+from orchestrator.plugin.secrets import Provider, Secret, SecretVault
+from orchestrator.plugin.services import Clock, StepContext
+
+if TYPE_CHECKING:  # loaded when first used
+    from orchestrator.plugin.http_client import HttpClient, HttpPool
+    from orchestrator.plugin.info import CallableInfo
+    from orchestrator.plugin.llm import Budget, ChatModel, Llm
+    from orchestrator.plugin.mail import Mailer
+    from orchestrator.plugin.process import Processes
+
+MAX_BUDGETS = 10_000
+
+
+class SystemClock:
+    """The machine's time."""
+
+    def now(self) -> float:
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class ServiceHub:
+    """Services of a process. `model` replaces the configured language model, for tests and `--fake-llm`."""
+
+    def __init__(
+        self,
+        config: ProjectConfig | None = None,
+        *,
+        clock: Clock | None = None,
+        secrets: Provider | None = None,
+        model: ChatModel | None = None,
+        needs_grants: bool | None = None,
+    ) -> None:
+        self.config = config or ProjectConfig()
+        self.clock: Clock = clock or SystemClock()
+        self.provider = secrets or configured_provider(self.config)
+        self.files = ProjectFiles(self.config.root)
+        self._given_model = model
+        self._needs_grants = self.config.file is not None if needs_grants is None else needs_grants
+        self._budgets: OrderedDict[str, Budget] = OrderedDict()
+
+    def services(self, context: StepContext, info: CallableInfo | None = None) -> CallServices:
+        """What one call may use."""
+        return CallServices(self, context, self.vault(context.flow, info))
+
+    def vault(self, flow: str, info: CallableInfo | None = None) -> SecretVault:
+        """The secrets of a flow; a callable's own declared secrets may go to the hosts that it declares."""
+        secrets = self.config.secrets
+        granted = (*secrets.grant.get(flow, ()), *(info.secrets if info else ())) if self._needs_grants else None
+        vault = SecretVault(self.provider, granted=granted, hosts=secrets.hosts, flow=flow)
+        if info is None or not info.secrets:
+            return vault
+        return vault.with_hosts(dict.fromkeys(info.secrets, info.hosts))
+
+    @cached_property
+    def pool(self) -> HttpPool:
+        from orchestrator.plugin.egress import EgressRules
+        from orchestrator.plugin.http_client import HttpPool
+
+        return HttpPool(EgressRules(self.config.http_allow_hosts))
+
+    @cached_property
+    def model(self) -> ChatModel:
+        """The language model of the config. Raises: StepError `llm.not_configured`."""
+        return self._given_model or chat_model(self.config, self.pool, self.provider)
+
+    def budget(self, run_id: str) -> Budget:
+        """What a run may still spend. Counted in this process; the oldest of very many runs are forgotten."""
+        from orchestrator.plugin.llm import Budget
+
+        budget = self._budgets.get(run_id)
+        if budget is None:
+            limits = self.config.limits
+            tokens = limits.get("llm_tokens")
+            budget = Budget(max_tokens=None if tokens is None else int(tokens), max_cost=limits.get("llm_cost"))
+            self._budgets[run_id] = budget
+            if len(self._budgets) > MAX_BUDGETS:
+                self._budgets.popitem(last=False)
+        return budget
+
+    async def aclose(self) -> None:
+        """Close the connections of the running loop."""
+        if "pool" in self.__dict__:
+            await self.pool.aclose()
+
+
+@dataclass(slots=True)
+class CallServices:
+    """`Services` of one call."""
+
+    hub: ServiceHub
+    context: StepContext
+    secrets: SecretVault
+    on_delta: Callable[[str], None] | None = None
+    _http: HttpClient | None = field(default=None, init=False)
+
+    @property
+    def clock(self) -> Clock:
+        return self.hub.clock
+
+    @property
+    def files(self) -> ProjectFiles:
+        return self.hub.files
+
+    @property
+    def mailer(self) -> Mailer:
+        from orchestrator.plugin.mail import Mailer
+
+        return Mailer(self.hub.config.smtp, self.hub.provider)
+
+    @property
+    def processes(self) -> Processes:
+        from orchestrator.plugin.process import Processes
+
+        return Processes(self.hub.config.process_allow, self.files)
+
+    @property
+    def http(self) -> HttpClient:
+        if self._http is None:
+            from orchestrator.plugin.http_client import HttpClient
+
+            self._http = HttpClient(
+                self.hub.pool,
+                vault=self.secrets,
+                idempotency_key=self.context.idempotency_key,
+                max_bytes=int(self.hub.config.limits.get("http_body_bytes", 0)) or None,
+            )
+        return self._http
+
+    @property
+    def llm(self) -> Llm:
+        from orchestrator.plugin.llm import Llm
+
+        context = self.context
+
+        def write_delta(text: str) -> None:
+            context.write({"type": "llm.delta", "step": context.step, "attempt": context.attempt, "text": text})
+
+        return Llm(
+            self.hub.model,
+            default_model=self.hub.config.llm.model,
+            budget=self.hub.budget(context.run_id),
+            on_delta=self.on_delta or write_delta,
+        )
+
+
+def chat_model(config: ProjectConfig, pool: HttpPool, provider: Provider) -> ChatModel:
+    """The model that `[llm]` names: an endpoint, a recording, the fake, or an endpoint that is recorded."""
+    llm, root = config.llm, config.root or Path.cwd()
+    if llm.fake:
+        from orchestrator.plugin.llm_fake import FakeModel
+
+        return FakeModel()
+    if llm.replay:
+        from orchestrator.plugin.llm_record import RecordedModel
+
+        return RecordedModel(root / llm.replay)
+    from orchestrator.plugin.llm_openai import Endpoint, OpenAiModel
+
+    if not llm.base_url:
+        raise StepError(
+            "llm.not_configured",
+            "no language model is configured; set [llm] base_url and model in orchestrator.toml, or run with --fake-llm",
+        )
+    endpoint = Endpoint(llm.base_url, _api_key(llm, provider), llm.timeout_s, llm.prices)
+    model: ChatModel = OpenAiModel(pool, endpoint)
+    if llm.record:
+        from orchestrator.plugin.llm_record import RecordedModel
+
+        model = RecordedModel(root / llm.record, model)
+    return model
+
+
+def _api_key(llm: LlmConfig, provider: Provider) -> Secret | None:
+    """`api_key` names a secret; from the environment variable it may also be the key itself."""
+    if not llm.api_key:
+        return None
+    value = provider(llm.api_key)
+    if value is not None:
+        return Secret(value, llm.api_key)
+    import os
+
+    if os.environ.get("ORCHESTRATOR_LLM_API_KEY") == llm.api_key:
+        return Secret(llm.api_key, "LLM_API_KEY")
+    raise StepError(
+        "secret.missing", f"secret {llm.api_key} ([llm] api_key) is not set; put it into the environment or .env"
+    )

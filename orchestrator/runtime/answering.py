@@ -1,0 +1,68 @@
+"""Takes an answer to a request: checks the form and the right to answer, then makes it a tick. Refused ones change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.errors import OrchestratorError
+from orchestrator.plugin.schema_check import compile_schema
+from orchestrator.runtime import ticks as t
+from orchestrator.runtime.actor import Actor
+from orchestrator.runtime.people import Request, check_answer
+
+
+class AnswerRefused(OrchestratorError):
+    """An answer was not taken; the request is as it was. kind: forbidden (exit 8), conflict (7) or invalid (2)."""
+
+    code = "request.refused"
+
+    def __init__(self, kind: str, code: str, message: str) -> None:
+        super().__init__(message, code=code)
+        self.kind = kind
+
+
+def answer_request(
+    run: Actor,
+    request_id: str,
+    *,
+    user: str,
+    groups: list[str] | None = None,
+    form: Mapping[str, Any] | None = None,
+    action: str = "answer",
+    revision: int | None = None,
+    item: int | None = None,
+) -> None:
+    """Answer, claim, release, delegate or edit an open request of a run.
+
+    Raises: AnswerRefused.
+    """
+    request: Request | None = run.state.requests.get(request_id)
+    tick = t.Answer(
+        0, 0.0, -1, request_id, action, {"user": user, "groups": groups or []}, dict(form or {}), revision, item
+    )
+    refusal = check_answer(request, tick)
+    if refusal is not None:
+        raise AnswerRefused(refusal.kind, refusal.code, refusal.message)
+    assert request is not None
+    if action == "answer":
+        tick.form = checked_form(request, tick.form)
+    run.apply(tick)
+
+
+def checked_form(request: Request, form: dict[str, Any]) -> dict[str, Any]:
+    """The form with missing optional fields as null.
+
+    Raises: AnswerRefused that names every field that does not fit.
+    """
+    schema = request.data["form"]
+    fields: dict[str, Any] = schema.get("properties", {})
+    full = {name: part.get("default") for name, part in fields.items() if name not in schema.get("required", ())}
+    full.update(form)
+    problems = compile_schema({"additionalProperties": False, **schema}).problems(
+        {k: v for k, v in full.items() if v is not None or k in form}
+    )
+    if problems:
+        shown = "; ".join(f"{p.path}: {p.message}" if p.path else p.message for p in problems[:8])
+        raise AnswerRefused("invalid", "request.form", f"the answer does not fit the form: {shown}")
+    return full

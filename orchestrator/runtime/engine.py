@@ -1,0 +1,141 @@
+"""All live runs of one process and store: starts them, carries events between them, and owns clock and journal.
+
+The default engine of an event loop keeps everything in memory. A run stays here until it ends, whether or not somebody holds
+its handle; a run that has ended is known only to those who hold it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from orchestrator.errors import RunFinished, UnknownRun
+from orchestrator.runtime import ticks as t
+from orchestrator.runtime.actor import Actor
+from orchestrator.runtime.clock import Clock, RealClock
+from orchestrator.runtime.plan import FlowPlan
+from orchestrator.runtime.state import Activation, RunState
+
+_engines: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Engine] = weakref.WeakKeyDictionary()
+
+
+def current_engine() -> Engine:
+    """The in-memory engine of the running event loop, made at first use."""
+    loop = asyncio.get_running_loop()
+    engine = _engines.get(loop)
+    if engine is None:
+        engine = _engines[loop] = Engine()
+    return engine
+
+
+def new_run_id() -> str:
+    """A run id nobody can guess."""
+    return os.urandom(10).hex()
+
+
+class Engine:
+    """The runs of one process over one journal."""
+
+    def __init__(self, *, clock: Clock | None = None) -> None:
+        self.clock: Clock = clock or RealClock()
+        self.runs: dict[str, Actor] = {}
+        self.listeners: list[Callable[[Actor, str, str], None]] = []
+        self.resolve_child: Callable[[str], FlowPlan] | None = None
+
+    def create(self, plan: FlowPlan, *, run_id: str | None = None, state: RunState | None = None) -> Actor:
+        """A new actor, known under its id but not started."""
+        name = run_id or new_run_id()
+        actor = Actor(self, plan, name, state)
+        self.runs[name] = actor
+        return actor
+
+    def find(self, run_id: str) -> Actor:
+        """The live run of this id.
+
+        Raises: UnknownRun, also for one that has ended.
+        """
+        actor = self.runs.get(run_id)
+        if actor is None:
+            raise UnknownRun(f"no run {run_id!r} is running here; it may have ended, or its id is misspelt")
+        return actor
+
+    def post(self, run_id: str, type: str, value: Any, *, target: str | None = None, dedup: str | None = None) -> None:
+        """Deliver an event to a live run.
+
+        Raises: UnknownRun, RunFinished.
+        """
+        actor = self.find(run_id)
+        if actor.is_over:
+            raise RunFinished(f"run {run_id!r} has ended ({actor.state.status.value}) and takes no more events")
+        actor.apply(t.EventIn(0, 0.0, -1, type, value, target, dedup))
+
+    def post_from(self, sender: Actor, command: t.Post) -> None:
+        """Deliver what a step of one run sent to another; a target that has ended since drops it, and says so."""
+        target = self.runs.get(command.run_id)
+        if target is None or target.is_over:
+            sender.stream(Undelivered(command.run_id, command.type), 0, 0)
+            return
+        target.apply(t.EventIn(0, 0.0, -1, command.type, command.value, None, command.dedup, sender.run_id))
+
+    def start_child(self, parent: Actor, act: Activation, child: str) -> None:
+        """Start the child run of a `call: flow.x` step."""
+        body: Any = act.step.body
+        plan, tick = body.child_start(parent, act)
+        actor = self.create(plan, run_id=child)
+        actor.parent = (parent.run_id, act.id)
+        adopt = getattr(body, "adopt_child", None)
+        if adopt is None:
+            actor.data = parent.data
+        else:
+            adopt(parent, act, actor)
+        actor.on_finish = lambda ended: self._child_finished(parent, ended)
+        actor.apply(tick)
+
+    def _child_finished(self, parent: Actor, child: Actor) -> None:
+        state = child.state
+        result = state.result
+        parent.apply(
+            t.ChildSettled(
+                0,
+                0.0,
+                -1,
+                child.run_id,
+                state.status.value,
+                result.type if result is not None else "",
+                result.value if result is not None else None,
+                state.error,
+            )
+        )
+
+    def cancel_child(self, child: str) -> None:
+        """Cancel a child run, if it still runs."""
+        actor = self.runs.get(child)
+        if actor is not None and not actor.is_over:
+            actor.on_finish = None
+            actor.apply(t.Cancel(0, 0.0, -1, "cancelled", "its parent run ended or cancelled it"))
+
+    def notify(self, actor: Actor, request: str, what: str) -> None:
+        """Tell listeners that something happened to a request to people."""
+        for listener in self.listeners:
+            listener(actor, request, what)
+
+    def finished(self, actor: Actor) -> None:
+        """A run has ended."""
+        self.runs.pop(actor.run_id, None)
+
+    def forget(self, actor: Actor) -> None:
+        """A run will not go on here."""
+        self.runs.pop(actor.run_id, None)
+
+
+class Undelivered:
+    """Shown on a run's stream when an event that it sent to another run found nobody."""
+
+    __slots__ = ("run_id", "type")
+
+    def __init__(self, run_id: str, type: str) -> None:
+        self.run_id = run_id
+        self.type = type
