@@ -6,6 +6,7 @@ and, in `filter_types`, by name. `form` says how the evaluator must call it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -64,9 +65,13 @@ class FilterSpec:
     @property
     def signature(self) -> str:
         """`round(precision=0, method='common')`."""
-        shown = [p.name if p.default in (REQUIRED, MISSING) else f"{p.name}={p.default!r}" for p in self.params]
+        shown = [p.name if p.default in (REQUIRED, MISSING) else f"{p.name}={_word(p.default)}" for p in self.params]
         shown += ["…"] if self.is_variadic else []
         return f"{self.name}({', '.join(shown)})" if shown else self.name
+
+
+def _word(value: Any) -> str:
+    return f"'{value}'" if isinstance(value, str) else json.dumps(value)
 
 
 _ATTRIBUTE = Param("attribute", None, is_constant=True)
@@ -360,7 +365,9 @@ def find_filter(name: str) -> FilterSpec | None:
 
 def documented() -> str:
     """The table as Markdown, for the reference."""
-    rows = [f"| `{s.signature}` | {s.takes} | {s.gives} | {s.summary} | `{s.example[0]}` |" for s in FILTERS.values()]
-    rows.sort()
-    head = "| filter | takes | gives | meaning | example |\n|---|---|---|---|---|\n"
-    return head + "\n".join(row.replace("| attr", "\\| attr") for row in rows) + "\n"
+    rows = []
+    for name in sorted(FILTERS):
+        spec = FILTERS[name]
+        cells = (f"`{spec.signature}`", spec.takes, spec.gives, spec.summary, f"`{spec.example[0]}`")
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(["| filter | takes | gives | meaning | example |", "|---|---|---|---|---|", *rows, ""])

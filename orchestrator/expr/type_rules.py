@@ -31,6 +31,8 @@ from orchestrator.expr.types import (
 )
 from orchestrator.expr.unparse import unparse
 
+_COMPARABLE = frozenset({INT, FLOAT, BOOL, STR, DATETIME})
+_ORDER = frozenset({"==", "!=", "<", "<=", ">", ">="})
 ITEM = "an item"  # stands for what has no name of its own
 Answer = tuple[TypeT, ExprFinding | None]
 
@@ -126,7 +128,7 @@ def signed_type(op: str, operand: TypeT, start: int, end: int) -> Answer:
 
 def check_comparison(op: str, left_node: Expr, left: TypeT, right_node: Expr, right: TypeT) -> list[ExprFinding]:
     """What is wrong with one comparison."""
-    if ANY in (left, right):
+    if ANY in (left, right) or (left is right and left in _COMPARABLE and op in _ORDER):
         return []
     if op in ("==", "!="):
         return _check_equality(left_node, left, right_node, right)
