@@ -182,7 +182,7 @@ class _Parser:
                 self.advance()
             self.advance()
             if self.kind == "=":
-                self.unexpected()
+                raise hints.triple_equals(op, self.starts[self.at - 1], self.ends[self.at])
             rest.append((op, self.infix(SUM)))
         return Compare(first, tuple(rest), start, self.last_end())
 
@@ -335,7 +335,7 @@ class _Parser:
         self.advance()
         name, start, end = self.texts[self.at], self.starts[self.at], self.ends[self.at]
         if self.kind == "|":
-            raise hints.double_bar(self.starts[self.at - 1])
+            raise hints.double_bar(self.starts[self.at - 1], self.ends[self.at - 2], self.starts[self.at + 1])
         if self.kind != "name":
             self.unexpected("the name of a filter")
         self.advance()
