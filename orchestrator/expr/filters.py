@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from orchestrator.expr import filter_lists as lists
 from orchestrator.expr import filter_text as text
-from orchestrator.expr import filter_time as time
 from orchestrator.expr.operators import MISSING
 
 
@@ -82,6 +81,18 @@ def _unused(*_: Any) -> Any:
     raise AssertionError("the evaluator handles this filter itself")
 
 
+def _date(*args: Any) -> str:
+    from orchestrator.expr.filter_time import date  # its imports cost more than all else here
+
+    return date(*args)
+
+
+def _duration(*args: Any) -> Any:
+    from orchestrator.expr.filter_time import duration
+
+    return duration(*args)
+
+
 _TEXT = (
     FilterSpec(
         "capitalize",
@@ -97,7 +108,7 @@ _TEXT = (
         "text",
         "A moment by a format of `%` letters, in a time zone.",
         ("'2026-12-01T09:05:00Z' | date('%d.%m.%Y %H:%M', 'Europe/Berlin')", "01.12.2026 10:05"),
-        time.date,
+        _date,
         (Param("format", "%Y-%m-%d"), Param("timezone", "UTC")),
     ),
     FilterSpec(
@@ -106,7 +117,7 @@ _TEXT = (
         "duration",
         "Seconds or a duration as the shortest duration text; with a unit (ms s m h d) as a number of it.",
         ("5400 | duration", "90m"),
-        time.duration,
+        _duration,
         (Param("unit", None),),
     ),
     FilterSpec(
