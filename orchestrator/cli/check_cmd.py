@@ -42,7 +42,9 @@ def command(paths: tuple[Path, ...], form: str, as_json: bool, fixes: bool, show
     return Exit.DIAGNOSTICS if fails else Exit.OK
 
 
-def _read(paths: tuple[Path, ...], *, fixes: bool, shows_diff: bool) -> tuple[Project, list[Diagnostic], dict[str, str]]:
+def _read(
+    paths: tuple[Path, ...], *, fixes: bool, shows_diff: bool
+) -> tuple[Project, list[Diagnostic], dict[str, str]]:
     from orchestrator.language.edits import fix_text, unified_diff
 
     if paths == (Path("-"),):

@@ -27,7 +27,13 @@ def command(code: str | None, as_json: bool) -> int:
         raise CommandFailed(f"there is no code {code};{hint}", Exit.NOT_FOUND)
     if as_json:
         page = next(page for page in pages() if page.code == code.strip().upper())
-        row = {"code": page.code, "title": page.title, "explanation": page.explanation, "bad": page.bad, "good": page.good}
+        row = {
+            "code": page.code,
+            "title": page.title,
+            "explanation": page.explanation,
+            "bad": page.bad,
+            "good": page.good,
+        }
         click.echo(json.dumps(row, ensure_ascii=False))
     else:
         click.echo(text)

@@ -43,7 +43,9 @@ def command(paths: tuple[Path, ...], only_checks: bool, shows_diff: bool, as_jso
         elif not only_checks:
             file.write_text(text, "utf-8")
     if as_json:
-        click.echo(json.dumps({"v": 1, "command": "fmt", "ok": not refused, "data": {"changed": changed, "refused": refused}}))
+        click.echo(
+            json.dumps({"v": 1, "command": "fmt", "ok": not refused, "data": {"changed": changed, "refused": refused}})
+        )
     else:
         verb = "would be formatted" if only_checks or shows_diff else "formatted"
         for name in changed:

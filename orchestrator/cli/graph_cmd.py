@@ -27,7 +27,15 @@ def command(flow: Path, form: str | None, output: Path | None, as_json: bool) ->
 
         click.echo(render_text(compiled.diagnostics), err=True, nl=False)
         return Exit.DIAGNOSTICS
-    endings = {".mmd": "mermaid", ".md": "mermaid", ".dot": "dot", ".gv": "dot", ".svg": "svg", ".html": "html", ".json": "json"}
+    endings = {
+        ".mmd": "mermaid",
+        ".md": "mermaid",
+        ".dot": "dot",
+        ".gv": "dot",
+        ".svg": "svg",
+        ".html": "html",
+        ".json": "json",
+    }
     chosen = "json" if as_json else form
     if chosen is None:
         chosen = endings.get(output.suffix, "ascii") if output is not None else "ascii"

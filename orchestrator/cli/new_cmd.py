@@ -62,9 +62,11 @@ steps:
         not: ["${{{{ inputs.author }}}}"]
       deadline: 2d
     emit:
-      approve: Approved
-      reject: Dropped
-      timeout: Dropped
+      - when: outcome == "approve"
+        event: Approved
+      - event: Dropped
+        with:
+          reason: ${{{{ outcome }}}}
   address:
     on: Approved
     call: site.address

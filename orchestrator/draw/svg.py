@@ -94,14 +94,6 @@ def summary(graph: Graph) -> str:
     return f"{one_line(graph.description)} {text}".strip()
 
 
-def describe(graph: Graph, edge: Edge) -> str:
-    """An edge in words."""
-    titles = {edge.source: edge.source, edge.target: edge.target}
-    titles.update((n.id, n.title) for n in graph.nodes if n.id in titles)
-    words = edge_words(edge)
-    return f"{titles[edge.source]} to {titles[edge.target]}" + (f": {words}" if words else "")
-
-
 def _line(drawing: Drawing, edge: Edge, overlay: Overlay | None, prefix: str) -> str:
     points = drawing.layout.edges[edge.id].points
     source, target = (drawing.cards[end].title for end in (edge.source, edge.target))
@@ -109,6 +101,7 @@ def _line(drawing: Drawing, edge: Edge, overlay: Overlay | None, prefix: str) ->
     name = f"{source} to {target}" + (f": {words}" if words else "")
     return (
         f'<g id="{prefix}{element_id("edge", edge.id)}" class="{_edge_class(edge, overlay)}" data-edge="{edge.id}"'
+        f' data-source="{escape(edge.source)}" data-target="{escape(edge.target)}"'
         f' role="graphics-symbol" aria-label="{escape(name)}"><title>{escape(name)}</title>'
         f'<path class="line" d="{line_path(points)}"/><path class="tip" d="{_tip(points)}"/></g>'
     )

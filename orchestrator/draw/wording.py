@@ -10,6 +10,7 @@ from orchestrator.ir.model import AskIR, AudienceIR, CatchIR, JoinIR, PolicyIR, 
 
 _SPACE = re.compile(r"\s+")
 _OUTCOME = re.compile(r"outcome\s*==\s*(?P<quote>['\"])(?P<name>[^'\"]*)(?P=quote)")
+_MAX_CONDITION = 120  # pictures cut it further, to the room they have
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "m"), (1.0, "s"))
 
 
@@ -22,6 +23,11 @@ def one_line(text: str) -> str:
     if flat.isascii() and flat.isprintable():
         return flat
     return "".join("\ufffd" if _is_unsafe(c) else c for c in flat)
+
+
+def plain_text(text: str) -> str:
+    """The text with its lines, each as safe as one_line makes it."""
+    return "\n".join(one_line(line) for line in text.strip().splitlines())
 
 
 def shorten(text: str, limit: int) -> str:
@@ -71,7 +77,7 @@ def condition_text(when: str | None) -> str:
     """A condition in few words; `outcome == "approve"` says just `approve`."""
     if when is None:
         return ""
-    return shorten(_OUTCOME.sub(lambda m: m["name"], one_line(when)), 44)
+    return shorten(_OUTCOME.sub(lambda m: m["name"], one_line(when)), _MAX_CONDITION)
 
 
 def is_timeout_condition(when: str | None) -> bool:
@@ -82,7 +88,7 @@ def is_timeout_condition(when: str | None) -> bool:
 
 def errors_text(caught: CatchIR) -> str:
     """The error codes of a catch entry."""
-    return shorten(", ".join(one_line(e) for e in caught.errors) or "any error", 44)
+    return shorten(", ".join(one_line(e) for e in caught.errors) or "any error", _MAX_CONDITION)
 
 
 def join_text(join: JoinIR) -> str:
