@@ -11,6 +11,7 @@ from orchestrator.analysis.report import Report
 from orchestrator.expr.checking import infer
 from orchestrator.expr.nodes import Compare, Expr, ListLit, Literal, Logic, Not, static_path
 from orchestrator.expr.types import BOOL, EnumT, is_nullable, members, without_null
+from orchestrator.expr.suggest import nearest
 from orchestrator.ir import link
 from orchestrator.ir.model import AskIR, EmitEntryIR, StepIR
 
@@ -212,8 +213,9 @@ def check_state(facts: Facts, report: Report) -> None:
         return
     written = {key for step in facts.flow.steps.values() for key in step.set}
     written |= {key for step in facts.flow.steps.values() for entry in entries_of(step) for key in entry.set}
+    misspelt = {nearest(key, facts.flow.state) for key in written if key not in facts.flow.state}
     for key in facts.flow.state:
-        if key not in written:
+        if key not in written and key not in misspelt:
             report.add(
                 "FLW435",
                 f"the state `{key}` is never set, so it keeps its first value",

@@ -61,11 +61,6 @@ def _report_never_emitted(event: str, step: StepIR, path: Path, facts: Facts, re
     ir = facts.flow.events.get(event)
     if ir is not None and ir.kind in OUTSIDE_KINDS:
         return
-    if ir is not None and ir.kind in ("stop", "failed") and not facts.is_python:
-        report.add(
-            "FLW416", f"step `{step.name}` listens to `{event}`, but nothing starts after the end of a run", path
-        )
-        return
     unheard = [e for e in facts.emitters if e not in facts.graph.routes and e not in facts.endings and "." not in e]
     guess = nearest(event, unheard)
     verb, emits = ("accepts", "returns") if facts.is_python else ("listens to", "emits")

@@ -131,7 +131,7 @@ class Project:
             return ImportProblem(f"`{target}` lies outside of the project", "import flows of this project only")
         if path in outer:
             names = " → ".join(p.name for p in (*outer[outer.index(path) :], path))
-            return ImportProblem(f"the flows import each other in a circle: {names}", code="FLW510")
+            return ImportProblem(f"the flows import each other in a circle: {names}", code="FLW512")
         try:
             data = path.read_bytes()
         except OSError as error:
