@@ -50,9 +50,7 @@ def expressions_in(value: Value, path: Path) -> list[tuple[Path, str, int, bool]
                 out += [(at, text, ordinal, False) for ordinal, text in enumerate(sources)]
                 continue
             inner = item.get("$lit", item)
-            stack += [
-                (sub, (*at, key)) for key, sub in reversed(inner.items()) if isinstance(sub, dict | list | tuple)
-            ]
+            stack += [(sub, (*at, key)) for key, sub in reversed(inner.items()) if isinstance(sub, dict | list | tuple)]
         elif isinstance(item, list | tuple):
             stack += [(item[n], (*at, n)) for n in range(len(item) - 1, -1, -1)]
     return out
