@@ -32,7 +32,6 @@ E = TypeVar("E", bound=Event)
 R = TypeVar("R")
 
 
-
 class Context(Generic[S]):
     """State, sends, waits and stream of one run; `Context[MyModel]` declares the shape of the state.
 
@@ -47,7 +46,10 @@ class Context(Generic[S]):
     _outside: Outside
 
     def __init__(
-        self, workflow: Workflow, previous_context: Mapping[str, Any] | None = None, serializer: JsonSerializer | None = None
+        self,
+        workflow: Workflow,
+        previous_context: Mapping[str, Any] | None = None,
+        serializer: JsonSerializer | None = None,
     ) -> None:
         from orchestrator.authoring.saving import restore
 

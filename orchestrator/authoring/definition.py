@@ -208,8 +208,12 @@ def _define(func: Callable[..., Any], workflow: type[Workflow] | None, num_worke
         raise WorkflowValidationError(
             f"{definition.where} is a free function; say whose step it is: @step(workflow=MyWorkflow)"
         )
-    if num_workers is not None and (isinstance(num_workers, bool) or not isinstance(num_workers, int) or num_workers < 1):
-        raise WorkflowValidationError(f"{definition.where}: num_workers is a whole number of at least 1, not {num_workers!r}")
+    if num_workers is not None and (
+        isinstance(num_workers, bool) or not isinstance(num_workers, int) or num_workers < 1
+    ):
+        raise WorkflowValidationError(
+            f"{definition.where}: num_workers is a whole number of at least 1, not {num_workers!r}"
+        )
     return definition
 
 

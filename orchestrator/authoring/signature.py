@@ -185,14 +185,18 @@ def _check_params(params: list[EventParam], where: Where) -> None:
         return
     lists = [p for p in params if p.is_list]
     if lists:
-        raise _wrong(where, f"parameter `{lists[0].name}` is a list of events, so no other event parameter may stand by it")
+        raise _wrong(
+            where, f"parameter `{lists[0].name}` is a list of events, so no other event parameter may stand by it"
+        )
     seen: dict[type[Event], str] = {}
     for param in params:
         if len(param.events) > 1:
             raise _wrong(where, f"has several event parameters, so `{param.name}` must be of one class, not a union")
         other = seen.setdefault(param.events[0], param.name)
         if other != param.name:
-            raise _wrong(where, f"parameters `{other}` and `{param.name}` take the same event `{_name(param.events[0])}`")
+            raise _wrong(
+                where, f"parameters `{other}` and `{param.name}` take the same event `{_name(param.events[0])}`"
+            )
 
 
 def _read_return(hint: Any, where: Where) -> tuple[tuple[type[Event], ...], tuple[type[Event], ...], bool]:
@@ -212,7 +216,9 @@ def _read_return(hint: Any, where: Where) -> tuple[tuple[type[Event], ...], tupl
                 raise _wrong(where, f"returns {_name(part)}; a list that a step returns holds events")
             fans.update(dict.fromkeys(members))
         else:
-            raise _wrong(where, f"returns {_name(part)}, which is no event; return an Event class, `list[Event]` or None")
+            raise _wrong(
+                where, f"returns {_name(part)}, which is no event; return an Event class, `list[Event]` or None"
+            )
     return tuple(emits), tuple(fans), gives_none
 
 

@@ -46,11 +46,11 @@ class Spacing:
     label: float = 18.0  # beside a label
     bend: float = 16.0  # between lines
     row: float = 24.0  # for the lines between two rows
-    row_stretch: float = 0.08  # more of it for lines that go far sideways
+    row_stretch: float = 0.11  # more of it for lines that go far sideways
     track: float = 9.0  # between lines that run sideways
     lane: float = 18.0  # between lines that run outside
     port: float = 14.0  # between the ends of lines at a box
-    inset: float = 18.0  # from a box's corner to the first line
+    inset: float = 13.0  # from a box's corner to the first line
     arrow: float = 8.0  # room for the tip
     margin: float = 24.0
     is_orthogonal: bool = False

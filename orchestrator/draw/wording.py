@@ -10,6 +10,7 @@ from orchestrator.ir.model import AskIR, AudienceIR, CatchIR, JoinIR, PolicyIR, 
 
 _SPACE = re.compile(r"\s+")
 _OUTCOME = re.compile(r"outcome\s*==\s*(?P<quote>['\"])(?P<name>[^'\"]*)(?P=quote)")
+_MAX_CONDITION = 120  # pictures cut it further, to the room they have
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "m"), (1.0, "s"))
 
 
@@ -24,9 +25,14 @@ def one_line(text: str) -> str:
     return "".join("\ufffd" if _is_unsafe(c) else c for c in flat)
 
 
+def plain_text(text: str) -> str:
+    """The text with its lines, each as safe as one_line makes it."""
+    return "\n".join(one_line(line) for line in text.strip().splitlines())
+
+
 def shorten(text: str, limit: int) -> str:
     """At most `limit` characters, with an ellipsis for what is left out."""
-    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+    return text if len(text) <= limit else text[: limit - 1].rstrip(" .,") + "…"
 
 
 def duration_text(seconds: float) -> str:
@@ -71,7 +77,7 @@ def condition_text(when: str | None) -> str:
     """A condition in few words; `outcome == "approve"` says just `approve`."""
     if when is None:
         return ""
-    return shorten(_OUTCOME.sub(lambda m: m["name"], one_line(when)), 44)
+    return shorten(_OUTCOME.sub(lambda m: m["name"], one_line(when)), _MAX_CONDITION)
 
 
 def is_timeout_condition(when: str | None) -> bool:
@@ -82,7 +88,7 @@ def is_timeout_condition(when: str | None) -> bool:
 
 def errors_text(caught: CatchIR) -> str:
     """The error codes of a catch entry."""
-    return shorten(", ".join(one_line(e) for e in caught.errors) or "any error", 44)
+    return shorten(", ".join(one_line(e) for e in caught.errors) or "any error", _MAX_CONDITION)
 
 
 def join_text(join: JoinIR) -> str:
@@ -148,7 +154,7 @@ def step_badges(step: StepIR, *, is_in_loop: bool) -> tuple[Badge, ...]:
 def _people_badges(ask: AskIR) -> list[Badge]:
     out = [Badge("people", audience_text(ask.to))] if ask.to is not None else []
     if ask.quorum:
-        votes = " · ".join(f"{one_line(str(verdict))} {_votes(need)}" for verdict, need in ask.quorum.items())
+        votes = " · ".join(f"{one_line(str(verdict))}: {_votes(need)}" for verdict, need in ask.quorum.items())
         out.append(Badge("quorum", votes))
     if ask.deadline is not None:
         out.append(Badge("deadline", f"until {value_text(ask.deadline)}"))

@@ -39,7 +39,7 @@ from orchestrator.expr.nodes import (
 from orchestrator.expr.predicates import find_test
 from orchestrator.expr.roots import FOREIGN, ROOTS
 from orchestrator.expr.suggest import listed, nearest
-from orchestrator.expr.taint import misused_secrets
+from orchestrator.expr.taint import SECRETS_ROOT, misused_secrets
 from orchestrator.expr.type_rules import (
     ITEM,
     arithmetic_type,
@@ -75,18 +75,20 @@ def infer(expr: Expr, types: Mapping[str, TypeT]) -> tuple[TypeT, list[ExprFindi
     """
     checker = _Checker(types)
     result = checker.check(expr, NONE)
-    checker.findings.extend(misused_secrets(expr))
+    if checker.has_secrets:
+        checker.findings.extend(misused_secrets(expr))
     return result, sorted(checker.findings, key=lambda found: (found.start, found.end))
 
 
 class _Checker:
     """Walks one expression; findings are collected on the way."""
 
-    __slots__ = ("findings", "types")
+    __slots__ = ("findings", "has_secrets", "types")
 
     def __init__(self, types: Mapping[str, TypeT]) -> None:
         self.types = types
         self.findings: list[ExprFinding] = []
+        self.has_secrets = False
 
     def check(self, node: Expr, facts: Facts) -> TypeT:
         found = self.read(node, facts)
@@ -147,6 +149,7 @@ class _Checker:
         return result
 
     def root(self, node: Name) -> TypeT:
+        self.has_secrets = self.has_secrets or node.id == SECRETS_ROOT
         found = self.types.get(node.id)
         if found is not None:
             return found

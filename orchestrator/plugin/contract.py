@@ -67,11 +67,11 @@ def _description_breaches(info: CallableInfo) -> Iterator[Breach]:
             yield Breach(info.name, "schema", f"the {what} schema cannot be used: {problem}")
             return
     for number, example in enumerate(info.examples, 1):
-        for problem in compile_schema(info.input_schema).problems(dict(example.inputs)):
-            yield Breach(info.name, "example", f"example {number} does not fit the fields: {problem}")
+        for misfit in compile_schema(info.input_schema).problems(dict(example.inputs)):
+            yield Breach(info.name, "example", f"example {number} does not fit the fields: {misfit}")
         if example.has_result and not info.events:
-            for problem in compile_schema(info.result_schema).problems(example.result):
-                yield Breach(info.name, "example", f"example {number} does not fit the result: {problem}")
+            for misfit in compile_schema(info.result_schema).problems(example.result):
+                yield Breach(info.name, "example", f"example {number} does not fit the result: {misfit}")
     for note in info.notes:
         yield Breach(info.name, "types", note)
 

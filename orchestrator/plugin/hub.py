@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import StepError
 from orchestrator.plugin.config import LlmConfig, ProjectConfig
 from orchestrator.plugin.files import ProjectFiles
-from orchestrator.plugin.secrets import Provider, Secret, SecretVault, environment_provider
+from orchestrator.plugin.providers import configured_provider
+from orchestrator.plugin.secrets import Provider, Secret, SecretVault
 from orchestrator.plugin.services import Clock, StepContext
 
 if TYPE_CHECKING:  # loaded when first used
@@ -54,7 +55,7 @@ class ServiceHub:
     ) -> None:
         self.config = config or ProjectConfig()
         self.clock: Clock = clock or SystemClock()
-        self.provider = secrets or environment_provider(self.config.root)
+        self.provider = secrets or configured_provider(self.config)
         self.files = ProjectFiles(self.config.root)
         self._given_model = model
         self._needs_grants = self.config.file is not None if needs_grants is None else needs_grants

@@ -15,6 +15,7 @@ from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from orchestrator.errors import OrchestratorError, PluginError, StepError
+from orchestrator.events import Event
 from orchestrator.plugin.define import StepDef
 from orchestrator.plugin.info import CallableInfo, Emitted, Json, Target
 from orchestrator.plugin.secrets import Masker
@@ -24,7 +25,6 @@ from orchestrator.plugin.signature import (
     Signature,
     event_infos,
     inputs_adapter,
-    is_event_type,
     signature_of,
 )
 
@@ -95,7 +95,7 @@ class Invoker:
         return "".join(chunks) if self._signature.returns is str else chunks
 
     def _to_json(self, value: Any) -> Any:  # any result -> JSON or Emitted
-        if is_event_type(type(value)):
+        if isinstance(value, Event):
             return Emitted(type(value).__name__, event_fields(value))
         if self._result is not None:
             try:
@@ -149,17 +149,26 @@ def plain_json(value: Any) -> Any:  # any object -> JSON, save objects that JSON
     if type(value) in PLAIN:
         return value
     try:
-        return to_jsonable_python(value, fallback=lambda unknown: unknown)
-    except (PydanticSerializationError, ValueError) as problem:
+        return to_jsonable_python(value)
+    except PydanticSerializationError:
+        return _plain_around(value)
+    except ValueError as problem:
         raise StepError("type.payload", f"the result cannot be written as JSON: {problem}") from problem
 
 
-def event_fields(event: Any) -> dict[str, Json]:  # an instance of any event class
-    for method in ("model_dump", "to_dict"):
-        dump = getattr(event, method, None)
-        if dump is not None:
-            return cast("dict[str, Json]", plain_json(dump()))
-    return cast("dict[str, Json]", plain_json(dict(vars(event))))
+def _plain_around(value: Any) -> Any:  # any object -> the same with all plain parts as JSON
+    """Containers made plain one level at a time, so that only what JSON does not know is kept as it is."""
+    if isinstance(value, dict):
+        return {key if isinstance(key, str) else str(key): plain_json(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain_json(inner) for inner in value]
+    return value
+
+
+def event_fields(event: Event) -> dict[str, Json]:
+    """The fields of an event, declared and undeclared ones side by side."""
+    fields: dict[str, Json] = {name: plain_json(getattr(event, name)) for name in type(event).model_fields}
+    return fields | {name: plain_json(value) for name, value in (event.model_extra or {}).items()}
 
 
 def payload_error(what: str, problem: ValidationError) -> StepError:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # the engine holds actors
     from orchestrator.runtime.engine import Engine
 
 FAIR_STEPS = 256
+FAIR_TICKS = 1024
 
 
 class Sink(Protocol):
@@ -84,6 +85,7 @@ class Actor:
         "_busy_since",
         "_commands",
         "_context",
+        "_end_waiters",
         "_handles",
         "_is_working",
         "_ready",
@@ -100,6 +102,7 @@ class Actor:
         "parent",
         "plan",
         "reduction",
+        "relay",
         "run_id",
         "sink",
         "state",
@@ -119,6 +122,7 @@ class Actor:
         self.parent: tuple[str, int] | None = None
         self.exception: BaseException | None = None  # the live exception behind state.error, if there is one
         self.on_finish: Callable[[Actor], None] | None = None
+        self.relay: Callable[[Any], None] | None = None  # gets every entry of the log: a parent that shows its child
         self.timeout_s: float | None = None
         self._active_s = 0.0
         self._busy_since: float | None = None
@@ -127,6 +131,7 @@ class Actor:
         self._ready: deque[Activation] = deque()
         self._handles: dict[int, Handle] | None = None
         self._waiters: list[asyncio.Future[None]] | None = None
+        self._end_waiters: list[asyncio.Future[None]] | None = None
         self._tasks: set[asyncio.Task[None]] | None = None
         self._is_working = False
         self._spare = False
@@ -156,6 +161,8 @@ class Actor:
         commands = reduce_tick(self.reduction, tick)
         if commands:
             self._commands.extend(commands)
+        if self.relay is not None:
+            self.relay(tick)
         if not self._is_working:
             self._work()
         if self._waiters:
@@ -166,7 +173,10 @@ class Actor:
         if self.sink is not None:
             self.apply(t.Streamed(0, 0.0, -1, act, attempt, self.sink.type_of(value), value))
             return
-        self.log.append((value, act, attempt))
+        entry = (value, act, attempt)
+        self.log.append(entry)
+        if self.relay is not None:
+            self.relay(entry)
         if self._waiters:
             self._wake_readers()
 
@@ -207,6 +217,10 @@ class Actor:
             if isinstance(started, t.StepStarted) and not started.parks:
                 self._ready.append(act)
 
+    def run_again(self, act: Activation) -> None:
+        """Run the body of an activation from the top: the process that waited in it is gone."""
+        self._start(act)
+
     # Drivers.
 
     def spawn(self) -> None:
@@ -226,7 +240,7 @@ class Actor:
         base = copy_context()
         task = asyncio.current_task()
         acts = self.state.acts
-        done = 0
+        done = shown = 0
         while ready:
             act = ready.popleft()
             if act.id not in acts:
@@ -244,7 +258,7 @@ class Actor:
                 result = step.body.perform(self, act)
                 if type(result) is CoroutineType or inspect.isawaitable(result):
                     timeout_s = step.ir.policy.timeout_s
-                    result = await (result if timeout_s is None else _bounded(result, timeout_s, step.name))
+                    result = await (result if timeout_s is None else _bounded(result, timeout_s, act))
             except asyncio.CancelledError as error:
                 act.task = None
                 if not act.is_cancelled:
@@ -271,8 +285,9 @@ class Actor:
             if copy_context() != base:
                 break
             done += 1
-            if done % FAIR_STEPS == 0:
-                await asyncio.sleep(0)
+            if done % FAIR_STEPS == 0 or len(self.log) - shown > FAIR_TICKS:
+                shown = len(self.log)
+                await asyncio.sleep(0)  # let readers and other runs have their turn
         if ready and not self._spare:
             self.spawn()
 
@@ -289,9 +304,13 @@ class Actor:
         """Go on where a journal ended: arm timers, run what had started and not ended, start what was queued."""
         for timer in list(self.state.timers.values()):
             self._set_timer(t.SetTimer(timer))
+        queued = {act.id for queue in self.state.queues.values() for act in queue}
         for act in list(self.state.acts.values()):
-            if act.is_running and act.waits == 0:
-                self._ready.append(act)
+            if act.is_running and act.waits == 0 and act.id not in queued:
+                if act.step.body.is_plain:
+                    self._start(act)
+                else:
+                    self._ready.append(act)
         if self._ready and not self._spare:
             self.spawn()
 
@@ -307,6 +326,7 @@ class Actor:
         if self._timeout_handle is not None:
             self._timeout_handle.cancel()
             self._timeout_handle = None
+        self._wake_ended()
         self.engine.forget(self)
 
     def _interrupted(self, error: BaseException) -> None:
@@ -314,6 +334,7 @@ class Actor:
         if not self.is_over:
             self.exception = error
             self._wake_readers()
+            self._wake_ended()
             self.engine.forget(self)
 
     # Commands.
@@ -371,6 +392,7 @@ class Actor:
             self._timeout_handle.cancel()
             self._timeout_handle = None
         self._wake_readers()
+        self._wake_ended()
         self.engine.finished(self)
         if self.on_finish is not None:
             self.on_finish(self)
@@ -423,19 +445,42 @@ class Actor:
         while not self.state.is_over:
             if self.exception is not None and not self.state.is_over:
                 raise self.exception
-            await self.wait_for_more()
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            if self._end_waiters is None:
+                self._end_waiters = []
+            self._end_waiters.append(future)
+            await future
         return self.state.status
 
+    def _wake_ended(self) -> None:
+        waiters, self._end_waiters = self._end_waiters, None
+        for future in waiters or ():
+            if not future.done():
+                future.set_result(None)
 
-async def _bounded(awaitable: Any, timeout_s: float, step: str) -> Any:
-    scope = asyncio.timeout(timeout_s)
+    async def wait_closed(self, timeout_s: float | None = None) -> bool:
+        """Wait until every body of an ended run has left; tells whether all did in that time."""
+        here = _current_task_or_none()
+        left = [task for task in self._tasks or () if not task.done() and task is not here]
+        if not left:
+            return True
+        _, late = await asyncio.wait(left, timeout=timeout_s)
+        return not late
+
+
+async def _bounded(awaitable: Any, timeout_s: float, act: Activation) -> Any:
+    """Await within the step's timeout. While the body waits for an event, the clock stands still (see `act.limit`)."""
+    scope = act.limit = asyncio.timeout(timeout_s)
     try:
         async with scope:
             return await awaitable
     except TimeoutError as error:
         if not scope.expired():
             raise
-        raise StepTimedOut(f"step `{step}` took longer than {timeout_s:g} s", step=step) from error
+        name = act.step.name
+        raise StepTimedOut(f"step `{name}` took longer than {timeout_s:g} s", step=name) from error
+    finally:
+        act.limit = None
 
 
 def _current_task_or_none() -> asyncio.Task[Any] | None:

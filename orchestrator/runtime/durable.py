@@ -327,7 +327,7 @@ class DurableEngine(Engine):
     async def keep_flow(self, plan: FlowPlan) -> None:
         """Store a version of a flow, once."""
         if plan.hash not in self._known_flows:
-            await self.journal.put_flow(plan.hash, flow_to_json(plan.ir))
+            await self.journal.put_flow(plan.hash, flow_to_json(plan.stored_ir))
             self._known_flows.add(plan.hash)
         self._plans.setdefault(plan.hash, plan)
 
@@ -472,7 +472,7 @@ class DurableEngine(Engine):
             start=encode_tick(tick, plan.codec or PLAIN, lambda _: "?"),
             parent=parent.run_id,
             root=parent.run_id,
-            meta={"ir": flow_to_json(plan.ir)} if plan.hash not in self._known_flows else None,
+            meta={"ir": flow_to_json(plan.stored_ir)} if plan.hash not in self._known_flows else None,
         )
 
     # After a commit.

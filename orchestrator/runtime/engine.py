@@ -86,7 +86,11 @@ class Engine:
         plan, tick = body.child_start(parent, act)
         actor = self.create(plan, run_id=child)
         actor.parent = (parent.run_id, act.id)
-        actor.data = parent.data
+        adopt = getattr(body, "adopt_child", None)
+        if adopt is None:
+            actor.data = parent.data
+        else:
+            adopt(parent, act, actor)
         actor.on_finish = lambda ended: self._child_finished(parent, ended)
         actor.apply(tick)
 

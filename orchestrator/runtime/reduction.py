@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestrator.runtime.plan import FlowPlan, StepPlan
 from orchestrator.runtime.state import Activation, EventRef, Group, Line, RunState, Scope, Timer
-from orchestrator.runtime.ticks import CancelTask, ClearTimer, Command, SetTimer, StateOp
+from orchestrator.runtime.ticks import CancelTask, ClearTimer, Command, SetTimer, StateOp, Wake
 
 SERVICE_TIMERS = frozenset({"run", "drain"})
 
@@ -108,7 +108,11 @@ def pull(r: Reduction, step: StepPlan) -> None:
         if step.limit is not None:
             state.running[step.name] = active + 1
             act.has_slot = True
-        r.out.append(act)
+        if act.resume is None:
+            r.out.append(act)
+        else:
+            r.out.extend(act.resume)
+            act.resume = None
     if queue is not None:
         del state.queues[step.name]
 
@@ -153,6 +157,23 @@ def restart(r: Reduction, act: Activation) -> None:
         r.state.running[step.name] = active + 1
         act.has_slot = True
     r.out.append(act)
+
+
+def wake(r: Reduction, act: Activation, answer: Wake) -> None:
+    """Let a waiting body go on, as soon as its step has a slot."""
+    step = act.step
+    if step.limit is not None and not act.has_slot:
+        if act.resume is not None:
+            act.resume.append(answer)
+            return
+        active = r.state.running.get(step.name, 0)
+        if active >= step.limit:
+            act.resume = [answer]
+            r.state.queues.setdefault(step.name, deque()).appendleft(act)
+            return
+        r.state.running[step.name] = active + 1
+        act.has_slot = True
+    r.out.append(answer)
 
 
 def park(r: Reduction, act: Activation) -> None:
@@ -286,8 +307,13 @@ def is_inside(scope: Scope | None, group: Group) -> bool:
 
 def write_state(r: Reduction, ops: tuple[StateOp, ...]) -> None:
     """Change the run's variables in place. Cost: O(path) per operation."""
+    write_ops(r.state.vars, ops)
+
+
+def write_ops(vars: dict[str, Any], ops: tuple[StateOp, ...]) -> None:
+    """Change variables in place. Cost: O(path) per operation."""
     for kind, path, value in ops:
-        target: Any = r.state.vars
+        target: Any = vars
         if kind == "clear":
             target.clear()
             continue

@@ -242,14 +242,14 @@ def place_of_the_error(source: str, scope: dict[str, Any]) -> tuple[int, int]:
     return 0, 0
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600, deadline=None, derandomize=True)
 @given(st.lists(_PIECES, max_size=14).map(" ".join))
 def test_any_mix_of_tokens_gives_a_value_or_an_error_with_a_place(source: str) -> None:
     start, end = place_of_the_error(source, SCOPE)
     assert 0 <= start <= end <= len(source)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600, deadline=None, derandomize=True)
 @given(st.text(_LETTERS, max_size=30))
 def test_any_text_at_all_gives_a_value_or_an_error_with_a_place(source: str) -> None:
     start, end = place_of_the_error(source, {})
