@@ -67,7 +67,7 @@ def _mend_inputs(step: StepIR, known: frozenset[str], flow: FlowIR, report: Repo
         heard.add(step.name)
     join = step.join
     if join is not None:
-        until = join.until_event if join.until_event not in better else better[join.until_event]
+        until = None if join.until_event is None else better.get(join.until_event, join.until_event)
         each = tuple(e for e in (better.get(event, event) for event in join.events) if e is not None)
         join = replace(join, until_event=until, events=each)
     return replace(step, accepts=kept, join=join)

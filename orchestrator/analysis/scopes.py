@@ -36,7 +36,7 @@ class Scopes:
         flow = facts.flow
         self._events: dict[str, TypeT] = {}
         self._schemas: dict[int, tuple[Json, TypeT]] = {}
-        self.secrets = ObjectT({name: STR for name in flow.secrets})
+        self.secrets = ObjectT(dict.fromkeys(flow.secrets, STR))
         self.base: dict[str, TypeT] = {"inputs": self.type_of(flow.inputs), "now": STR, "run": RUN}
         self.state = self.type_of(flow.state_schema) if flow.state_schema else ObjectT({})
         self.step_base: dict[str, TypeT] = {**self.base, "state": self.state, "meta": META}

@@ -209,7 +209,12 @@ def check_nothing_ends_halfway(facts: Facts, report: Report) -> None:
     alone = lone_steps(facts)
     for name in facts.flow.steps:
         step = facts.flow.steps[name]
-        if name not in alone or name not in facts.reachable or step.join is not None or facts.endings & set(step.accepts):
+        if (
+            name not in alone
+            or name not in facts.reachable
+            or step.join is not None
+            or facts.endings & set(step.accepts)
+        ):
             continue
         for n, entry in enumerate(entries_of(step)):
             if entry.event is None and entry.starts is None:

@@ -142,7 +142,8 @@ class Project:
         compiled = self._compile(data, path, outer)
         if compiled.flow is None or not compiled.is_ok:
             first = next((d for d in compiled.diagnostics if d.severity is Severity.ERROR), None)
-            return ImportProblem(f"`{target}` has errors of its own", str(first) if first else None)
+            code = "FLW512" if first is not None and first.code == "FLW512" else "FLW510"
+            return ImportProblem(f"`{target}` has errors of its own", str(first) if first else None, code)
         flow = compiled.flow
         return ImportedFlow(flow.name, flow.inputs, flow.outputs, flow_hash(flow), compiled)
 

@@ -34,7 +34,9 @@ def test_a_subclass_is_routed_to_steps_that_take_subclasses() -> None:
 
 
 def test_a_fan_out_is_closed_by_the_collect_all_after_it() -> None:
-    found = link.joins_of(flow(step("s", "Start", "X", fans="X"), step("w", "X", "Y"), step("j", "Y", "Stop", join=ALL)))
+    found = link.joins_of(
+        flow(step("s", "Start", "X", fans="X"), step("w", "X", "Y"), step("j", "Y", "Stop", join=ALL))
+    )
     assert found == {"s": ("j",)}
 
 
@@ -71,7 +73,9 @@ def test_a_join_by_key_leaves_the_fan_out() -> None:
 
 @pytest.mark.parametrize("mode", ["all", "first", "count", "until"])
 def test_group_joins_take_one_level(mode: str) -> None:
-    graph = flow(step("s", "Start", "A", fans="A"), step("j", "A", "B", join=JoinIR(mode, count=1)), step("e", "B", "Stop"))
+    graph = flow(
+        step("s", "Start", "A", fans="A"), step("j", "A", "B", join=JoinIR(mode, count=1)), step("e", "B", "Stop")
+    )
     assert link.lineage(graph).of_step["j"] == ((),)
 
 
@@ -96,12 +100,16 @@ def test_a_loop_around_a_fan_out_does_not_grow_for_ever() -> None:
 
 
 def test_cycles_are_the_loops_of_steps() -> None:
-    graph = flow(step("a", "Start Again", "B"), step("b", "B", "Again C"), step("c", "C", "Stop"), step("d", "C Tick", "Tick"))
+    graph = flow(
+        step("a", "Start Again", "B"), step("b", "B", "Again C"), step("c", "C", "Stop"), step("d", "C Tick", "Tick")
+    )
     assert link.cycles(graph) == (("a", "b"), ("d",))
 
 
 def test_only_steps_after_start_or_outside_events_are_reachable() -> None:
-    graph = flow(step("a", "Start", "X"), step("b", "X", "Stop"), step("c", "Y", "Y"), step("d", "Z", "Stop"), external="Z")
+    graph = flow(
+        step("a", "Start", "X"), step("b", "X", "Stop"), step("c", "Y", "Y"), step("d", "Z", "Stop"), external="Z"
+    )
     assert link.reachable(graph) == {"a", "b", "d"}
 
 
