@@ -279,7 +279,9 @@ class Actor:
             else:
                 act.task = None
                 if act.id in acts:
-                    self.apply(step.body.settle(self, act, result))
+                    settled = step.body.settle(self, act, result)
+                    if settled is not None:
+                        self.apply(settled)
             if act.is_cancelled and task is not None and task.cancelling():
                 task.uncancel()  # the body swallowed our cancellation
             if copy_context() != base:
@@ -312,6 +314,12 @@ class Actor:
                 else:
                     self._ready.append(act)
         if self._ready and not self._spare:
+            self.spawn()
+
+    def rerun(self, act: Activation) -> None:
+        """Run the body of a waiting activation again, from the top."""
+        self._ready.append(act)
+        if not self._is_working and not self._spare:
             self.spawn()
 
     def discard(self) -> None:
