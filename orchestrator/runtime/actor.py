@@ -219,7 +219,8 @@ class Actor:
 
     def run_again(self, act: Activation) -> None:
         """Run the body of an activation from the top: the process that waited in it is gone."""
-        self._start(act)
+        if act not in self._ready:
+            self._start(act)
 
     # Drivers.
 
@@ -420,6 +421,15 @@ class Actor:
         elif self._busy_since is not None:
             self._active_s += now - self._busy_since
             self._busy_since = None
+
+    @property
+    def active_s(self) -> float:
+        """The seconds in which the run has worked so far."""
+        return self._active_s + (self.now() - self._busy_since if self._busy_since is not None else 0.0)
+
+    def restore_clock(self, active_s: float) -> None:
+        """The run has worked this long before."""
+        self._active_s = active_s
 
     def _check_timeout(self) -> None:
         self._timeout_handle = None
