@@ -18,12 +18,14 @@ from orchestrator.diagnostics import Diagnostic, Edit, Fix
 from orchestrator.expr.checking import infer
 from orchestrator.expr.errors import ExprSyntaxError
 from orchestrator.expr.findings import ExprFinding, finding_of
-from orchestrator.expr.nodes import Expr, Name, used_names, walk
+from orchestrator.expr.nodes import Attr, Expr, Name, used_names
 from orchestrator.expr.parser import parse
 from orchestrator.expr.placing import check_condition, check_iterable
-from orchestrator.expr.types import ANY, TypeT
+from orchestrator.expr.types import ANY, ObjectT, TypeT
 
+NO_NAMES: frozenset[str] = frozenset()
 CONDITIONS = frozenset({"when", "until", "if"})
+_JUDGED = CONDITIONS | {"for_each"}  # places where more is asked than that the expression has a type
 
 
 @dataclass(slots=True)
@@ -35,6 +37,8 @@ class Checked:
     names: dict[str, frozenset[str]] = field(default_factory=dict)
     types: dict[tuple[Path, int], TypeT] = field(default_factory=dict)
     scopes: dict[str, StepScopes] = field(default_factory=dict)
+    chains: dict[str, tuple[str, ...] | None] = field(default_factory=dict)
+    read_by: dict[str, set[str]] = field(default_factory=dict)
 
     def type_at(self, path: Path, source: str, ordinal: int, whole: bool) -> TypeT:
         """The type of the expression at a place; `any` where it could not be read."""
@@ -50,8 +54,11 @@ def check_expressions(facts: Facts, catalog: CatalogLike, report: Report) -> Che
             continue
         own = scopes.step(step)
         checked.scopes[step.name] = own
+        read: set[str] = set()
         for found in step_expressions(step):
             _check(found, own.at(found.site, found.entry), checked, report)
+            read |= checked.names.get(found.source, NO_NAMES)
+        checked.read_by[step.name] = read
     for found in flow_level_expressions(facts.flow):
         trigger = facts.flow.triggers[found.entry] if found.site.startswith("trigger.") else None
         scope = scopes.base if trigger is None else scopes.trigger(trigger.kind, trigger.event)
@@ -65,7 +72,13 @@ def _check(found: Found, scope: Scope, checked: Checked, report: Report) -> None
         return
     if check_secret_use(found, checked.roots[found.source], report):
         return
+    steps = checked.chains[found.source]
     key = found.path[-1]
+    if steps is not None and key not in _JUDGED:
+        kind = _type_of_chain(steps, scope)
+        if kind is not None:
+            checked.types[found.path, found.ordinal] = kind
+            return
     if key in CONDITIONS and found.is_whole and found.site not in ("with", "set", "ask", "match"):
         findings = check_condition(tree, scope)
     elif key == "for_each" and found.is_whole:
@@ -88,9 +101,32 @@ def _tree(found: Found, checked: Checked, report: Report) -> Expr | None:
         report.put(to_diagnostic(finding_of(problem), found, report))
         return None
     checked.trees[source] = tree
-    checked.names[source] = used_names(tree)
-    checked.roots[source] = frozenset(node.id for node in walk(tree) if isinstance(node, Name))
+    names = used_names(tree)
+    checked.names[source] = names
+    checked.roots[source] = frozenset(name.partition(".")[0].removesuffix("[]") for name in names)
+    checked.chains[source] = _chain(tree)
     return tree
+
+
+def _chain(tree: Expr) -> tuple[str, ...] | None:
+    """The names of a plain chain of fields, such as `ev.user.name`; None for everything else."""
+    names: list[str] = []
+    while isinstance(tree, Attr):
+        names.append(tree.name)
+        tree = tree.base
+    if not isinstance(tree, Name):
+        return None
+    return (tree.id, *reversed(names))
+
+
+def _type_of_chain(chain: tuple[str, ...], scope: Scope) -> TypeT | None:
+    """The type of a chain whose every field is surely there; None where there may be something to say about it."""
+    found = scope.get(chain[0])
+    for name in chain[1:]:
+        if not isinstance(found, ObjectT) or name in found.optional:
+            return ANY if found == ANY else None
+        found = found.fields.get(name)
+    return found
 
 
 def to_diagnostic(finding: ExprFinding, found: Found, report: Report) -> Diagnostic:

@@ -18,9 +18,11 @@ from orchestrator.ir.model import AskIR, Json, StepIR
 
 Scope = Mapping[str, TypeT]
 
-RUN = ObjectT({"id": STR, "flow": STR, "version": INT, "parent": union(STR, from_json_schema({"type": "null"})), "started_at": DATETIME})
-BY = ObjectT({"by": EnumT(("call", "fallback"))})
-STATUS = ObjectT({"by": EnumT(("call", "fallback")), "status": EnumT(("done", "failed", "cancelled", "timeout"))})
+RUN = ObjectT({"id": STR, "flow": STR, "started_at": DATETIME})
+_STEP = {"step": STR, "event": STR}
+META = ObjectT(_STEP)
+BY = ObjectT({**_STEP, "by": EnumT(("call", "fallback"))})
+STATUS = ObjectT({**BY.fields, "status": EnumT(("done", "failed", "cancelled", "timeout"))})
 WEBHOOK = ObjectT({"headers": ObjectT({}, is_open=True), "query": ObjectT({}, is_open=True)})
 ERROR_TYPE = from_json_schema(ERROR)
 
@@ -34,10 +36,10 @@ class Scopes:
         flow = facts.flow
         self._events: dict[str, TypeT] = {}
         self._schemas: dict[int, tuple[Json, TypeT]] = {}
-        self.secrets = ObjectT({name: STR for name in flow.secrets})
+        self.secrets = ObjectT(dict.fromkeys(flow.secrets, STR))
         self.base: dict[str, TypeT] = {"inputs": self.type_of(flow.inputs), "now": STR, "run": RUN}
         self.state = self.type_of(flow.state_schema) if flow.state_schema else ObjectT({})
-        self.step_base: dict[str, TypeT] = {**self.base, "state": self.state}
+        self.step_base: dict[str, TypeT] = {**self.base, "state": self.state, "meta": META}
 
     def type_of(self, schema: Json) -> TypeT:
         """A schema as a type; the same schema object is read once."""
@@ -155,10 +157,7 @@ class StepScopes:
 
     def _after(self) -> dict[str, TypeT]:
         step = self._step
-        scope = dict(self.body)
-        if step.body.kind == "none":
-            return scope
-        scope["result"] = self.result
+        scope = {**self.body, "result": self.result}
         if step.body.kind == "call":
             scope["meta"] = BY
         if step.body.ask is not None and step.for_each is None:
