@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -77,6 +78,7 @@ class Workflow:
         self._serializer = serializer
         self._children: dict[str, Workflow] = {}
         self._active = 0
+        self._latest: weakref.ref[Actor] | None = None
         self._queue: deque[Start] = deque()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -145,6 +147,11 @@ class Workflow:
         if self._resource_manager is None:
             self._resource_manager = ResourceManager()
         return self._resource_manager
+
+    @property
+    def latest_run(self) -> Actor | None:
+        """The run that this instance started last, as long as somebody holds its handler or it goes on."""
+        return self._latest() if self._latest is not None else None
 
     def _attribute(self, name: str) -> Any:
         """An attribute that the constructor sets."""
@@ -241,6 +248,7 @@ class Workflow:
         self._active += 1
         try:
             start_run(start, self._ended)
+            self._latest = weakref.ref(start.run) if start.run is not None else None
         except BaseException:
             self._active -= 1
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -156,3 +157,22 @@ def test_an_unbound_step_belongs_to_its_workflow() -> None:
         return await notebook.TestWorkflow().run()
 
     assert asyncio.run(main()) is None
+
+
+@pytest.mark.parametrize(
+    ("cells", "file"),
+    [
+        ((*BASICS, "004_04", "004_06"), "simple_workflow.html"),
+        ((*MONITOR, "004_04", "004_06", "004_10"), "feedback_monitor_workflow.html"),
+        ((*COMPLEX, "004_04", "004_06", "004_15"), "complex_feedback_monitor.html"),
+    ],
+)
+def test_a_flow_is_drawn_into_one_page(
+    cells: tuple[str, ...], file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(*cells)
+    page = (tmp_path / file).read_text(encoding="utf-8")
+    assert page.startswith("<!DOCTYPE html>")
+    assert "http://" not in page.replace("http://www.w3.org/", "")
+    assert "StopEvent" in page
