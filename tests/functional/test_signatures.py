@@ -9,6 +9,14 @@ import pytest
 
 from orchestrator.functional import RunArgumentError, RunContext, SignatureError, WorkflowRunContext, step, workflow
 
+HINTS = [
+    Optional[RunContext],  # noqa: UP045  # the old spelling is what is tested
+    RunContext | None,
+    Annotated[RunContext, "x"],
+    "RunContext",
+    "m.RunContext",
+]
+
 
 def test_context_is_found_by_annotation_whatever_its_name_and_place() -> None:
     @workflow
@@ -18,9 +26,7 @@ def test_context_is_found_by_annotation_whatever_its_name_and_place() -> None:
     assert asyncio.run(flow.run(1)).get_outputs() == [True]
 
 
-@pytest.mark.parametrize(
-    "hint", [Optional[RunContext], RunContext | None, Annotated[RunContext, "x"], "RunContext", "m.RunContext"]
-)
+@pytest.mark.parametrize("hint", HINTS)
 def test_context_is_found_behind_optional_annotated_and_text(hint: Any) -> None:
     async def body(x: int, c: Any = None) -> bool:
         return isinstance(c, WorkflowRunContext)

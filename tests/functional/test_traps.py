@@ -262,7 +262,7 @@ def test_trap_10_a_wrongly_typed_answer_is_refused_and_its_request_stays_open(ma
 
     async def main() -> Any:
         await flow.run(None)
-        with pytest.raises(InvalidResponse, match="'q' .*stays open"):
+        with pytest.raises(InvalidResponse, match=r"'q' .*stays open"):
             await flow.run(responses={"q": "many"})
         assert len(passes) == 1
         return await flow.run(responses={"q": 41})
