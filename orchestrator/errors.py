@@ -164,7 +164,7 @@ class WorkflowValidationError(UsageError):
         self.diagnostics = diagnostics
 
 
-class WorkflowConfigurationError(UsageError):
+class WorkflowConfigurationError(WorkflowValidationError):
     """A workflow cannot be made: no start or stop event, or more than one class of them."""
 
     code = "workflow.configuration"

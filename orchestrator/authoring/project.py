@@ -148,7 +148,7 @@ class Project:
         return ImportedFlow(flow.name, flow.inputs, flow.outputs, flow_hash(flow), compiled)
 
     def _is_secret_set(self, name: str) -> bool:
-        return self.hub.provider(name) is not None
+        return self.hub.may_have_secret(name)
 
     def _read_schema(self, path: str) -> Any:  # a JSON Schema
         import json

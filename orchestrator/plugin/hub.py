@@ -73,6 +73,11 @@ class ServiceHub:
 
         return await bind(info)(inputs, self.services(context or PlainContext(), info))
 
+    def may_have_secret(self, name: str) -> bool:
+        """Whether a secret is set, as far as can be told without importing the plugin that provides secrets."""
+        is_plugin = self.config.secrets.provider not in ("", "env")
+        return is_plugin or self.provider(name) is not None
+
     def vault(self, flow: str, info: CallableInfo | None = None) -> SecretVault:
         """The secrets of a flow; a callable's own declared secrets may go to the hosts that it declares."""
         secrets = self.config.secrets

@@ -85,6 +85,7 @@ class Actor:
         "_busy_since",
         "_commands",
         "_context",
+        "_drives",
         "_end_waiters",
         "_handles",
         "_is_working",
@@ -135,6 +136,7 @@ class Actor:
         self._tasks: set[asyncio.Task[None]] | None = None
         self._is_working = False
         self._spare = False
+        self._drives = False  # a driver is between two bodies and will look at what is ready
         self._context: Context = copy_context()
 
     # What may be asked.
@@ -198,7 +200,7 @@ class Actor:
             self._account_time()
         if self.sink is not None:
             self.sink.flush_soon()
-        if self._ready and not self._spare:
+        if self._ready and not (self._spare or self._drives):
             self.spawn()
 
     def _start(self, act: Activation) -> None:
@@ -219,7 +221,8 @@ class Actor:
 
     def run_again(self, act: Activation) -> None:
         """Run the body of an activation from the top: the process that waited in it is gone."""
-        self._start(act)
+        if act not in self._ready:
+            self._start(act)
 
     # Drivers.
 
@@ -242,6 +245,7 @@ class Actor:
         acts = self.state.acts
         done = shown = 0
         while ready:
+            self._drives = False
             act = ready.popleft()
             if act.id not in acts:
                 continue
@@ -260,13 +264,16 @@ class Actor:
                     timeout_s = step.ir.policy.timeout_s
                     result = await (result if timeout_s is None else _bounded(result, timeout_s, act))
             except asyncio.CancelledError as error:
+                self._drives = True
                 act.task = None
                 if not act.is_cancelled:
                     if task is not None and task.cancelling():
+                        self._drives = False
                         self._interrupted(error)
                         raise
                     self.apply(step.body.fail(self, act, error))
             except Exception as error:
+                self._drives = True
                 act.task = None
                 if act.id in acts:
                     self.apply(step.body.fail(self, act, error))
@@ -277,9 +284,13 @@ class Actor:
                 if isinstance(error, KeyboardInterrupt | SystemExit):
                     raise
             else:
+                self._drives = True
                 act.task = None
                 if act.id in acts:
-                    settled = step.body.settle(self, act, result)
+                    try:
+                        settled = step.body.settle(self, act, result)
+                    except Exception as error:  # what it returned cannot be taken: the step failed
+                        settled = step.body.fail(self, act, error)
                     if settled is not None:
                         self.apply(settled)
             if act.is_cancelled and task is not None and task.cancelling():
@@ -289,7 +300,11 @@ class Actor:
             done += 1
             if done % FAIR_STEPS == 0 or len(self.log) - shown > FAIR_TICKS:
                 shown = len(self.log)
+                self._drives = False
+                if ready and not self._spare:
+                    self.spawn()
                 await asyncio.sleep(0)  # let readers and other runs have their turn
+        self._drives = False
         if ready and not self._spare:
             self.spawn()
 
@@ -420,6 +435,15 @@ class Actor:
         elif self._busy_since is not None:
             self._active_s += now - self._busy_since
             self._busy_since = None
+
+    @property
+    def active_s(self) -> float:
+        """The seconds in which the run has worked so far."""
+        return self._active_s + (self.now() - self._busy_since if self._busy_since is not None else 0.0)
+
+    def restore_clock(self, active_s: float) -> None:
+        """The run has worked this long before."""
+        self._active_s = active_s
 
     def _check_timeout(self) -> None:
         self._timeout_handle = None

@@ -81,7 +81,8 @@ class ActorSink:
         """The event type of a streamed payload."""
         if isinstance(value, dict):
             return str(value.get("type") or "event")
-        return type(value).__name__
+        name_of = getattr(self.codec, "stream_type", None)
+        return type(value).__name__ if name_of is None else str(name_of(value))
 
     def loaded(self, seq: int, tail_ticks: int, tail_bytes: int, snapshot_bytes: int) -> None:
         """The actor was rebuilt from the journal up to here."""
@@ -435,6 +436,9 @@ class DurableEngine(Engine):
         return any(act.task is not None for act in actor.state.acts.values())
 
     # What comes from outside.
+
+    def expect(self, run_id: str) -> None:
+        """Nothing: only the journal knows which runs there are; the post is a row of the sender's commit."""
 
     async def deliver(self, entry: InboxEntry) -> bool:
         """Take something for a run: applied and committed here if the run is here, else put into its inbox.
