@@ -66,7 +66,8 @@ def _report_never_emitted(event: str, step: StepIR, path: Path, facts: Facts, re
             "FLW403",
             f"step `{step.name}` listens to `{event}`, but `{other.name}` has nothing that can run out of time",
             path,
-            help=f"`.timeout` comes from a step with `wait`, `within` or a `deadline`; give `{other.name}` one",
+            help="`.timeout` comes from a `wait` with `within` and from an `ask` with `deadline`; other limits are errors: "
+            f"listen to `{other.name}.failed`",
             related=report.related(("steps", other.name), f"step `{other.name}` is here"),
         )
         return
