@@ -80,7 +80,7 @@ async def follow(actor: Actor, after: int = -1) -> AsyncIterator[tuple[int, Any]
         while place < len(log):
             yield actor.base + place, log[place]
             place += 1
-        if actor.is_over or actor.exception is not None and actor.state.status is Status.RUNNING:
+        if actor.is_over or (actor.exception is not None and actor.state.status is Status.RUNNING):
             return
         await actor.wait_for_more()
 
