@@ -61,9 +61,8 @@ def story(request: Any, tmp_path: Path) -> Any:
 
 
 def test_comments_formatting_docstrings_and_bodies_of_steps_never_matter(story: Any) -> None:
-    after = BEFORE.replace("@step", "# a comment\n\n\n@step").replace(
-        '    text = await fetch("u")', '    "doc"\n    text = (await fetch(\n  "u"))'
-    )
+    after = BEFORE.replace("@step", "# a comment\n\n\n@step")
+    after = after.replace('    text = await fetch("u")', '    "doc"\n    text = (await fetch(\n  "u"))')
     result, calls = story(after.replace("return text\n", "return text + '!'\n"))
     assert (result.text, calls) == ("u yes", [])
 
@@ -138,10 +137,8 @@ def test_an_abort_leaves_the_run_as_it_was_for_the_old_code(tmp_path: Path) -> N
 
 
 def test_a_divergence_cannot_be_swallowed(story: Any) -> None:
-    body = BEFORE.replace(
-        '    text = await fetch("u")',
-        '    try:\n        text = await fetch("v")\n    except BaseException:\n        text = "w"',
-    )
+    guarded = '    try:\n        text = await fetch("v")\n    except BaseException:\n        text = "w"'
+    body = BEFORE.replace('    text = await fetch("u")', guarded)
     with pytest.raises(ReplayDiverged):
         story(body)
 
