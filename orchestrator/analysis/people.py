@@ -50,7 +50,11 @@ def _check_one_audience(step: StepIR, to: AudienceIR, path: Path, report: Report
         report.add(
             "FLW601",
             f"step `{step.name}` asks nobody: "
-            + ("everyone in `to` is also in `not`, or the groups are empty" if named else "`to` names no user and no group"),
+            + (
+                "everyone in `to` is also in `not`, or the groups are empty"
+                if named
+                else "`to` names no user and no group"
+            ),
             path,
             help="name somebody else who may answer",
         )

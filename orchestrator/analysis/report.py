@@ -33,6 +33,10 @@ class Report:
         severity = CODES[code].severity
         self._found[Diagnostic(code, severity, message, span, help, fix, tuple(related))] = None
 
+    def put(self, finding: Diagnostic) -> None:
+        """A finding that was made elsewhere."""
+        self._found[finding] = None
+
     def related(self, at: Path, message: str) -> tuple[Related, ...]:
         """A second place, or nothing where only the first is known."""
         return (Related(self.places.span(at), message),)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from orchestrator.analysis.facts import Facts
 from orchestrator.analysis.places import Path
 from orchestrator.analysis.report import Report
+from orchestrator.analysis.results import CatalogLike
 from orchestrator.analysis.values import Found, calls_of, expressions_in, texts_in
 from orchestrator.ir.model import CallIR, Json, Value
 from orchestrator.plugin.pattern_guard import pattern_problem
@@ -105,7 +106,7 @@ def _check_command(step: str, name: str, value: Value, path: Path, report: Repor
         return
 
 
-def check_hosts(facts: Facts, report: Report, roots_of: dict[str, frozenset[str]]) -> None:
+def check_hosts(facts: Facts, report: Report, roots_of: Mapping[str, frozenset[str]]) -> None:
     """FLW705: the host of a request does not come from outside data."""
     for step in facts.flow.steps.values():
         for call, path, _ in calls_of(step):
@@ -136,9 +137,11 @@ def _host_expressions(url: dict[str, Value]) -> Iterator[tuple[int, str]]:
             before += part
             continue
         scheme, marker, rest = before.partition("://")
-        if (marker and "/" not in rest and "?" not in rest) or (not marker and not before.strip("\x00")):
-            yield ordinal, part["$expr"]
-        elif not marker and "/" not in scheme:
+        if (
+            (marker and "/" not in rest and "?" not in rest)
+            or (not marker and not before.strip("\x00"))
+            or (not marker and "/" not in scheme)
+        ):
             yield ordinal, part["$expr"]
         before += "\x00"
         ordinal += 1
@@ -188,3 +191,43 @@ def _patterns(schema: Json, path: Path) -> Iterator[tuple[Path, str]]:
                     stack.append((sub, at))
         elif isinstance(item, list):
             stack += [(sub, at) for sub in item if isinstance(sub, dict | list)]
+
+
+def check_granted_secrets(
+    facts: Facts,
+    report: Report,
+    names: Mapping[str, frozenset[str]],
+    is_secret_set: Callable[[str], bool] | None,
+) -> None:
+    """FLW706, FLW707: secrets that have no value, and secrets that nothing uses."""
+    flow = facts.flow
+    if not flow.secrets:
+        return
+    used = {path.split(".")[1] for paths in names.values() for path in paths if path.startswith("secrets.")}
+    used |= {str(trigger.verify.get("hmac")) for trigger in flow.triggers if trigger.verify}
+    for name in flow.secrets:
+        if name not in used:
+            report.add("FLW707", f"the secret `{name}` is asked for, but nothing uses it", ("secrets", name))
+        elif is_secret_set is not None and not is_secret_set(name):
+            report.add(
+                "FLW706",
+                f"the secret `{name}` has no value here",
+                ("secrets", name),
+                help=f"set the environment variable `{name}`, or add it to `.env`",
+            )
+
+
+def check_retries(facts: Facts, report: Report, catalog: CatalogLike) -> None:
+    """FLW709: a call that must not be repeated is retried without a key that makes it safe."""
+    for step in facts.flow.steps.values():
+        call, retry = step.body.call, step.policy.retry
+        if call is None or retry is None or retry.max < 2 or step.key is not None:
+            continue
+        info = catalog.get(call.target)
+        if info is not None and info.is_idempotent is False:
+            report.add(
+                "FLW709",
+                f"`{call.target}` is declared not idempotent, and a retry may do its work twice",
+                ("steps", step.name, "retry"),
+                help="give the step an `id`, such as `id: ${{ run.id }}/" + step.name + "`",
+            )

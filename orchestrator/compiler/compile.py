@@ -23,6 +23,7 @@ from orchestrator.diagnostics import Diagnostic, Severity, has_errors
 from orchestrator.errors import CompileFailed
 from orchestrator.ir.model import FlowIR
 from orchestrator.language.flow_reader import parse_flow
+from orchestrator.language.reader import paused_gc
 from orchestrator.language.spec import FlowSpec
 
 # Findings about what is missing in the graph; beside a part that could not be read they would only be its echo.
@@ -68,12 +69,12 @@ def compile_flow(
     imports = load_imports(spec, context, resolve_import, report)
     known = FlowCatalog(catalog, imports.flows)
     flow = lower_flow(spec, known, imports, report)
-    found = analyse(
-        flow, known, spans=spans, groups=context.groups, is_secret_set=context.is_secret_set, already=report.codes
-    )
+    told = report.sorted()
+    found = analyse(flow, known, spans=spans, groups=context.groups, is_secret_set=context.is_secret_set)
+    found = [d for d in found if not any(_overlap(d, other) for other in told)]
     return Compiled(
         flow=flow,
-        diagnostics=_in_order([*report.sorted(), *found]),
+        diagnostics=_in_order([*told, *found]),
         spans=spans,
         spec=spec,
         children=_children(imports),
@@ -89,10 +90,11 @@ def compile_text(
     resolve_import: ResolveImport = no_imports,
 ) -> Compiled:
     """Read, lower and check a flow file. Raises: never, for any bytes."""
-    parsed = parse_flow(data, file)
-    if parsed.spec is None:
-        return Compiled(None, parsed.diagnostics)
-    compiled = compile_flow(parsed.spec, catalog=catalog, project=project, resolve_import=resolve_import)
+    with paused_gc():
+        parsed = parse_flow(data, file)
+        if parsed.spec is None:
+            return Compiled(None, parsed.diagnostics)
+        compiled = compile_flow(parsed.spec, catalog=catalog, project=project, resolve_import=resolve_import)
     unread = [d for d in parsed.diagnostics if d.severity is Severity.ERROR]
     found = [d for d in compiled.diagnostics if not _is_echo(d, unread)]
     return replace(compiled, diagnostics=_in_order([*parsed.diagnostics, *found]))
@@ -105,6 +107,12 @@ def _is_echo(finding: Diagnostic, unread: list[Diagnostic]) -> bool:
     return finding.code in ECHOES or any(
         d.span.file == finding.span.file and d.span.line == finding.span.line for d in unread
     )
+
+
+def _overlap(one: Diagnostic, two: Diagnostic) -> bool:
+    """Whether two findings are about the same token of one line."""
+    a, b = one.span, two.span
+    return a.file == b.file and a.line == b.line and a.column < b.end_column and b.column < a.end_column
 
 
 def _in_order(findings: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:

@@ -97,7 +97,9 @@ def _is_open_result(supply: Supply) -> bool:
     return supply.result is not None and not is_known(supply.result)
 
 
-def _scalar_field(left: list[str], properties: dict[str, Json], required: frozenset[str], supply: Supply) -> FillIR | None:
+def _scalar_field(
+    left: list[str], properties: dict[str, Json], required: frozenset[str], supply: Supply
+) -> FillIR | None:
     """The field that takes the result itself: the only one left, or the only one left that must be given."""
     if supply.result is None or kinds_of(supply.result) == frozenset({"null"}):
         return None

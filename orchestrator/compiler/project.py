@@ -12,6 +12,7 @@ from orchestrator.plugin.info import CallableInfo
 
 if TYPE_CHECKING:  # compile.py imports this module
     from orchestrator.compiler.compile import Compiled
+    from orchestrator.plugin.catalog import PluginProblem
 
 
 class CallableCatalog(Protocol):
@@ -103,6 +104,11 @@ class FlowCatalog:
     def get(self, name: str) -> CallableInfo | None:
         """What is known of a callable or an imported flow."""
         return self._flows.get(name) or (None if name.startswith("flow.") else self._base.get(name))
+
+    def problem(self, name: str) -> PluginProblem | None:
+        """Why a callable that exists cannot be used."""
+        problem_of = getattr(self._base, "problem", None)
+        return None if problem_of is None else problem_of(name)
 
     def suggest(self, name: str) -> str | None:
         """The callable or flow that was probably meant."""

@@ -69,7 +69,9 @@ class StepLowering:
             key=value_to_ir(step.id),
             cache=None
             if step.cache is None
-            else CacheIR({"$expr": step.cache.key.text}, None if step.cache.ttl is None else step.cache.ttl.value.seconds),
+            else CacheIR(
+                {"$expr": step.cache.key.text}, None if step.cache.ttl is None else step.cache.ttl.value.seconds
+            ),
             catch=catch,
             fallback=_call(step.fallback),
             finally_=_call(step.finally_),

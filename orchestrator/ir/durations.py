@@ -61,6 +61,11 @@ class DateMoment:
 Moment = WeeklyMoment | DateMoment
 
 
+def iso_utc(at: float) -> str:
+    """A moment, in epoch seconds, as an ISO 8601 text in UTC."""
+    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
+
+
 def parse_duration(text: str) -> Duration:
     """The duration of `500ms 30s 5m 4h 2d` or ISO 8601.
 
@@ -160,7 +165,7 @@ def resolve_time(time: Duration | Moment, now: float, timezone: str = "UTC") -> 
             local = datetime.fromtimestamp(now, UTC).astimezone(zone)
             day = local.date() + timedelta(days=(weekday - local.weekday()) % 7)
             for candidate in (day, day + timedelta(days=7)):
-                at = datetime(candidate.year, candidate.month, candidate.day, hour, minute, tzinfo=zone).timestamp()
-                if at > now:
-                    return at
-            return at
+                clock = datetime(candidate.year, candidate.month, candidate.day, hour, minute, tzinfo=zone)
+                if clock.timestamp() > now:
+                    break
+            return clock.timestamp()

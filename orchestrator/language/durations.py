@@ -160,7 +160,7 @@ def resolve_time(time: Duration | Moment, now: float, timezone: str = "UTC") -> 
             local = datetime.fromtimestamp(now, UTC).astimezone(zone)
             day = local.date() + timedelta(days=(weekday - local.weekday()) % 7)
             for candidate in (day, day + timedelta(days=7)):
-                at = datetime(candidate.year, candidate.month, candidate.day, hour, minute, tzinfo=zone).timestamp()
-                if at > now:
-                    return at
-            return at
+                moment = datetime(candidate.year, candidate.month, candidate.day, hour, minute, tzinfo=zone).timestamp()
+                if moment > now:
+                    break
+            return moment

@@ -79,7 +79,8 @@ class Source:
 class ScalarNode:
     """One scalar: `value` by the YAML 1.2 core rules, `text` as it reads, before resolution.
 
-    A `bent` node's text was rescued from one of YAML's traps: `text` is what the author wrote in the file.
+    A `bent` node has a finding already: YAML would have read it otherwise, or cannot, and `text` is what stands in the
+    file. Nothing more is said about its kind.
     """
 
     value: Scalar

@@ -106,7 +106,7 @@ def _block_offsets(raw: str, value: str, is_folded: bool) -> list[int]:
             return offsets
         if len(offsets) == len(value) and not fallback:
             fallback = offsets
-        if "1" > header.group(1).strip("+-"):
+        if header.group(1).strip("+-") < "1":
             break  # no indentation is written, so the first line gives it
     return fallback
 

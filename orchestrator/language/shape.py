@@ -103,11 +103,18 @@ def _check_keys(node: MapNode, keys: KeySet, findings: Findings) -> dict[str, En
             f"{keys.where} has no key `{name}`" + (f"; it lacks `{meant}`, which it needs" if meant in missing else ""),
             entry.key.span,
             help=f"did you mean `{meant}`?" if meant else _elsewhere(name, keys),
-            fix=Fix(f"rename it to `{meant}`", (Edit(entry.key.span, meant),)) if meant else None,
+            fix=Fix(f"rename it to `{meant}`", (Edit(entry.key.span, meant),), is_safe=_is_near(name, meant))
+            if meant
+            else None,
         )
         if meant is not None and meant not in entries:
             entries[meant] = entry
     return entries
+
+
+def _is_near(name: str, meant: str) -> bool:
+    """Whether the key is a misspelling and not another word for the same."""
+    return suggest(name, (meant,)) == meant
 
 
 def _elsewhere(name: str, keys: KeySet) -> str:
@@ -136,6 +143,8 @@ def report_kind(
     node: Node, message: str, findings: Findings, *, help: str | None = None, fix: Fix | None = None
 ) -> None:
     """The one message for a value of the wrong kind."""
+    if isinstance(node, ScalarNode) and node.bent:
+        return
     span = node.span if isinstance(node, ScalarNode) or node.is_flow else _start_of(node)
     findings.error("FLW203", f"{message}, but this is {kind_of(node)}", span, help=help, fix=fix)
 
@@ -191,7 +200,7 @@ def read_name(node: Node, kind: NameKind, what: str, findings: Findings) -> Name
 
 def report_name(node: ScalarNode, kind: NameKind, findings: Findings) -> None:
     """The one message for a name of the wrong form."""
-    if report_hidden(node, findings):
+    if node.bent or report_hidden(node, findings):
         return
     mended = kind.mend(node.text) if kind.mend is not None and len(node.text) <= 100 else None
     usable = mended if mended and kind.rule(mended) and mended != node.text else None
@@ -236,6 +245,8 @@ def read_choice(node: Node, choices: tuple[str, ...], what: str, findings: Findi
         return Located(node.text, node)
     if not isinstance(node, ScalarNode):
         report_kind(node, f"{what} is one of {_listed(choices)}", findings)
+        return None
+    if node.bent:
         return None
     meant = suggest(node.text, choices)
     findings.error(
@@ -327,6 +338,8 @@ def read_time(node: Node, what: str, findings: Findings) -> TimeSpec | None:
 
 
 def _report_time(node: ScalarNode, what: str, error: BadTime, findings: Findings, forms: str) -> None:
+    if node.bent:
+        return
     is_bare = isinstance(node.value, int | float)
     message = f"{what} has no unit: `{node.text}`" if is_bare else str(error)
     wish = error.suggestion

@@ -89,20 +89,23 @@ def _word_end(text: str, at: int) -> int:
     return max(end, min(at + 1, len(text)) if at < len(text) and text[at] != "\n" else at)
 
 
+_TAB_INDENT = re.compile(r"^[ ]*(\t[ \t]*)(?=[^ \t\r\n])", re.MULTILINE)
+
+
 def _report_tabs(source: Source, text: str, findings: Findings) -> bool:
-    """Lines that a tab indents; the trouble is theirs, whatever the parser says."""
-    found = False
-    for line, match in enumerate(re.finditer(r"^[^\n]*$", text, re.MULTILINE)):
-        lead = re.match(r"[ ]*(\t[ \t]*)", match.group())
-        if lead is None or not match.group().strip():
-            continue
-        start, end = match.start() + lead.start(1), match.start() + lead.end(1)
-        fix = Fix("indent with spaces", (Edit(source.span(start, end), "  " * (end - start)),), is_safe=False)
-        findings.error("FLW104", "a tab indents this line", source.span(start, end), help="indent with spaces", fix=fix)
-        found = True
-        if line > 100_000:
-            break
-    return found
+    """Lines that a tab indents: the trouble is theirs, whatever the parser says. One finding, a fix for all of them."""
+    spans = [source.span(match.start(1), match.end(1)) for match in _TAB_INDENT.finditer(text)]
+    if not spans:
+        return False
+    edits = tuple(Edit(span, "  " * (span.end_column - span.column)) for span in spans)
+    findings.error(
+        "FLW104",
+        "a tab indents this line" + (f", and {len(spans) - 1:,} more are like it" if len(spans) > 1 else ""),
+        spans[0],
+        help="indent with spaces",
+        fix=Fix("indent with two spaces for each tab", edits, is_safe=False),
+    )
+    return True
 
 
 def _report_missing_space(source: Source, text: str, at: int, said: str, findings: Findings) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import NoReturn
 
 from orchestrator.language.nodes import Scalar
 from orchestrator.language.suggest import edit_distance, suggest
@@ -26,6 +27,7 @@ from orchestrator.language.types import (
     Primitive,
     TypeIR,
     UnionType,
+    type_to_text,
 )
 
 _TOKEN = re.compile(
@@ -33,7 +35,7 @@ _TOKEN = re.compile(
 )
 _INT = re.compile(r"-?[0-9]{1,18}\Z")
 _MODEL = re.compile(r"[A-Z]\w*\Z")
-_GENERIC = re.compile(r"(?:list|List|array|Array|Sequence|set|tuple)\s*\Z")
+_GENERIC = re.compile(r"(?:list|List|array|Array|Sequence|set|tuple)\Z")
 _DEPTH = 32
 
 
@@ -41,7 +43,14 @@ class BadType(Exception):
     """Why a text is no type: the offsets of the part to blame, and how to write it."""
 
     def __init__(
-        self, code: str, message: str, start: int, end: int, help: str | None = None, replacement: str | None = None
+        self,
+        code: str,
+        message: str,
+        start: int,
+        end: int,
+        help: str | None = None,
+        replacement: str | None = None,
+        is_safe: bool = True,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -50,6 +59,7 @@ class BadType(Exception):
         self.end = end
         self.help = help
         self.replacement = replacement
+        self.is_safe = is_safe  # whether the replacement is another way to write the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +120,20 @@ class _Parser:
         token = self.peek()
         if token.kind == "end":
             return
-        before = self.text[: token.start].strip()
-        if token.text == "[" and _GENERIC.match(before):
-            inner = self.text[token.start :].strip()
-            raise BadType("FLW212", f"a list is written `{inner}`", 0, len(self.text), None, inner)
         raise BadType("FLW212", f"`{token.text}` has no place here", token.start, token.end, "join types with `|`")
+
+    def _refuse_generic(self, word: _Token) -> NoReturn:
+        """`list[str]` and the like."""
+        opened = self.take()
+        item = self.union(_DEPTH - 1)
+        end = self.peek().end
+        self.expect("]", opened)
+        if _GENERIC.match(word.text):
+            inner = f"[{type_to_text(item)}]"
+            raise BadType("FLW212", f"a list is written `{inner}`", word.start, end, None, inner)
+        raise BadType(
+            "FLW212", f"`{word.text}` takes no type in brackets", word.start, end, "a mapping is `{field: str}`"
+        )
 
     def union(self, depth: int) -> TypeIR:
         if depth > _DEPTH:
@@ -133,6 +152,8 @@ class _Parser:
     def atom(self, depth: int, *, is_alone: bool) -> TypeIR:
         token = self.take()
         if token.kind == "word":
+            if self.peek().text == "[" and self.peek().start == token.end:
+                self._refuse_generic(token)
             return _word(token, is_alone)
         if token.kind == "quoted":
             return EnumType((token.text[1:-1],))
@@ -173,10 +194,10 @@ def _word(token: _Token, is_alone: bool) -> TypeIR:
         return NullType()
     if word.endswith("?") and (word[:-1] in PRIMITIVES or _MODEL.match(word[:-1])):
         raise _bad_word(token, f"an optional type is written `{word[:-1]} | null`", f"{word[:-1]} | null")
+    if is_alone and _MODEL.match(word) and word.casefold() not in TYPE_WORDS and word.casefold() not in TYPE_SYNONYMS:
+        return ModelType(word)
     meant = suggest(word, TYPE_WORDS, TYPE_SYNONYMS)
     if is_alone:
-        if _MODEL.match(word) and (meant is None or meant.casefold() != word.casefold()):
-            return ModelType(word)
         raise _bad_word(token, f"`{word}` is no type", meant)
     for name in TYPE_WORDS:
         if word != name and len(word) > 1 and edit_distance(word, name, 1) == 1:
@@ -194,7 +215,8 @@ def _bad_word(token: _Token, message: str, meant: str | None) -> BadType:
     help_text = f"did you mean `{meant}`?" if meant else "the types are " + ", ".join(f"`{t}`" for t in PRIMITIVES)
     if meant and meant in TYPE_WORDS and " is within " in message:
         help_text = f"did you mean `{meant}`? A fixed value that looks like a type must be quoted"
-    return BadType("FLW211", message, token.start, token.end, help_text, meant)
+    is_safe = token.text.endswith("?") or TYPE_SYNONYMS.get(token.text.casefold()) == meant
+    return BadType("FLW211", message, token.start, token.end, help_text, meant, is_safe)
 
 
 def _join(members: list[TypeIR], first: _Token, last: _Token) -> TypeIR:

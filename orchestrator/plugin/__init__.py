@@ -12,17 +12,23 @@ Example:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import typing
+from typing import Any
 
-if TYPE_CHECKING:  # the names are loaded lazily at run time, see __getattr__
+if typing.TYPE_CHECKING:  # the names are loaded lazily at run time, see __getattr__
     from orchestrator.errors import StepError
+    from orchestrator.events import Event
     from orchestrator.plugin.catalog import Catalog
     from orchestrator.plugin.define import Plugin, register
     from orchestrator.plugin.files import ProjectFiles
-    from orchestrator.plugin.http_client import HttpClient, HttpResponse
+    from orchestrator.plugin.http_body import parse_json
+    from orchestrator.plugin.http_client import UNSET, HttpClient, HttpRequest, HttpResponse
     from orchestrator.plugin.info import CallableInfo, Emitted, EventInfo, Example
     from orchestrator.plugin.invoke import Invoker, bind
     from orchestrator.plugin.llm import ChatReply, Llm
+    from orchestrator.plugin.mail import Mail, Mailer
+    from orchestrator.plugin.process import Processes
+    from orchestrator.plugin.schema_check import check_value
     from orchestrator.plugin.secrets import Secret
     from orchestrator.plugin.services import Clock, Services, StepContext
     from orchestrator.plugin.services import StepContext as Context
@@ -37,13 +43,21 @@ _HOME = {
     "register": ("orchestrator.plugin.define", "register"),
     "ProjectFiles": ("orchestrator.plugin.files", "ProjectFiles"),
     "HttpClient": ("orchestrator.plugin.http_client", "HttpClient"),
+    "UNSET": ("orchestrator.plugin.http_client", "UNSET"),
+    "HttpRequest": ("orchestrator.plugin.http_client", "HttpRequest"),
     "HttpResponse": ("orchestrator.plugin.http_client", "HttpResponse"),
     "CallableInfo": ("orchestrator.plugin.info", "CallableInfo"),
     "Emitted": ("orchestrator.plugin.info", "Emitted"),
+    "Event": ("orchestrator.events", "Event"),
     "EventInfo": ("orchestrator.plugin.info", "EventInfo"),
     "Example": ("orchestrator.plugin.info", "Example"),
+    "check_value": ("orchestrator.plugin.schema_check", "check_value"),
+    "parse_json": ("orchestrator.plugin.http_body", "parse_json"),
     "ChatReply": ("orchestrator.plugin.llm", "ChatReply"),
     "Llm": ("orchestrator.plugin.llm", "Llm"),
+    "Mail": ("orchestrator.plugin.mail", "Mail"),
+    "Mailer": ("orchestrator.plugin.mail", "Mailer"),
+    "Processes": ("orchestrator.plugin.process", "Processes"),
     "Secret": ("orchestrator.plugin.secrets", "Secret"),
     "Clock": ("orchestrator.plugin.services", "Clock"),
     "Services": ("orchestrator.plugin.services", "Services"),
@@ -60,19 +74,27 @@ __all__ = [
     "Context",
     "Duration",
     "Emitted",
+    "Event",
     "EventInfo",
     "Example",
     "HttpClient",
+    "HttpRequest",
     "HttpResponse",
     "Invoker",
     "Llm",
+    "Mail",
+    "Mailer",
     "Plugin",
+    "Processes",
     "ProjectFiles",
     "Secret",
     "Services",
     "StepContext",
     "StepError",
+    "UNSET",
     "bind",
+    "check_value",
+    "parse_json",
     "register",
 ]
 
@@ -87,3 +109,7 @@ def __getattr__(name: str) -> Any:  # Any: a module attribute of whatever type t
     value = getattr(importlib.import_module(module), attribute)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -128,7 +128,8 @@ def decode_tick(seq: int, row: list[Json], codec: ValueCodec) -> t.Tick:
         values[name] = value if decode is None else decode(row, fields, value, codec)
     for name, default in fields[len(row) - 3 :]:
         values[name] = None if default is _REQUIRED else _copy(default)
-    return cls(seq=seq, at=row[1], cause=row[2], **values)
+    tick: t.Tick = cls(seq=seq, at=row[1], cause=row[2], **values)
+    return tick
 
 
 def _copy(default: Any) -> Any:
@@ -240,6 +241,14 @@ def _decode_vars(row: list[Json], fields: Any, value: Json, codec: ValueCodec) -
     return {name: codec.decode_value(item) for name, item in value.items()}
 
 
+def _encode_calls(tick: Any, value: Any, codec: ValueCodec, step_of: Callable[[int], str]) -> Json:
+    return [codec.encode_value(item, f"{_where(tick, step_of)}: what it read from its context") for item in value]
+
+
+def _decode_calls(row: list[Json], fields: Any, value: Json, codec: ValueCodec) -> Any:
+    return tuple(codec.decode_value(item) for item in value)
+
+
 def _decode_tuple(row: list[Json], fields: Any, value: Json, codec: ValueCodec) -> Any:
     return tuple(value)
 
@@ -256,6 +265,7 @@ _ENCODE: dict[str, Encode] = {
     "input": _encode_input,
     "match": _encode_match,
     "vars": _encode_vars,
+    "calls": _encode_calls,
 }
 _DECODE: dict[str, Decode] = {
     "value": _decode_payload,
@@ -267,6 +277,7 @@ _DECODE: dict[str, Decode] = {
     "input": _decode_input,
     "vars": _decode_vars,
     "expected": _decode_tuple,
+    "calls": _decode_calls,
 }
 _KINDS: dict[str, type[Any]] = {
     "started": t.Started,
@@ -278,6 +289,8 @@ _KINDS: dict[str, type[Any]] = {
     "progress": t.Progress,
     "collected": t.Collected,
     "wait": t.WaitOpened,
+    "unwait": t.WaitClosed,
+    "opened": t.ChildOpened,
     "timer": t.TimerFired,
     "answer": t.Answer,
     "child": t.ChildSettled,

@@ -119,7 +119,7 @@ class FlowStepBody:
 
     # Before an attempt.
 
-    def prepare(self, run: Actor, act: Activation) -> t.StepStarted | t.StepSettled:  # type: ignore[override]
+    def prepare(self, run: Actor, act: Activation) -> t.StepStarted | t.StepSettled:
         """Render what the attempt starts with; an expression that fails is a failed attempt."""
         try:
             return self._prepare(run, act)
@@ -127,7 +127,7 @@ class FlowStepBody:
             return self.fail(run, act, error)
 
     def _prepare(self, run: Actor, act: Activation) -> t.StepStarted:
-        out = t.StepStarted(0, 0.0, act.cause, act.id, act.attempt)
+        out = t.StepStarted(0, 0.0, act.cause, act.id, act.attempt, act.step.name, act.phase.value)
         scope = self.scope(run, act)
         if act.phase is not Phase.MAIN:
             call = {Phase.FALLBACK: self._fallback, Phase.FINALLY: self._finally, Phase.UNDO: self._undo}[act.phase]

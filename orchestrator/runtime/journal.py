@@ -130,7 +130,9 @@ class Journal(Protocol):
         """Put something into a run's inbox; False if its dedup key was there. Raises: UnknownRun, RunFinished."""
         ...
 
-    async def claim(self, worker: str, *, now: float, lease_s: float, run_id: str | None = None, limit: int = 1) -> list[Claim]:
+    async def claim(
+        self, worker: str, *, now: float, lease_s: float, run_id: str | None = None, limit: int = 1
+    ) -> list[Claim]:
         """Take runs that are due (or one by id) and nobody holds; raises their epoch."""
         ...
 

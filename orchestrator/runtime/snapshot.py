@@ -207,7 +207,7 @@ class _Decoder:
         self.groups: dict[int, Group] = {}
         self.scopes: dict[tuple[int, int], Scope] = {}
 
-    def state(self, d: Json) -> RunState:
+    def state(self, d: Json) -> RunState:  # the rows are Json; their shape is that of _Encoder.state
         s = RunState()
         value = self.codec.decode_value
         self._lineage(d)

@@ -1,0 +1,182 @@
+"""A project: its config, callables, flows and store as one thing that the CLI, the server and `load` share.
+
+Compiles flow files and what they import, binds IR to the project's callables, and knows which flow a hash stands for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.compiler.compile import Compiled, compile_text
+from orchestrator.compiler.project import Imported, ImportedFlow, ImportProblem, ProjectContext
+from orchestrator.diagnostics import Diagnostic, Severity, has_errors
+from orchestrator.errors import CompileFailed, StoreError, UsageError
+from orchestrator.ir.codec import flow_hash
+from orchestrator.ir.model import FlowIR
+from orchestrator.plugin.catalog import Catalog
+from orchestrator.plugin.config import ProjectConfig, load_config
+from orchestrator.plugin.hub import ServiceHub
+from orchestrator.plugin.llm import ChatModel
+from orchestrator.runtime.clock import Clock
+from orchestrator.runtime.flow_bind import FlowBinding, Intercept, bind_flow
+from orchestrator.runtime.plan import FlowPlan
+
+SUFFIXES = (".flow.yaml", ".flow.yml")
+SKIPPED_FOLDERS = frozenset({".venv", "node_modules", ".git", "__pycache__"})
+
+
+@dataclass(slots=True)
+class Project:
+    """A folder of flows with its config.
+
+    Example: Project.open(Path(".")).compile(Path("flows/hello.flow.yaml")).is_ok
+    """
+
+    config: ProjectConfig
+    root: Path
+    catalog: Catalog
+    hub: ServiceHub
+    findings: tuple[Diagnostic, ...] = ()
+    intercept: Intercept | None = None
+    _flows: dict[str, FlowIR] = field(default_factory=dict)
+    _plans: dict[str, FlowPlan] = field(default_factory=dict)
+    _binding: FlowBinding | None = None
+
+    @classmethod
+    def open(
+        cls,
+        start: Path,
+        *,
+        steps: Mapping[str, Callable[..., object]] | None = None,
+        model: ChatModel | None = None,
+        clock: Clock | None = None,
+        fake_llm: bool = False,
+    ) -> Project:
+        """The project around a file or folder; a folder without a config is a project of its own.
+
+        Raises: CompileFailed if the config has errors.
+        """
+        config, findings = load_config(start if start.is_dir() else start.parent)
+        if has_errors(findings):
+            raise CompileFailed(tuple(findings))
+        if fake_llm and model is None:
+            from orchestrator.plugin.llm_fake import FakeModel
+
+            model = FakeModel()
+        root = config.root or (start if start.is_dir() else start.parent)
+        hub = ServiceHub(config, model=model)
+        return cls(config, root, Catalog(config, steps=steps), hub, tuple(findings))
+
+    @property
+    def binding(self) -> FlowBinding:
+        """What the steps of this project's flows are bound to."""
+        if self._binding is None:
+            people = self.config.people
+            groups = {name: list(users) for name, users in people.groups.items()}
+            self._binding = FlowBinding(
+                self.catalog,
+                self.hub,
+                resolve_flow=self._resolve_child,
+                intercept=self.intercept,
+                people=groups if people.groups or people.users else None,
+            )
+        return self._binding
+
+    def flow_files(self) -> Iterator[Path]:
+        """Every flow file of the project, sorted by path."""
+        found: list[Path] = []
+        for suffix in SUFFIXES:
+            found.extend(self.root.rglob(f"*{suffix}"))
+        for path in sorted(found):
+            if not SKIPPED_FOLDERS & set(path.relative_to(self.root).parts):
+                yield path
+
+    def compile(self, path: Path) -> Compiled:
+        """Read, check and lower a flow file.
+
+        Raises: UsageError if the file cannot be read.
+        """
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror or error}", code="file") from error
+        return self._compile(data, path, ())
+
+    def compile_bytes(self, data: bytes, path: Path) -> Compiled:
+        """The same for text that is not saved yet; `path` says where it would be."""
+        return self._compile(data, path, ())
+
+    def _compile(self, data: bytes, path: Path, outer: tuple[Path, ...]) -> Compiled:
+        here = path.resolve()
+
+        def resolve(kind: str, target: str, importer: str) -> Imported:
+            return self._import(kind, target, path, (*outer, here))
+
+        context = ProjectContext(self.config, is_secret_set=self._is_secret_set, read_schema=self._read_schema)
+        compiled = compile_text(data, str(path), catalog=self.catalog, project=context, resolve_import=resolve)
+        if compiled.is_ok and compiled.flow is not None:
+            self._flows[flow_hash(compiled.flow)] = compiled.flow
+        return compiled
+
+    def _import(self, kind: str, target: str, importer: Path, outer: tuple[Path, ...]) -> Imported:
+        if kind != "flow":
+            from orchestrator.authoring.python_import import import_python
+
+            return import_python(target, self)
+        path = (importer.parent / target).resolve()
+        if not path.is_relative_to(self.root.resolve()):
+            return ImportProblem(f"`{target}` lies outside of the project", "import flows of this project only")
+        if path in outer:
+            names = " → ".join(p.name for p in (*outer[outer.index(path) :], path))
+            return ImportProblem(f"the flows import each other in a circle: {names}", code="FLW512")
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            near = [p.name for p in self.flow_files()]
+            return ImportProblem(
+                f"`{target}` cannot be read: {error.strerror or error}", f"flows here: {', '.join(near[:8])}"
+            )
+        compiled = self._compile(data, path, outer)
+        if compiled.flow is None or not compiled.is_ok:
+            first = next((d for d in compiled.diagnostics if d.severity is Severity.ERROR), None)
+            code = "FLW512" if first is not None and first.code == "FLW512" else "FLW510"
+            return ImportProblem(f"`{target}` has errors of its own", str(first) if first else None, code)
+        flow = compiled.flow
+        return ImportedFlow(flow.name, flow.inputs, flow.outputs, flow_hash(flow), compiled)
+
+    def _is_secret_set(self, name: str) -> bool:
+        return self.hub.may_have_secret(name)
+
+    def _read_schema(self, path: str) -> Any:  # a JSON Schema
+        import json
+
+        file = (self.root / path).resolve()
+        if not file.is_relative_to(self.root.resolve()):
+            raise ValueError("it lies outside of the project")
+        try:
+            return json.loads(file.read_text("utf-8"))
+        except OSError as error:
+            raise ValueError(error.strerror or str(error)) from error
+
+    def plan(self, flow: FlowIR) -> FlowPlan:
+        """A flow, bound to this project's callables; the same plan for the same content."""
+        key = flow_hash(flow)
+        known = self._plans.get(key)
+        if known is None:
+            self._flows.setdefault(key, flow)
+            known = self._plans[key] = bind_flow(flow, self.binding)
+        return known
+
+    def _resolve_child(self, parent: FlowIR, name: str) -> FlowPlan:
+        ref = parent.imports.get(name, "")
+        flow = self._flows.get(ref)
+        if flow is None:
+            raise StoreError(f"flow `{parent.name}` calls `flow.{name}`, whose version {ref[:12]} is not known here")
+        return self.plan(flow)
+
+    def know(self, flow: FlowIR) -> None:
+        """Remember a version of a flow, for runs that refer to it by hash."""
+        self._flows.setdefault(flow_hash(flow), flow)

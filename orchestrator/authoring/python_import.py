@@ -1,0 +1,57 @@
+"""`imports: Name: module:Name`: models and Python workflows of modules that the project allows.
+
+A module is imported only if `[python] allow` names it (or a parent package); then it counts as the project's own code.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.compiler.project import Imported, ImportedFlow, ImportedModel, ImportProblem
+from orchestrator.compiler.python_types import find_module, read_python
+
+if TYPE_CHECKING:  # the project calls this
+    from orchestrator.authoring.project import Project
+
+
+def import_python(target: str, project: Project) -> Imported:
+    """What `module:Name` gives to a flow, or why it cannot be had."""
+    module_name, _, name = target.partition(":")
+    allowed = project.config.python_allow
+    if not any(module_name == entry or module_name.startswith(f"{entry}.") for entry in allowed):
+        return ImportProblem(
+            f"the project does not allow Python from `{module_name}`",
+            f'add it to the config: [python] allow = ["{module_name.partition(".")[0]}"]',
+        )
+    file = find_module(project.root, module_name)
+    if file is not None:
+        found = read_python(file, target)
+        if not isinstance(found, ImportedFlow):
+            return found
+    try:
+        value = getattr(importlib.import_module(module_name), name)
+    except ImportError as error:
+        return ImportProblem(f"`{module_name}` cannot be imported: {error}")
+    except AttributeError:
+        return ImportProblem(f"`{module_name}` has no `{name}`")
+    except Exception as error:  # the module's own code failed; that is a finding, not ours to raise
+        return ImportProblem(f"importing `{module_name}` failed: {type(error).__name__}: {error}")
+    schema = model_schema(value)
+    if schema is not None:
+        return ImportedModel(schema, f"python:{target}")
+    return ImportProblem(f"`{target}` is neither a pydantic model nor a workflow")
+
+
+def model_schema(value: Any) -> Any:  # anything a module may hold -> JSON Schema or None
+    """The JSON Schema of a pydantic model or dataclass; None for everything else."""
+    if not inspect.isclass(value):
+        return None
+    if hasattr(value, "model_json_schema"):
+        return value.model_json_schema()
+    if hasattr(value, "__dataclass_fields__"):
+        from pydantic import TypeAdapter
+
+        return TypeAdapter(value).json_schema()
+    return None

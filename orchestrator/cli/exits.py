@@ -1,0 +1,63 @@
+"""Exit codes, and which of them an error means. stdout is data, stderr is for people; no traceback for a user's mistake."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from orchestrator.errors import (
+    CompileFailed,
+    JournalConflict,
+    OrchestratorError,
+    PluginError,
+    RunFinished,
+    StoreError,
+    UnknownRun,
+    UsageError,
+)
+
+
+class Exit(IntEnum):
+    """How a command ended."""
+
+    OK = 0
+    RUN_FAILED = 1
+    USAGE = 2
+    DIAGNOSTICS = 3
+    WAITING = 4
+    TIMED_OUT = 5
+    NOT_FOUND = 6
+    CONFLICT = 7
+    AUTH = 8
+    DIVERGED = 9
+    ENVIRONMENT = 10
+    INTERRUPTED = 130
+
+
+class CommandFailed(Exception):
+    """A command ends with this code after its message is shown."""
+
+    def __init__(self, message: str, code: Exit) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def exit_of(error: OrchestratorError) -> Exit:
+    """The exit code of an error that reached the command line."""
+    from orchestrator.runtime.answering import AnswerRefused
+
+    match error:
+        case CompileFailed():
+            return Exit.DIAGNOSTICS
+        case AnswerRefused(kind="forbidden"):
+            return Exit.AUTH
+        case AnswerRefused(kind="conflict"):
+            return Exit.CONFLICT
+        case AnswerRefused() | UsageError():
+            return Exit.USAGE
+        case UnknownRun():
+            return Exit.NOT_FOUND
+        case RunFinished() | JournalConflict():
+            return Exit.CONFLICT
+        case StoreError() | PluginError():
+            return Exit.ENVIRONMENT
+    return Exit.RUN_FAILED

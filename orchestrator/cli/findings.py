@@ -1,0 +1,23 @@
+"""Shows findings on a terminal, with the lines of the files they stand in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from orchestrator.diagnostics import Diagnostic
+from orchestrator.diagnostics_text import render_text as render
+
+
+def render_text(diagnostics: Iterable[Diagnostic], sources: dict[str, str] | None = None) -> str:
+    """The findings with snippets; files that cannot be read show none."""
+    found = list(diagnostics)
+    texts = dict(sources or {})
+    for diagnostic in found:
+        for span in (diagnostic.span, *(r.span for r in diagnostic.related)):
+            if span.file not in texts:
+                try:
+                    texts[span.file] = Path(span.file).read_bytes().decode("utf-8", "replace")
+                except OSError:
+                    texts[span.file] = ""
+    return render(found, texts)
