@@ -7,7 +7,9 @@ from orchestrator.analysis.codes_table import ERROR, WARNING, CodeInfo, flow, ta
 
 def _ask(ask: str, emit: str = "{approve: Stop, reject: Stop}", form: str = "{verdict: approve | reject}") -> str:
     lines = "\n".join(f"      {line}" for line in ask.strip("\n").split("\n"))
-    return flow(f"steps:\n  review:\n    on: Start\n    ask:\n      title: Publish?\n      form: {form}\n{lines}\n    emit: {emit}")
+    return flow(
+        f"steps:\n  review:\n    on: Start\n    ask:\n      title: Publish?\n      form: {form}\n{lines}\n    emit: {emit}"
+    )
 
 
 GROUPS = '[people.groups]\neditors = ["kim", "lee"]\n'
@@ -44,7 +46,10 @@ PEOPLE_CODES = table(
         "a quorum that cannot be reached",
         "More answers are needed than there are people who may answer.",
         _ask("to: {users: [kim]}\nquorum: {approve: 2}\ndeadline: 2d", "{approve: Stop, reject: Stop, timeout: Stop}"),
-        _ask("to: {users: [kim, lee]}\nquorum: {approve: 2}\ndeadline: 2d", "{approve: Stop, reject: Stop, timeout: Stop}"),
+        _ask(
+            "to: {users: [kim, lee]}\nquorum: {approve: 2}\ndeadline: 2d",
+            "{approve: Stop, reject: Stop, timeout: Stop}",
+        ),
     ),
     CodeInfo(
         "FLW605",

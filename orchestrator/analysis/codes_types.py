@@ -89,7 +89,9 @@ steps:
         ERROR,
         "an unknown callable",
         "No plugin, no registered function and no imported flow has this name.",
-        flow("steps:\n  work:\n    on: Start\n    call: http.gte\n    with: {url: https://example.com}\n    emit: Stop"),
+        flow(
+            "steps:\n  work:\n    on: Start\n    call: http.gte\n    with: {url: https://example.com}\n    emit: Stop"
+        ),
         flow(f"steps:\n  work:\n    on: Start\n{_GET}    emit: Stop"),
     ),
     CodeInfo(
@@ -146,7 +148,9 @@ steps:
         ERROR,
         "an import that cannot be used",
         "The file or module is not there, is not allowed by the project, or has errors of its own.",
-        flow("imports:\n  child: ./nowhere.flow.yaml\nsteps:\n  work:\n    on: Start\n    call: flow.child\n    emit: Stop"),
+        flow(
+            "imports:\n  child: ./nowhere.flow.yaml\nsteps:\n  work:\n    on: Start\n    call: flow.child\n    emit: Stop"
+        ),
         flow("steps:\n  work:\n    on: Start\n    emit: Stop"),
     ),
     CodeInfo(
@@ -154,9 +158,7 @@ steps:
         ERROR,
         "a schema file that cannot be used",
         "`{schema: ./file.json}` names a JSON file of the project that holds a JSON Schema.",
-        flow(
-            "inputs:\n  order: {schema: ./nowhere.json}\nsteps:\n  work:\n    on: Start\n    emit: Stop"
-        ),
+        flow("inputs:\n  order: {schema: ./nowhere.json}\nsteps:\n  work:\n    on: Start\n    emit: Stop"),
         flow("inputs:\n  order: {id: str}\nsteps:\n  work:\n    on: Start\n    emit: Stop"),
     ),
     CodeInfo(
@@ -164,7 +166,9 @@ steps:
         ERROR,
         "flows that call each other in a circle",
         "A flow must not import itself, directly or through others: such runs would start each other without end.",
-        flow("imports:\n  again: ./example.flow.yaml\nsteps:\n  work:\n    on: Start\n    call: flow.again\n    emit: Stop"),
+        flow(
+            "imports:\n  again: ./example.flow.yaml\nsteps:\n  work:\n    on: Start\n    call: flow.again\n    emit: Stop"
+        ),
         flow("steps:\n  work:\n    on: Start\n    emit: Stop"),
     ),
     CodeInfo(

@@ -125,7 +125,9 @@ def check_loops(facts: Facts, checked: Checked, report: Report) -> None:
         return
     for name, step in flow.steps.items():
         if step.policy.max_visits is not None and name not in facts.cycle_of:
-            report.add("FLW434", f"step `{name}` is in no loop, so `max_visits` bounds nothing", ("steps", name, "max_visits"))
+            report.add(
+                "FLW434", f"step `{name}` is in no loop, so `max_visits` bounds nothing", ("steps", name, "max_visits")
+            )
     for cycle in facts.cycles:
         if facts.reachable.isdisjoint(cycle):
             continue

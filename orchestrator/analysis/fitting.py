@@ -99,7 +99,9 @@ def _object_misfits(value: dict[str, Value], schema: Json, path: Path, type_of: 
         yield Misfit("missing", path, f"the field `{name}` is missing", name)
 
 
-def _list_misfits(value: list[Value] | tuple[Value, ...], schema: Json, path: Path, type_of: TypeOf) -> Iterator[Misfit]:
+def _list_misfits(
+    value: list[Value] | tuple[Value, ...], schema: Json, path: Path, type_of: TypeOf
+) -> Iterator[Misfit]:
     if not _allows(schema, "array"):
         yield _plain_misfit(value, schema, path)
         return

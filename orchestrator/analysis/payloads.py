@@ -30,7 +30,16 @@ def check_payloads(facts: Facts, catalog: CatalogLike, checked: Checked, report:
         _check_emits(step, facts, checked, report)
         _check_state(step, facts, checked, report)
         for call, path, site in calls_of(step):
-            _check_call(step, call, (*path, "call") if site == "with" else (*path, "call"), path, facts, catalog, checked, report)
+            _check_call(
+                step,
+                call,
+                (*path, "call") if site == "with" else (*path, "call"),
+                path,
+                facts,
+                catalog,
+                checked,
+                report,
+            )
         _check_wait(step, facts, checked, report)
         _check_error_codes(step, catalog, report)
     for n, trigger in enumerate(facts.flow.triggers):
@@ -51,7 +60,14 @@ def _check_emits(step: StepIR, facts: Facts, checked: Checked, report: Report) -
         who = "the flow" if event in facts.flow.stop else f"event `{event}`"
         word = "output" if event in facts.flow.stop else "field"
         for misfit in misfits(given, partial, path, checked.type_at):
-            _report(misfit, "FLW502", who, word, report, declared=("outputs",) if word == "output" else ("events", event or ""))
+            _report(
+                misfit,
+                "FLW502",
+                who,
+                word,
+                report,
+                declared=("outputs",) if word == "output" else ("events", event or ""),
+            )
 
 
 def _check_state(step: StepIR, facts: Facts, checked: Checked, report: Report) -> None:
@@ -110,7 +126,9 @@ def _report_unknown_call(
             "FLW504",
             f"step `{step.name}` calls the flow `{name}`, which is not imported",
             path,
-            help=f"did you mean `{guess}`?" if guess else f"add it at the top: `imports: {{{name}: ./{name}.flow.yaml}}`",
+            help=f"did you mean `{guess}`?"
+            if guess
+            else f"add it at the top: `imports: {{{name}: ./{name}.flow.yaml}}`",
             fix=report.replace(path, guess) if guess else None,
         )
         return
@@ -171,7 +189,9 @@ def _check_wait(step: StepIR, facts: Facts, checked: Checked, report: Report) ->
         return
     if not isinstance(ir.schema, dict):
         return
-    for misfit in misfits(wait.match, {**ir.schema, "required": []}, ("steps", step.name, "wait", "match"), checked.type_at):
+    for misfit in misfits(
+        wait.match, {**ir.schema, "required": []}, ("steps", step.name, "wait", "match"), checked.type_at
+    ):
         _report(misfit, "FLW502", f"event `{wait.event}`", "field", report, declared=("events", wait.event))
 
 
@@ -201,7 +221,9 @@ def _report(
         at = missing_at if missing_at is not None else misfit.path
         report.add(
             unknown if missing_at is not None else "FLW503",
-            f"{who} needs the {word} `{misfit.field}`" if missing_at is not None else f"the field `{misfit.field}` is missing",
+            f"{who} needs the {word} `{misfit.field}`"
+            if missing_at is not None
+            else f"the field `{misfit.field}` is missing",
             at,
             related=related,
         )

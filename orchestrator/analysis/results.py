@@ -132,5 +132,7 @@ def constant(value: Value) -> Json:
         return None if any(part is None and inner[key] is not None for key, part in parts.items()) else parts
     if isinstance(value, list | tuple):
         items = [constant(item) for item in value]
-        return None if any(part is None and item is not None for part, item in zip(items, value, strict=True)) else items
+        return (
+            None if any(part is None and item is not None for part, item in zip(items, value, strict=True)) else items
+        )
     return value

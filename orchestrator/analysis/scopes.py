@@ -18,7 +18,15 @@ from orchestrator.ir.model import AskIR, Json, StepIR
 
 Scope = Mapping[str, TypeT]
 
-RUN = ObjectT({"id": STR, "flow": STR, "version": INT, "parent": union(STR, from_json_schema({"type": "null"})), "started_at": DATETIME})
+RUN = ObjectT(
+    {
+        "id": STR,
+        "flow": STR,
+        "version": INT,
+        "parent": union(STR, from_json_schema({"type": "null"})),
+        "started_at": DATETIME,
+    }
+)
 BY = ObjectT({"by": EnumT(("call", "fallback"))})
 STATUS = ObjectT({"by": EnumT(("call", "fallback")), "status": EnumT(("done", "failed", "cancelled", "timeout"))})
 WEBHOOK = ObjectT({"headers": ObjectT({}, is_open=True), "query": ObjectT({}, is_open=True)})

@@ -25,8 +25,12 @@ from orchestrator.runtime.state import Status
 
 @click.command("run")
 @click.argument("flow", type=click.Path(path_type=Path))
-@click.option("-i", "--input", "inputs", multiple=True, metavar="NAME=VALUE", help="An input; -i @FILE reads a mapping.")
-@click.option("--answer", "answers", multiple=True, metavar="STEP=JSON", help="An answer to a request; repeat in order.")
+@click.option(
+    "-i", "--input", "inputs", multiple=True, metavar="NAME=VALUE", help="An input; -i @FILE reads a mapping."
+)
+@click.option(
+    "--answer", "answers", multiple=True, metavar="STEP=JSON", help="An answer to a request; repeat in order."
+)
 @click.option("--answers", "answers_file", type=click.Path(path_type=Path), help="Answers per step, as in `tests:`.")
 @click.option("--as", "user", help="Who you are, for questions on the terminal.")
 @click.option("--mock", "mocks", multiple=True, metavar="STEP=JSON", help="Give a step this result instead of calling.")
@@ -77,7 +81,9 @@ def command(
 
 
 class _Runner:
-    def __init__(self, project: Project, answers: Answers, user: str | None, until: str | None, *, is_quiet: bool) -> None:
+    def __init__(
+        self, project: Project, answers: Answers, user: str | None, until: str | None, *, is_quiet: bool
+    ) -> None:
         self._project = project
         self._answers = answers
         self._user = user
@@ -156,7 +162,9 @@ def _waits_for_outside(actor: Actor) -> bool:
 def report(actor: Actor, *, as_json: bool, until: str | None) -> int:
     """Print how a run ended; gives the exit code."""
     state = actor.state
-    waiting = sorted({r.step for r in state.requests.values()} | {actor.state.acts[a].step.name for a in state.open_waits})
+    waiting = sorted(
+        {r.step for r in state.requests.values()} | {actor.state.acts[a].step.name for a in state.open_waits}
+    )
     outputs = state.result.value if state.result is not None else None
     status = state.status.value if state.is_over else ("waiting" if waiting else "stopped")
     data = {

@@ -43,7 +43,9 @@ def parse_inputs(options: tuple[str, ...], schema: Any) -> dict[str, Any]:  # sc
 def _typed(text: str, schema: Any) -> Any:  # by the schema
     kinds = schema.get("type") if isinstance(schema, dict) else None
     kinds = kinds if isinstance(kinds, list) else [kinds]
-    if "string" in kinds or (isinstance(schema, dict) and "enum" in schema and all(isinstance(x, str) for x in schema["enum"])):
+    if "string" in kinds or (
+        isinstance(schema, dict) and "enum" in schema and all(isinstance(x, str) for x in schema["enum"])
+    ):
         return None if text == "null" and "null" in kinds else text
     try:
         return json.loads(text)
