@@ -163,3 +163,53 @@ class PluginError(OrchestratorError):
     def __init__(self, message: str, *, plugin: str = "", code: str | None = None) -> None:
         super().__init__(message, code=code)
         self.plugin = plugin
+
+
+class WorkflowValidationError(UsageError):
+    """A workflow class is wrong; `diagnostics` holds every finding with its place."""
+
+    code = "workflow.invalid"
+
+    def __init__(self, message: str, *, diagnostics: tuple[Diagnostic, ...] = ()) -> None:
+        super().__init__(message)
+        self.diagnostics = diagnostics
+
+
+class WorkflowConfigurationError(WorkflowValidationError):
+    """A workflow cannot be made: no start or stop event, or more than one class of them."""
+
+    code = "workflow.configuration"
+
+
+class WorkflowRuntimeError(RunError):
+    """A run was used, or a step behaved, in a way that cannot be meant."""
+
+    code = "workflow.runtime"
+
+
+class WorkflowTimeoutError(RunError, TimeoutError):
+    """A run of a workflow took longer than its `timeout`."""
+
+    code = "timeout"
+
+
+class WorkflowCancelledByUser(RunCancelled):
+    """A run of a workflow was cancelled through its handler."""
+
+
+class ContextStateError(UsageError):
+    """A member of `Context` was used where it does not exist: before the run, inside a step, or outside."""
+
+    code = "context.state"
+
+
+class ContextSerdeError(OrchestratorError):
+    """A context cannot be written as JSON, or what was read is not a context of this workflow and version."""
+
+    code = "context.serde"
+
+
+class RunReleased(OrchestratorError):
+    """This call of a step was let go of (it waits in the store now, or timed out); its context no longer acts."""
+
+    code = "run.released"

@@ -15,6 +15,7 @@ JOIN_CODES = table(
 steps:
   work:
     on: Start
+    wait: 1s
   report:
     on: work
     collect: all
@@ -72,6 +73,7 @@ steps:
   gather:
     on: Name
     collect: all
+    wait: 1s
   prepare:
     on: Start
     emit: Ready

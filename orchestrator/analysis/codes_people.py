@@ -92,14 +92,6 @@ PEOPLE_CODES = table(
         flow("triggers:\n  - cron: 0 6 28 2 *\nsteps:\n  work:\n    on: Start\n    emit: Stop"),
     ),
     CodeInfo(
-        "FLW611",
-        ERROR,
-        "unknown time zone",
-        "Time zones have IANA names, such as `Europe/Berlin`.",
-        flow("timezone: Europe/Berlinn\nsteps:\n  work:\n    on: Start\n    emit: Stop"),
-        flow("timezone: Europe/Berlin\nsteps:\n  work:\n    on: Start\n    emit: Stop"),
-    ),
-    CodeInfo(
         "FLW612",
         WARNING,
         "retries that outlast the deadline",

@@ -192,7 +192,7 @@ outputs:
 steps:
   work:
     on: Start
-    call: example.untyped
+    call: example.mystery
     emit:
       event: Stop
       with: {body: "${{ result.body }}"}

@@ -30,9 +30,21 @@ def check_names(facts: Facts, report: Report) -> Facts:
         mended = _mend_emits(mended, known, flow, report, ending)
         if mended is not step:
             changed[step.name] = mended
+    _let_start(flow, changed)
     if not changed:
         return facts
     return Facts(with_steps(flow, changed), assumed_heard=frozenset(heard), assumed_ending=frozenset(ending))
+
+
+def _let_start(flow: FlowIR, changed: dict[str, StepIR]) -> None:
+    """A step that a mended name starts takes its `.start`."""
+    for step in list(changed.values()):
+        for event in step.emits:
+            name = event.removesuffix(".start")
+            if event != name and name in flow.steps:
+                started = changed.get(name, flow.steps[name])
+                if event not in started.accepts:
+                    changed[name] = replace(started, accepts=(*started.accepts, event))
 
 
 def _known_events(flow: FlowIR) -> frozenset[str]:
@@ -55,7 +67,7 @@ def _mend_inputs(step: StepIR, known: frozenset[str], flow: FlowIR, report: Repo
         heard.add(step.name)
     join = step.join
     if join is not None:
-        until = join.until_event if join.until_event not in better else better[join.until_event]
+        until = None if join.until_event is None else better.get(join.until_event, join.until_event)
         each = tuple(e for e in (better.get(event, event) for event in join.events) if e is not None)
         join = replace(join, until_event=until, events=each)
     return replace(step, accepts=kept, join=join)

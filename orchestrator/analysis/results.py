@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Protocol
 
 from orchestrator.analysis.people import outcomes_of
 from orchestrator.ir.model import AskIR, CallIR, FlowIR, Json, StepIR, Value
+from orchestrator.ir.schemas import inline_refs
 from orchestrator.plugin.info import CallableInfo
 from orchestrator.plugin.shorthand import schema_of
 
@@ -68,9 +70,9 @@ def result_schema(step: StepIR, flow: FlowIR, catalog: CatalogLike) -> Json:
 def call_result(call: CallIR, catalog: CatalogLike) -> Json:
     """The result of a call; the `data` of a structured answer has the schema that the call asks for."""
     info = catalog.get(call.target)
-    if info is None or info.result_schema is True:
+    if info is None:
         return {}
-    schema = info.result_schema
+    schema = plain_result(info)
     asked = constant(call.with_.get("schema"))
     if asked is None or not isinstance(schema, dict) or "data" not in schema.get("properties", {}):
         return schema
@@ -79,6 +81,12 @@ def call_result(call: CallIR, catalog: CatalogLike) -> Json:
     except ValueError:
         return schema
     return {**schema, "properties": {**schema["properties"], "data": data}}
+
+
+@lru_cache(maxsize=1024)
+def plain_result(info: CallableInfo) -> Json:
+    """The result of a callable, made to be put into other schemas; `{}` where it is not known."""
+    return {} if info.result_schema is True else inline_refs(info.result_schema)
 
 
 def ask_result(ask: AskIR) -> Json:

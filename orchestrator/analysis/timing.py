@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
 
 from orchestrator.analysis.facts import Facts
 from orchestrator.analysis.places import Path
 from orchestrator.analysis.report import Report
-from orchestrator.expr.suggest import nearest
 from orchestrator.ir.model import RetryIR, StepIR, TriggerIR, Value
 from orchestrator.plugin.types import parse_duration
 
@@ -38,32 +36,10 @@ def show(seconds: float) -> str:
 
 
 def check_triggers(facts: Facts, report: Report) -> None:
-    """FLW610, FLW611: cron expressions that cannot be read or never fire, and unknown time zones."""
-    flow = facts.flow
-    if flow.timezone != "UTC":
-        _check_zone(flow.timezone, ("timezone",), report)
-    for n, trigger in enumerate(flow.triggers):
-        if trigger.kind != "cron":
-            continue
-        if trigger.timezone:
-            _check_zone(trigger.timezone, ("triggers", n, "timezone"), report)
-        _check_cron(trigger, ("triggers", n, "cron"), report)
-
-
-def _check_zone(name: str, path: Path, report: Report) -> None:
-    from zoneinfo import available_timezones
-
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        guess = nearest(name, available_timezones())
-        report.add(
-            "FLW611",
-            f"there is no time zone `{name}`",
-            path,
-            help=f"did you mean `{guess}`?" if guess else "write a name such as `Europe/Berlin` or `UTC`",
-            fix=report.replace(path, guess) if guess else None,
-        )
+    """FLW610: cron expressions that cannot be read or never fire."""
+    for n, trigger in enumerate(facts.flow.triggers):
+        if trigger.kind == "cron":
+            _check_cron(trigger, ("triggers", n, "cron"), report)
 
 
 def _check_cron(trigger: TriggerIR, path: Path, report: Report) -> None:

@@ -17,9 +17,17 @@ def check_heard_events_are_emitted(facts: Facts, report: Report) -> None:
     """FLW403, FLW404, FLW416: every event that a step listens to can come."""
     for step in facts.flow.steps.values():
         for event in inputs_of(step):
+            path: Path = ("steps", step.name, "on", event)
+            if event in facts.endings and not facts.is_python:
+                report.add(
+                    "FLW416",
+                    f"step `{step.name}` listens to `{event}`, but nothing starts after the end of a run",
+                    path,
+                    help="clean up in `finally`, or start the step beside the end: `emit: {all: [Stop, …]}`",
+                )
+                continue
             if event in facts.emitters or event in facts.sources:
                 continue
-            path: Path = ("steps", step.name, "on", event)
             if step.join is not None and event == step.join.until_event and event not in step.accepts:
                 path = ("steps", step.name, "collect", "until", "event")
             _report_never_emitted(event, step, path, facts, report)
@@ -52,11 +60,6 @@ def _report_never_emitted(event: str, step: StepIR, path: Path, facts: Facts, re
         return
     ir = facts.flow.events.get(event)
     if ir is not None and ir.kind in OUTSIDE_KINDS:
-        return
-    if ir is not None and ir.kind in ("stop", "failed") and not facts.is_python:
-        report.add(
-            "FLW416", f"step `{step.name}` listens to `{event}`, but nothing starts after the end of a run", path
-        )
         return
     unheard = [e for e in facts.emitters if e not in facts.graph.routes and e not in facts.endings and "." not in e]
     guess = nearest(event, unheard)
@@ -206,7 +209,12 @@ def check_nothing_ends_halfway(facts: Facts, report: Report) -> None:
     alone = lone_steps(facts)
     for name in facts.flow.steps:
         step = facts.flow.steps[name]
-        if name not in alone or name not in facts.reachable or step.join is not None:
+        if (
+            name not in alone
+            or name not in facts.reachable
+            or step.join is not None
+            or facts.endings & set(step.accepts)
+        ):
             continue
         for n, entry in enumerate(entries_of(step)):
             if entry.event is None and entry.starts is None:

@@ -131,7 +131,7 @@ class Project:
             return ImportProblem(f"`{target}` lies outside of the project", "import flows of this project only")
         if path in outer:
             names = " → ".join(p.name for p in (*outer[outer.index(path) :], path))
-            return ImportProblem(f"the flows import each other in a circle: {names}", code="FLW510")
+            return ImportProblem(f"the flows import each other in a circle: {names}", code="FLW512")
         try:
             data = path.read_bytes()
         except OSError as error:
@@ -142,12 +142,13 @@ class Project:
         compiled = self._compile(data, path, outer)
         if compiled.flow is None or not compiled.is_ok:
             first = next((d for d in compiled.diagnostics if d.severity is Severity.ERROR), None)
-            return ImportProblem(f"`{target}` has errors of its own", str(first) if first else None)
+            code = "FLW512" if first is not None and first.code == "FLW512" else "FLW510"
+            return ImportProblem(f"`{target}` has errors of its own", str(first) if first else None, code)
         flow = compiled.flow
         return ImportedFlow(flow.name, flow.inputs, flow.outputs, flow_hash(flow), compiled)
 
     def _is_secret_set(self, name: str) -> bool:
-        return self.hub.provider(name) is not None
+        return self.hub.may_have_secret(name)
 
     def _read_schema(self, path: str) -> Any:  # a JSON Schema
         import json

@@ -9,7 +9,8 @@ import importlib
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.compiler.project import Imported, ImportedModel, ImportProblem
+from orchestrator.compiler.project import Imported, ImportedFlow, ImportedModel, ImportProblem
+from orchestrator.compiler.python_types import find_module, read_python
 
 if TYPE_CHECKING:  # the project calls this
     from orchestrator.authoring.project import Project
@@ -24,6 +25,11 @@ def import_python(target: str, project: Project) -> Imported:
             f"the project does not allow Python from `{module_name}`",
             f'add it to the config: [python] allow = ["{module_name.partition(".")[0]}"]',
         )
+    file = find_module(project.root, module_name)
+    if file is not None:
+        found = read_python(file, target)
+        if not isinstance(found, ImportedFlow):
+            return found
     try:
         value = getattr(importlib.import_module(module_name), name)
     except ImportError as error:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from orchestrator.analysis.report import Report
 from orchestrator.compiler.project import ImportedFlow, ImportedModel, ImportProblem, ProjectContext, ResolveImport
 from orchestrator.ir.model import Json
+from orchestrator.ir.schemas import inline_refs
 from orchestrator.language.spec import FlowSpec, Located
 from orchestrator.language.types import FieldType, ListType, ObjectType, SchemaType, TypeIR, UnionType
 
@@ -31,7 +32,7 @@ def load_imports(spec: FlowSpec, project: ProjectContext, resolve: ResolveImport
                 found.flows[name] = result
                 found.refs[name] = result.ref
             case ImportedModel():
-                found.schemas[name] = result.schema
+                found.schemas[name] = inline_refs(result.schema)
                 found.refs[name] = result.ref
             case ImportProblem():
                 report.add(result.code, result.message, item.target.span, help=result.help)
@@ -45,7 +46,7 @@ def load_imports(spec: FlowSpec, project: ProjectContext, resolve: ResolveImport
             if path in found.schemas:
                 continue
             try:
-                found.schemas[path] = project.read_schema(path)
+                found.schemas[path] = inline_refs(project.read_schema(path))
             except ValueError as problem:
                 report.add("FLW511", f"the schema file `{path}` cannot be used: {problem}", at.span)
                 found.schemas[path] = {}

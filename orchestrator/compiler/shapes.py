@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 
+from orchestrator.analysis.results import call_result
 from orchestrator.compiler.linking import Names, emit_entries
 from orchestrator.compiler.project import FlowCatalog
 from orchestrator.compiler.schemas import (
@@ -20,8 +21,9 @@ from orchestrator.compiler.schemas import (
     required_of,
     union_of,
 )
-from orchestrator.ir.model import Json
-from orchestrator.language.spec import AskSpec, FieldSpec, FlowSpec, StepSpec
+from orchestrator.compiler.values import map_to_ir
+from orchestrator.ir.model import CallIR, Json
+from orchestrator.language.spec import AskSpec, CallSpec, FieldSpec, FlowSpec, StepSpec
 from orchestrator.language.template_text import MapValue
 from orchestrator.language.types import ANY, EnumType, UnionType, fields_to_schema, type_to_schema
 
@@ -168,9 +170,7 @@ class Shapes:
             return NULL if step.wait.event is None else self.event(self._names.heard_event(step.wait.event.value))
         if step.call is None:
             return NULL
-        results = [self.call_result(step.call.target.value)]
-        if step.fallback is not None:
-            results.append(self.call_result(step.fallback.target.value))
+        results = [self.call_result(call) for call in (step.call, step.fallback) if call is not None]
         result = union_of(results)
         if step.for_each is None:
             return result
@@ -178,10 +178,9 @@ class Shapes:
             result = union_of([result, object_schema({"error": ERROR_SCHEMA})])
         return {"type": "array", "items": result}
 
-    def call_result(self, target: str) -> Json:
-        """The result of a callable; unknown for one that the catalog does not have."""
-        info = self._catalog.get(target)
-        return {} if info is None or info.result_schema is True else info.result_schema
+    def call_result(self, call: CallSpec) -> Json:
+        """The result of a call; unknown for a callable that the catalog does not have."""
+        return call_result(CallIR(call.target.value, map_to_ir(call.with_)), self._catalog)
 
     def ask_result(self, ask: AskSpec) -> Json:
         """The result of a request: outcome, answers and voters, and the shown text where it may be edited."""

@@ -50,8 +50,20 @@ class SpecSpans:
         if found is None or not isinstance(found[1], ScalarNode):
             return None
         node = found[1]
+        outcome = self._outcome_at(path)
+        if outcome is not None:
+            return outcome.span  # the condition was made of the short form
         at = _expression_offset(node.text, ordinal)
         return None if at is None else span_inside(node, at + start, at + end)
+
+    def _outcome_at(self, path: Path) -> Name | None:
+        match path:
+            case ("steps", str() as name, "emit", int() as n, "when"):
+                step = self._spec.steps.get(name)
+                entries = () if step is None or step.emit is None else step.emit.entries
+                return entries[n].outcome if n < len(entries) else None
+            case _:
+                return None
 
     def _find(self, path: Path) -> tuple[ScalarNode | None, Node] | None:
         """Key and node at a path; no key for an item of a list."""
@@ -107,7 +119,7 @@ class SpecSpans:
     def _in_entry(self, step: StepSpec, entry: EmitEntry, path: Path) -> tuple[ScalarNode | None, Node] | None:
         if not path or path == ("event",):
             return (None, entry.event.node)
-        if path == ("when",) and entry.outcome is not None and entry.when is None:
+        if path == ("when",) and entry.outcome is not None:
             return (None, entry.outcome.node)
         return _walk((None, entry.node), path)
 

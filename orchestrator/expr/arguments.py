@@ -8,10 +8,11 @@ from typing import Final, TypeAlias
 from orchestrator.expr.errors import ExprSyntaxError
 from orchestrator.expr.filters import ALIASES, FILTERS, REQUIRED, FilterSpec, Form, Param, find_filter
 from orchestrator.expr.hints import refuse_call
-from orchestrator.expr.nodes import Call, Expr, Literal, Name
+from orchestrator.expr.nodes import Call, Expr, Literal, Name, word_span
 from orchestrator.expr.predicates import TEST_ALIASES, TESTS, find_test
 from orchestrator.expr.suggest import listed, nearest
 
+Named: TypeAlias = tuple[str, int, Expr]  # an argument's name, the place of the name, and its value
 Bound: TypeAlias = tuple[tuple[str, Expr], ...]
 FUNCTIONS: Final = {"range": (1, 3)}  # name -> fewest and most arguments
 _REST = "*"  # the parameter name of further arguments
@@ -31,7 +32,7 @@ def function_name(target: Expr) -> str:
     raise refuse_call(target)
 
 
-def bind_call(name: str, start: int, end: int, args: Sequence[Expr], named: Sequence[tuple[str, Expr]]) -> Call:
+def bind_call(name: str, start: int, end: int, args: Sequence[Expr], named: Sequence[Named]) -> Call:
     """The call of an allow-listed function."""
     fewest, most = FUNCTIONS[name]
     if named or not fewest <= len(args) <= most:
@@ -39,23 +40,20 @@ def bind_call(name: str, start: int, end: int, args: Sequence[Expr], named: Sequ
     return Call(name, tuple(args), start, end)
 
 
-def bind_filter(
-    name: str, start: int, end: int, args: Sequence[Expr], named: Sequence[tuple[str, Expr]]
-) -> tuple[str, Bound]:
+def bind_filter(name: str, start: int, end: int, args: Sequence[Expr], named: Sequence[Named]) -> tuple[str, Bound]:
     """The filter's own name and its arguments by parameter name."""
     spec = find_filter(name)
     if spec is None:
         guess = nearest(name, [*FILTERS, *ALIASES])
         help = f"did you mean `{guess}`?" if guess else f"there are: {listed(sorted(FILTERS), 50)}"
-        raise ExprSyntaxError("FLW307", f"there is no filter `{name}`", start, end, help, replacement=guess)
+        mend = guess if end - start == len(name) else None
+        raise ExprSyntaxError("FLW307", f"there is no filter `{name}`", start, end, help, replacement=mend)
     bound = _bind(f"filter `{name}`", spec.params, spec.is_variadic, start, end, args, named)
     _check_constants(spec, bound, start, end)
     return spec.name, bound
 
 
-def bind_test(
-    name: str, start: int, end: int, args: Sequence[Expr], named: Sequence[tuple[str, Expr]]
-) -> tuple[str, Bound]:
+def bind_test(name: str, start: int, end: int, args: Sequence[Expr], named: Sequence[Named]) -> tuple[str, Bound]:
     """The test's own name and its arguments by parameter name."""
     spec = find_test(name)
     if spec is None:
@@ -83,7 +81,7 @@ def _bind(
     start: int,
     end: int,
     args: Sequence[Expr],
-    named: Sequence[tuple[str, Expr]],
+    named: Sequence[Named],
 ) -> Bound:
     bound: list[tuple[str, Expr]] = []
     names = [param.name for param in params]
@@ -96,14 +94,14 @@ def _bind(
         else:
             limit = f"at most {len(params)} arguments" if len(params) > 1 else f"{len(params) or 'no'} argument"
             raise ExprSyntaxError("FLW309", f"{what} takes {limit}", arg.start, arg.end, _usage(params))
-    for name, arg in named:
+    for name, at, arg in named:
         if name not in names:
             guess = nearest(name, names)
             help = f"did you mean `{guess}`?" if guess else _usage(params)
             message = f"{what} has no argument `{name}`"
-            raise ExprSyntaxError("FLW309", message, start, arg.end, help)
+            raise ExprSyntaxError("FLW309", message, at, at + len(name), help, replacement=guess)
         if any(name == key for key, _ in bound):
-            raise ExprSyntaxError("FLW309", f"{what} gets `{name}` twice", arg.start, arg.end)
+            raise ExprSyntaxError("FLW309", f"{what} gets `{name}` twice", at, arg.end)
         bound.append((name, arg))
     for param in params:
         if param.default is REQUIRED and all(param.name != key for key, _ in bound):
@@ -164,7 +162,7 @@ def _check_map(bound: Bound, start: int, end: int) -> None:
 
 
 def _place(bound: Bound, name: str) -> tuple[int, int]:
-    return next((arg.start, arg.end) for key, arg in bound if key == name)
+    return next(word_span(arg) for key, arg in bound if key == name)
 
 
 def _usage(params: tuple[Param, ...]) -> str | None:
@@ -176,4 +174,5 @@ def _unknown_test(name: str, start: int, end: int) -> ExprSyntaxError:
     help = f"did you mean `{guess}`?" if guess else f"there are: {listed(sorted(TESTS), 50)}"
     if name == "empty":
         help = "write `x | length == 0`, or `not x`"
-    return ExprSyntaxError("FLW308", f"there is no test `{name}`", start, end, help, replacement=guess)
+    mend = guess if end - start == len(name) else None
+    return ExprSyntaxError("FLW308", f"there is no test `{name}`", start, end, help, replacement=mend)

@@ -47,6 +47,7 @@ from orchestrator.expr.operators import (
     kind,
     negate,
     refuse_foreign,
+    weigh,
     why_missing,
 )
 from orchestrator.expr.suggest import listed, nearest
@@ -118,8 +119,7 @@ class Lowering:
             case Concat(parts=parts):
                 return self.concat(node, [self.strict(part) for part in parts])
             case ListLit(items=items):
-                runs = [self.strict(item) for item in items]
-                return lambda scope, fuel: [run(scope, fuel) for run in runs]
+                return self.sequence(node, [self.strict(item) for item in items])
             case DictLit(entries=entries):
                 return self.object(node, [(self.strict(k), self.strict(v)) for k, v in entries])
             case Slice():
@@ -314,11 +314,20 @@ class Lowering:
     def concat(self, node: Concat, parts: list[Run]) -> Run:
         return self.guarded(lambda scope, fuel: concat([part(scope, fuel) for part in parts], fuel), node)
 
+    def sequence(self, node: ListLit, items: list[Run]) -> Run:
+        def build(scope: Scope, fuel: Fuel) -> Any:
+            made = [item(scope, fuel) for item in items]
+            weigh(made, fuel)
+            return made
+
+        return self.guarded(build, node)
+
     def object(self, node: DictLit, entries: list[tuple[Run, Run]]) -> Run:
         def build(scope: Scope, fuel: Fuel) -> Any:
             made = {key(scope, fuel): value(scope, fuel) for key, value in entries}
             if any(type(key) is not str for key in made):
                 raise Fault("the keys of an object are text")
+            weigh(made, fuel)
             return made
 
         return self.guarded(build, node)

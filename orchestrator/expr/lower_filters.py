@@ -11,7 +11,7 @@ from orchestrator.expr.filter_lists import attribute_getter
 from orchestrator.expr.filters import FILTERS, REQUIRED, Form, Param, find_filter
 from orchestrator.expr.limits import Fuel
 from orchestrator.expr.nodes import Expr, Filter, Literal, Test
-from orchestrator.expr.operators import MISSING
+from orchestrator.expr.operators import MISSING, weigh
 from orchestrator.expr.predicates import TESTS, TestSpec, find_test
 
 if TYPE_CHECKING:  # the two halves of the lowering call each other
@@ -95,7 +95,7 @@ def _map_item(lowering: Lowering, bound: Bound) -> MakePerItem:
             get = attribute_getter(attribute)
             return lambda scope, fuel: get
         run = lowering.strict(default)
-        return lambda scope, fuel: attribute_getter(attribute, run(scope, fuel))
+        return lambda scope, fuel: _with_default(attribute, run(scope, fuel), fuel)
     spec = find_filter(str(name))
     if spec is None:
         raise AssertionError(f"the parser let the filter {name!r} pass")
@@ -114,6 +114,20 @@ def _map_item(lowering: Lowering, bound: Bound) -> MakePerItem:
         return per_item
 
     return make
+
+
+def _with_default(attribute: str | int | None, default: Any, fuel: Fuel) -> PerItem:
+    """Reads a field or gives the default, whose size counts each time: a list may not grow by repeating it."""
+    get = attribute_getter(attribute, MISSING)
+
+    def per_item(item: Any) -> Any:
+        value = get(item)
+        if value is not MISSING:
+            return value
+        weigh(default, fuel)
+        return default
+
+    return per_item
 
 
 def _select_item(lowering: Lowering, bound: Bound) -> MakePerItem:

@@ -136,6 +136,8 @@ def multiply(left: Any, right: Any, fuel: Fuel) -> Any:
         allow_text(len(left) * max(right, 0), fuel)
         return left * right
     if type(right) is int and type(left) is list:
+        if any(type(item) in CONTAINERS for item in left):
+            raise Fault("`*` cannot repeat a list of lists or objects")
         allow_items(len(left) * max(right, 0), fuel)
         return left * right
     raise Fault(f"`*` cannot multiply {kind(left)} and {kind(right)}")
@@ -304,16 +306,16 @@ def why_missing(base: Any, key: Any, base_text: str, text: str) -> Fault:
 
 
 def weigh(value: Any, fuel: Fuel) -> None:
-    """Take the cost of looking at every part of a value."""
+    """Take the cost of looking at every part of a value: what is built of parts of the scope must stay small."""
     stack = [value]
     while stack:
         current = stack.pop()
-        if type(current) is dict:
+        if type(current) is str:
+            burn(fuel, len(current) // 64)
+        elif type(current) is dict or type(current) is list:
             burn(fuel, len(current) + 1)
-            stack.extend(item for item in current.values() if type(item) in CONTAINERS)
-        elif type(current) is list:
-            burn(fuel, len(current) + 1)
-            stack.extend(item for item in current if type(item) in CONTAINERS)
+            parts = current.values() if type(current) is dict else current
+            stack.extend(item for item in parts if type(item) in CONTAINERS or (type(item) is str and len(item) > 64))
 
 
 def _weigh_json(value: Any, fuel: Fuel, depth: int) -> int:

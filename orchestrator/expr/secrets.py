@@ -83,7 +83,10 @@ def secret_names(value: Json) -> frozenset[str]:
 
 
 def seal(value: Json) -> Json:
-    """A rendered value as plain JSON: placeholders become `{"$secret": …}`, data that looks so is wrapped in `$lit`."""
+    """A rendered value as plain JSON: placeholders become `{"$secret": …}`, data that looks so is wrapped in `$lit`.
+
+    What holds neither comes back as it is, not copied.
+    """
     match value:
         case SecretRef():
             return _seal_ref(value)
@@ -91,9 +94,12 @@ def seal(value: Json) -> Json:
             return {"$text": [part if isinstance(part, str) else _seal_ref(part) for part in parts]}
         case dict():
             sealed = {key: seal(item) for key, item in value.items()}
-            return {"$lit": sealed} if any(key.startswith("$") for key in sealed) else sealed
+            if any(isinstance(key, str) and key.startswith("$") for key in sealed):
+                return {"$lit": sealed}
+            return sealed if any(sealed[key] is not item for key, item in value.items()) else value
         case list():
-            return [seal(item) for item in value]
+            items = [seal(item) for item in value]
+            return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
         case _:
             return value
 

@@ -61,6 +61,11 @@ class DateMoment:
 Moment = WeeklyMoment | DateMoment
 
 
+def iso_utc(at: float) -> str:
+    """A moment, in epoch seconds, as an ISO 8601 text in UTC."""
+    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
+
+
 def parse_duration(text: str) -> Duration:
     """The duration of `500ms 30s 5m 4h 2d` or ISO 8601.
 

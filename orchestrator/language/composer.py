@@ -26,6 +26,7 @@ from orchestrator.language.findings import Findings
 from orchestrator.language.limits import MAX_DEPTH, MAX_KEY, MAX_NODES, MAX_SCALAR
 from orchestrator.language.nodes import Entry, MapNode, Node, Scalar, ScalarNode, SeqNode, Source, Style
 from orchestrator.language.quoting import quote
+from orchestrator.language.scalar_map import span_inside
 from orchestrator.language.scalars import CONSTANTS, LOOKALIKES, UnstorableNumber, resolve_plain
 
 Event = Any  # the C and the pure parser give events of one shape, which the stubs leave half untyped
@@ -67,10 +68,12 @@ class Composer:
         self.source = source
         self.findings = findings
         self.rescued = rescued  # start -> end of the texts that a trap has bent and the reader has blanked
+        self._has_question = "?" in source.text
         self.commented_at = comment_starts(source.text)
         self.root: Node | None = None
         self.stack: list[Frame] = []
         self.bent: list[ScalarNode] = []
+        self.anchor_names: dict[int, str] = {}  # id of a node -> the name of its anchor
         self.before_comment: list[ScalarNode] = []  # plain texts that a ` #` follows
         self._parser = parser
         self._values: dict[str, Scalar | object] = dict(CONSTANTS)
@@ -114,7 +117,9 @@ class Composer:
                 help="put each flow into a file of its own",
             )
             return False
-        if event.version or event.tags:
+        directive = _DIRECTIVE.match(self.source.text)
+        if directive is not None:
+            start, end = directive.start("line"), directive.end("line")
             self.findings.error(
                 "FLW113",
                 "YAML directives are not allowed: not every reader treats them alike",
@@ -127,6 +132,8 @@ class Composer:
         text: str = event.value
         style = STYLES[event.style]
         start: int = event.start_mark.index
+        if event.anchor is not None or event.tag is not None:
+            start = min(self._after_properties(start), event.end_mark.index)
         node = ScalarNode(text, text, style, start, event.end_mark.index, self.source)
         self._count += 1
         if self._count > MAX_NODES:
@@ -136,8 +143,12 @@ class Composer:
             node.value = self._resolve(node) if value is _UNSEEN else cast(Scalar, value)
             if self.rescued and start in self.rescued:
                 self._bend(node, self.rescued[start])
+            elif self._has_question and "?" in text and self.stack and self.stack[-1].node.is_flow:
+                self._bend(node, node.end)  # the pure parser ends the text there, the C one does not
             elif node.end in self.commented_at:
                 self.before_comment.append(node)
+        elif style is not Style.SINGLE:
+            self._check_odd_text(node)
         if len(text) > MAX_SCALAR:
             self.findings.error(
                 "FLW112",
@@ -149,7 +160,29 @@ class Composer:
             self._tag(event)
         if event.anchor is not None:
             self._anchors[event.anchor] = (node, 1)
+            self.anchor_names[id(node)] = event.anchor
         return node
+
+    def _after_properties(self, start: int) -> int:
+        """The offset of a value behind its anchor and tag; PyYAML's events begin at these."""
+        match = _PROPERTIES.match(self.source.text, start)
+        return start if match is None else match.end()
+
+    def _check_odd_text(self, node: ScalarNode) -> None:
+        """What only one of PyYAML's parsers accepts: half characters, and a comment right behind `|` or `>`."""
+        if node.style is Style.DOUBLE:
+            match = None if node.text.isascii() else _SURROGATE.search(node.text)
+            if match is not None:
+                span = span_inside(node, match.start(), match.end())
+                self.findings.error("FLW103", "an escape for half a character", span, help="write the whole character")
+                node.text = node.value = _SURROGATE.sub("\ufffd", node.text)
+        elif _GLUED_COMMENT.match(self.source.text, node.start):
+            self.findings.error(
+                "FLW117",
+                "a comment right behind `|` or `>` is not read alike by all",
+                self.source.span(node.start, node.start + 1),
+                help="put a space before `#`",
+            )
 
     def _resolve(self, node: ScalarNode) -> Scalar:
         text = node.text
@@ -183,6 +216,11 @@ class Composer:
         node.text = node.value = self.source.text[node.start : end]
         node.bent = True
         self.bent.append(node)
+
+    def _rebend(self, node: ScalarNode, end: int) -> None:
+        """Bend a text that may be bent already."""
+        self.bent = [other for other in self.bent if other is not node]
+        self._bend(node, end)
 
     def _attach(self, node: Node) -> None:
         stack = self.stack
@@ -273,9 +311,7 @@ class Composer:
         """A key without a value in a flow mapping: the comma before it was meant as part of the text before."""
         last = frame.last
         if isinstance(last, ScalarNode) and last.is_plain and last.text and key.is_plain:
-            if last.bent:
-                self.bent.remove(last)
-            self._bend(last, key.end)
+            self._rebend(last, key.end)
             return
         self.findings.error(
             "FLW111",
@@ -295,6 +331,8 @@ class Composer:
             self._too_many(start)
         if event.tag is not None:
             self._tag(event)
+        if event.anchor is not None or event.tag is not None:
+            start = self._after_properties(start)
         node: MapNode | SeqNode
         if event.__class__ is MappingStartEvent:
             node = MapNode({}, start, event.end_mark.index, self.source, is_flow)
@@ -302,6 +340,7 @@ class Composer:
             node = SeqNode([], start, event.end_mark.index, self.source, is_flow)
         self.stack.append(Frame(node, event.anchor, self._count))
         if event.anchor is not None:
+            self.anchor_names[id(node)] = event.anchor
             self._anchors[event.anchor] = (node, 0)  # 0: still open, so an alias to it would be a cycle
 
     def _close(self, event: Event) -> None:
@@ -329,9 +368,7 @@ class Composer:
                 and item.is_plain
                 and is_open(last.text)
             ):
-                if last.bent:
-                    self.bent.remove(last)
-                self._bend(last, item.end)
+                self._rebend(last, item.end)
             else:
                 items.append(item)
         node.items[:] = items
@@ -387,6 +424,10 @@ class Composer:
         raise LimitPassed
 
 
+_PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*(?:[ \t]+|[ \t]*(?:#[^\n]*)?\r?\n\s*))+")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_GLUED_COMMENT = re.compile("[|>][-+0-9]*#")
+_DIRECTIVE = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\r?\n)*(?P<line>%[^\r\n]*)")
 _BEFORE_COMMENT = re.compile("(?<=[^ \n]) +#")
 
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from orchestrator.diagnostics import Diagnostic, Edit, Fix
+from orchestrator.diagnostics import Edit, Fix
 from orchestrator.language.decode import warn_hidden
-from orchestrator.language.findings import Findings
-from orchestrator.language.limits import MAX_FINDINGS
+from orchestrator.language.findings import Findings, TooManyFindings
 from orchestrator.language.names import BUILT_IN_EVENTS, EVENT, FIELD, FLOW, NONE, SECRET, STEP, is_event_name
 from orchestrator.language.nodes import Entry, MapNode, Node, ScalarNode, to_plain
 from orchestrator.language.reader import ParserFactory, paused_gc, read_yaml
@@ -76,15 +75,16 @@ def parse_flow(data: bytes, file: str, parser: ParserFactory | None = None) -> P
         read = read_yaml(data, file, parser)
         findings = Findings()
         findings.extend(read.diagnostics)
-        spec = FlowReader(findings).read(read.root) if read.is_whole and read.root is not None else None
-        if read.is_whole and read.root is None:
-            findings.error("FLW200", "the file is empty", read.source.span(0, 0), help="begin with `flow: my-flow`")
-        warn_hidden(read.source, findings)
-        return ParsedFlow(spec, _bounded(findings.sorted()), read.root, read.source)
-
-
-def _bounded(diagnostics: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
-    return diagnostics[:MAX_FINDINGS]
+        spec = None
+        try:
+            if read.is_whole and read.root is not None:
+                spec = FlowReader(findings).read(read.root)
+            elif read.is_whole:
+                findings.error("FLW200", "the file is empty", read.source.span(0, 0), help="begin with `flow: my-flow`")
+            warn_hidden(read.source, findings)
+        except TooManyFindings:
+            spec = None
+        return ParsedFlow(spec, findings.sorted(), read.root, read.source)
 
 
 class FlowReader:

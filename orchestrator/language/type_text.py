@@ -43,7 +43,14 @@ class BadType(Exception):
     """Why a text is no type: the offsets of the part to blame, and how to write it."""
 
     def __init__(
-        self, code: str, message: str, start: int, end: int, help: str | None = None, replacement: str | None = None
+        self,
+        code: str,
+        message: str,
+        start: int,
+        end: int,
+        help: str | None = None,
+        replacement: str | None = None,
+        is_safe: bool = True,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -52,6 +59,7 @@ class BadType(Exception):
         self.end = end
         self.help = help
         self.replacement = replacement
+        self.is_safe = is_safe  # whether the replacement is another way to write the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +194,10 @@ def _word(token: _Token, is_alone: bool) -> TypeIR:
         return NullType()
     if word.endswith("?") and (word[:-1] in PRIMITIVES or _MODEL.match(word[:-1])):
         raise _bad_word(token, f"an optional type is written `{word[:-1]} | null`", f"{word[:-1]} | null")
+    if is_alone and _MODEL.match(word) and word.casefold() not in TYPE_WORDS and word.casefold() not in TYPE_SYNONYMS:
+        return ModelType(word)
     meant = suggest(word, TYPE_WORDS, TYPE_SYNONYMS)
     if is_alone:
-        if _MODEL.match(word) and (meant is None or meant.casefold() != word.casefold()):
-            return ModelType(word)
         raise _bad_word(token, f"`{word}` is no type", meant)
     for name in TYPE_WORDS:
         if word != name and len(word) > 1 and edit_distance(word, name, 1) == 1:
@@ -207,7 +215,8 @@ def _bad_word(token: _Token, message: str, meant: str | None) -> BadType:
     help_text = f"did you mean `{meant}`?" if meant else "the types are " + ", ".join(f"`{t}`" for t in PRIMITIVES)
     if meant and meant in TYPE_WORDS and " is within " in message:
         help_text = f"did you mean `{meant}`? A fixed value that looks like a type must be quoted"
-    return BadType("FLW211", message, token.start, token.end, help_text, meant)
+    is_safe = token.text.endswith("?") or TYPE_SYNONYMS.get(token.text.casefold()) == meant
+    return BadType("FLW211", message, token.start, token.end, help_text, meant, is_safe)
 
 
 def _join(members: list[TypeIR], first: _Token, last: _Token) -> TypeIR:

@@ -17,13 +17,18 @@ from typing import Any
 
 if typing.TYPE_CHECKING:  # the names are loaded lazily at run time, see __getattr__
     from orchestrator.errors import StepError
+    from orchestrator.events import Event
     from orchestrator.plugin.catalog import Catalog
     from orchestrator.plugin.define import Plugin, register
     from orchestrator.plugin.files import ProjectFiles
+    from orchestrator.plugin.http_body import parse_json
     from orchestrator.plugin.http_client import UNSET, HttpClient, HttpRequest, HttpResponse
     from orchestrator.plugin.info import CallableInfo, Emitted, EventInfo, Example
     from orchestrator.plugin.invoke import Invoker, bind
     from orchestrator.plugin.llm import ChatReply, Llm
+    from orchestrator.plugin.mail import Mail, Mailer
+    from orchestrator.plugin.process import Processes
+    from orchestrator.plugin.schema_check import check_value
     from orchestrator.plugin.secrets import Secret
     from orchestrator.plugin.services import Clock, Services, StepContext
     from orchestrator.plugin.services import StepContext as Context
@@ -43,10 +48,16 @@ _HOME = {
     "HttpResponse": ("orchestrator.plugin.http_client", "HttpResponse"),
     "CallableInfo": ("orchestrator.plugin.info", "CallableInfo"),
     "Emitted": ("orchestrator.plugin.info", "Emitted"),
+    "Event": ("orchestrator.events", "Event"),
     "EventInfo": ("orchestrator.plugin.info", "EventInfo"),
     "Example": ("orchestrator.plugin.info", "Example"),
+    "check_value": ("orchestrator.plugin.schema_check", "check_value"),
+    "parse_json": ("orchestrator.plugin.http_body", "parse_json"),
     "ChatReply": ("orchestrator.plugin.llm", "ChatReply"),
     "Llm": ("orchestrator.plugin.llm", "Llm"),
+    "Mail": ("orchestrator.plugin.mail", "Mail"),
+    "Mailer": ("orchestrator.plugin.mail", "Mailer"),
+    "Processes": ("orchestrator.plugin.process", "Processes"),
     "Secret": ("orchestrator.plugin.secrets", "Secret"),
     "Clock": ("orchestrator.plugin.services", "Clock"),
     "Services": ("orchestrator.plugin.services", "Services"),
@@ -63,6 +74,7 @@ __all__ = [
     "Context",
     "Duration",
     "Emitted",
+    "Event",
     "EventInfo",
     "Example",
     "HttpClient",
@@ -70,7 +82,10 @@ __all__ = [
     "HttpResponse",
     "Invoker",
     "Llm",
+    "Mail",
+    "Mailer",
     "Plugin",
+    "Processes",
     "ProjectFiles",
     "Secret",
     "Services",
@@ -78,6 +93,8 @@ __all__ = [
     "StepError",
     "UNSET",
     "bind",
+    "check_value",
+    "parse_json",
     "register",
 ]
 

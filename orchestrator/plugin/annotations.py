@@ -26,14 +26,17 @@ import pydantic
 import typing_extensions
 
 from orchestrator.errors import PluginError
+from orchestrator.events import Event
 from orchestrator.plugin.files import ProjectFiles
 from orchestrator.plugin.http_client import HttpClient, HttpResponse
 from orchestrator.plugin.info import CallableInfo
 from orchestrator.plugin.llm import ChatReply, Llm
+from orchestrator.plugin.mail import Mailer
+from orchestrator.plugin.process import Processes
 from orchestrator.plugin.secrets import Secret
 from orchestrator.plugin.services import Clock, StepContext
 from orchestrator.plugin.signature import MISSING, UNKNOWN, Param, Signature, TypeForm, build_info, make_signature
-from orchestrator.plugin.syntax import Module, StaticStep, dotted, literal, parse_module
+from orchestrator.plugin.syntax import MAX_DEPTH, Module, StaticStep, dotted, follow, literal
 from orchestrator.plugin.types import Duration
 
 _OURS: dict[str, TypeForm] = {
@@ -46,6 +49,8 @@ _OURS: dict[str, TypeForm] = {
     "Llm": Llm,
     "ChatReply": ChatReply,
     "ProjectFiles": ProjectFiles,
+    "Mailer": Mailer,
+    "Processes": Processes,
     "Duration": Duration,
 }
 _BUILTINS: dict[str, TypeForm] = {
@@ -224,23 +229,19 @@ class TypeReader:
         full = dotted(node, self._module)
         if full in KNOWN:
             return KNOWN[full]
-        if full is not None and full.startswith("."):
-            return self._sibling(full, node)
+        if full is not None and "." in full:
+            return self._from_other_file(full, node)
         return self._unknown(node)
 
-    def _sibling(self, full: str, node: ast.expr) -> TypeForm:
-        """A name from another file of the same folder."""
-        source, _, name = full.lstrip(".").rpartition(".")
-        file = self._module.file.parent / f"{source.replace('.', '/')}.py"
-        if self._depth > 8 or not source or not file.is_file():
+    def _from_other_file(self, full: str, node: ast.expr) -> TypeForm:
+        """A name that is imported from a file beside this one, or from any module whose source can be read."""
+        found = follow(self._module, full) if self._depth < MAX_DEPTH else None
+        if found is None:
             return self._unknown(node)
-        try:
-            other = TypeReader(parse_module(file), self._depth + 1)
-        except PluginError:
-            return self._unknown(node)
-        found = other.read(ast.Name(name, lineno=node.lineno, col_offset=node.col_offset))
+        other = TypeReader(found[0], self._depth + 1)
+        kind = other.read(ast.Name(found[1], lineno=node.lineno, col_offset=node.col_offset))
         self.notes += other.notes
-        return found
+        return kind
 
     def _subscript(self, base: ast.expr, inner: ast.expr, node: ast.expr) -> TypeForm:
         generic = self._name(base)
@@ -311,12 +312,11 @@ class TypeReader:
             if "dataclasses.dataclass" in decorators:
                 return self._dataclass(node)
             parents = [self._class(b) for b in bases if b in self._module.classes]
-            is_event = any(b in _EVENTS for b in bases) or any(
-                getattr(p, "__orchestrator_event__", False) for p in parents
-            )
             models = [p for p in parents if isinstance(p, type) and issubclass(p, pydantic.BaseModel)]
-            if is_event or models or "pydantic.BaseModel" in bases:
-                return self._model(node, models, is_event)
+            if any(base in _EVENTS for base in bases):
+                models.append(Event)
+            if models or "pydantic.BaseModel" in bases:
+                return self._model(node, models)
         except (TypeError, ValueError, NameError, pydantic.PydanticUserError) as problem:
             self.notes.append(f"class {node.name} cannot be read: {str(problem).partition(chr(10))[0]}")
             return Any
@@ -330,7 +330,7 @@ class TypeReader:
                 case _:
                     pass
 
-    def _model(self, node: ast.ClassDef, parents: list[type[pydantic.BaseModel]], is_event: bool) -> TypeForm:
+    def _model(self, node: ast.ClassDef, parents: list[type[pydantic.BaseModel]]) -> TypeForm:
         fields: dict[str, Any] = {}  # Any: what create_model takes, (type, default)
         for name, kind, default in self._fields(node):
             if default is None:
@@ -343,8 +343,6 @@ class TypeReader:
         made.__doc__ = ast.get_docstring(node) or None
         if made.__doc__:
             made.model_rebuild(force=True)
-        if is_event:
-            made.__orchestrator_event__ = True  # type: ignore[attr-defined]  # read by signature.is_event_type
         return made
 
     def _dataclass(self, node: ast.ClassDef) -> TypeForm:

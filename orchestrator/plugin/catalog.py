@@ -63,7 +63,7 @@ class Catalog:
         self._steps = {name: define_step(name, function) for name, function in (steps or {}).items()}
         self._infos: dict[str, CallableInfo] = {}
         self._problems: dict[str, PluginProblem] = {}
-        self._described: dict[str, StepDef] = {}
+        self._described: dict[str, tuple[StepDef, CallableInfo | None]] = {}
         self._scans: dict[str, FileScan] | None = None
         self._bundled: dict[str, dict[str, CallableInfo]] = {}
         self._installed: dict[str, CallableInfo] | None = None
@@ -123,17 +123,19 @@ class Catalog:
         self._installed = None
 
     def _live(self, step: StepDef) -> CallableInfo | None:
-        if self._described.get(step.name) is not step:
-            from orchestrator.plugin.signature import describe
+        known = self._described.get(step.name)
+        if known is not None and known[0] is step:
+            return known[1]
+        from orchestrator.plugin.signature import describe
 
-            self._problems.pop(step.name, None)
-            self._infos.pop(step.name, None)
-            self._described[step.name] = step
-            try:
-                self._infos[step.name] = describe(step, provider="code")
-            except PluginError as problem:
-                self._note("PLG003", step.name, problem.message)
-        return self._infos.get(step.name)
+        self._problems.pop(step.name, None)
+        info = None
+        try:
+            info = describe(step, provider="code")
+        except PluginError as problem:
+            self._note("PLG003", step.name, problem.message)
+        self._described[step.name] = (step, info)
+        return info
 
     def _from_project(self, name: str) -> CallableInfo | None:
         for scan in self._project().values():

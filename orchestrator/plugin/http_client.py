@@ -21,10 +21,13 @@ from urllib.parse import quote, urlencode, urljoin, urlsplit
 from orchestrator.errors import StepError
 from orchestrator.plugin.egress import EgressRules, host_matches
 from orchestrator.plugin.http_body import BodyTooLarge, bad_json, parse_json, read_decoded
+from orchestrator.plugin.http_url import host_of, origin, pairs, retry_after_s, shown_url, with_query
 from orchestrator.plugin.secrets import Masker, SecretVault
 
 if TYPE_CHECKING:  # loaded at the first request only
     import httpx
+
+    from orchestrator.plugin.http_transport import PinnedTransport
 
 Json = Any  # plain JSON
 DEFAULT_TIMEOUT_S = 30.0
@@ -129,30 +132,36 @@ class HttpPool:
 
     def __init__(self, rules: EgressRules | None = None) -> None:
         self.rules = rules or EgressRules()
-        self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = (
+        self._transports: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, PinnedTransport] = (
             weakref.WeakKeyDictionary()
         )
 
-    def client(self) -> httpx.AsyncClient:
-        loop = asyncio.get_running_loop()
-        client = self._clients.get(loop)
-        if client is None:
-            import httpx
+    async def exchange(
+        self, method: str, url: str, headers: Mapping[str, str], content: bytes | None
+    ) -> httpx.Response:
+        """Send one request; the body of the response is still to be read.
 
+        The transport is used without httpx's client, which would log every URL, read proxies from the environment, and
+        keep cookies from one run for the next.
+        """
+        import httpx
+
+        loop = asyncio.get_running_loop()
+        transport = self._transports.get(loop)
+        if transport is None:
             from orchestrator.plugin.http_transport import PinnedTransport
 
-            client = httpx.AsyncClient(
-                transport=PinnedTransport(self.rules), trust_env=False, follow_redirects=False, timeout=None
-            )
-            client.headers.clear()
-            self._clients[loop] = client
-        return client
+            transport = self._transports[loop] = PinnedTransport(self.rules)
+        request = httpx.Request(method, url, headers=dict(headers), content=content)
+        response = await transport.handle_async_request(request)
+        response.request = request
+        return response
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
-        client = self._clients.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.aclose()
+        transport = self._transports.pop(asyncio.get_running_loop(), None)
+        if transport is not None:
+            await transport.aclose()
 
 
 class HttpClient:
@@ -174,7 +183,9 @@ class HttpClient:
         self._pool = pool
         self._max_bytes = max_bytes or DEFAULT_MAX_BYTES
         self._vault = vault
-        self._key = idempotency_key
+        self._key = quote(
+            idempotency_key, safe="/:@!$&'*+,;=-_.~"
+        )  # names of steps may hold any letter, headers may not
         self._unsafe_sent = 0
 
     async def get(
@@ -225,14 +236,12 @@ class HttpClient:
 
     async def _follow(self, request: HttpRequest, masker: Masker, stack: contextlib.AsyncExitStack) -> httpx.Response:
         """Send, and follow redirects one checked hop at a time."""
-        client = self._pool.client()
-        url = _with_query(request.url, request.query)
+        url = with_query(request.url, request.query)
         method = request.method.upper()
         headers, content = self._head_and_body(request, method)
         for hop in range(request.redirects + 1):
             self._check_target(url, headers, content, masker)
-            built = client.build_request(method, url, headers=headers, content=content)
-            response = await client.send(built, stream=True)
+            response = await self._pool.exchange(method, url, headers, content)
             location = response.headers.get("location")
             if response.status_code not in (301, 302, 303, 307, 308) or not location or request.redirects == 0:
                 stack.push_async_callback(response.aclose)
@@ -244,7 +253,7 @@ class HttpClient:
             if response.status_code == 303 or (response.status_code in (301, 302) and method == "POST"):
                 method, content = ("HEAD" if method == "HEAD" else "GET"), None
                 headers = {n: v for n, v in headers.items() if not n.lower().startswith("content-")}
-            if _origin(target) != _origin(url):
+            if origin(target) != origin(url):
                 headers = {
                     n: v for n, v in headers.items() if n.lower() not in _CREDENTIALS and not masker.holds_secret(v)
                 }
@@ -318,7 +327,7 @@ def encode_body(request: HttpRequest) -> tuple[bytes | None, str]:
             raise StepError("type.payload", f"the body cannot be written as JSON: {problem}") from None
         return text.encode("utf-8", errors="replace"), "application/json"
     if request.form is not None:
-        return urlencode(_pairs(request.form)).encode(), "application/x-www-form-urlencoded"
+        return urlencode(pairs(request.form)).encode(), "application/x-www-form-urlencoded"
     if isinstance(request.content, str):
         return request.content.encode("utf-8"), "text/plain; charset=utf-8"
     return request.content, "application/octet-stream" if request.content is not None else ""
@@ -337,63 +346,6 @@ def check_status(response: HttpResponse, accept: Iterable[int | str] = (), *, ma
         details={"status": status, "url": shown_url(response.url), "body": text},
         retry_after=retry_after_s(response.headers),
     )
-
-
-def retry_after_s(headers: Mapping[str, str], *, now: float | None = None) -> float | None:
-    """Seconds to wait by the Retry-After header, which holds seconds or a date."""
-    value = headers.get("retry-after", "").strip()
-    if not value:
-        return None
-    try:
-        return min(max(0.0, float(value)), 86_400.0) if value[0].isdigit() else None
-    except ValueError:
-        pass
-    import time
-    from email.utils import parsedate_to_datetime
-
-    try:
-        at = parsedate_to_datetime(value).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return min(max(0.0, at - (time.time() if now is None else now)), 86_400.0)
-
-
-def host_of(url: str) -> str:
-    try:
-        return urlsplit(url).netloc.rpartition("@")[2] or url[:80]
-    except ValueError:
-        return url[:80]
-
-
-def shown_url(url: str) -> str:
-    """A URL for messages: without user, query and fragment, which may hold what nobody should see."""
-    base = url.partition("#")[0].partition("?")[0]
-    scheme, separator, rest = base.partition("://")
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"[:300]
-
-
-def _with_query(url: str, query: Mapping[str, Any]) -> str:
-    url = url.partition("#")[0]
-    if query:
-        url += ("&" if "?" in url else "?") + urlencode(_pairs(query))
-    return quote(url, safe="%/:=&?~#+!$,;'@()*[]")
-
-
-def _pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Text pairs of a query or form; null is left out, a list repeats its name, booleans are as in JSON."""
-    pairs = []
-    for name, value in values.items():
-        for item in value if isinstance(value, list | tuple) else (value,):
-            if item is not None:
-                pairs.append((name, str(item).lower() if isinstance(item, bool) else str(item)))
-    return pairs
-
-
-def _origin(url: str) -> tuple[str, str, int | None]:
-    parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    return parts.scheme, (parts.hostname or "").lower(), port
 
 
 def _translate(problem: Exception, what: str, shown: str, masker: Masker) -> StepError | None:

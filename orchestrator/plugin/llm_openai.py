@@ -17,8 +17,8 @@ from orchestrator.plugin.http_client import (
     HttpResponse,
     HttpStream,
     check_status,
-    host_of,
 )
+from orchestrator.plugin.http_url import host_of
 from orchestrator.plugin.llm import ChatReply, ChatRequest, OnDelta, ToolCall, Usage, schema_instruction
 from orchestrator.plugin.secrets import Secret, SecretVault
 

@@ -84,6 +84,8 @@ def _repeated(nodes: Any) -> Chars:
             node[1][1] == parser.MAXREPEAT or (node[1][1] > 1 and node[1][0] != node[1][1])
         ):
             found |= _may_eat(node[1][2])
+        if str(node[0]) == "BRANCH" and any(len(branch) == 0 for branch in node[1][1]):
+            found |= _may_eat([node])  # `a|aa` is parsed as `a(|a)`: a choice with nothing in it is an optional repeat
         for child in _children(node):
             found |= _repeated(child)
     return found

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.errors import StepError
 from orchestrator.plugin.pattern_guard import pattern_problem
 
 if TYPE_CHECKING:  # loaded when the first schema is compiled
@@ -25,7 +26,8 @@ MAX_SCHEMA_DEPTH = 64
 MAX_SUBSCHEMAS = 5_000
 MAX_VALUE_DEPTH = 100
 MAX_VALUE_NODES = 100_000
-MAX_CHECKS = 200_000
+MAX_CHECKS = 20_000
+CHECKS_PER_NODE = 5
 MAX_PROBLEMS = 50
 _CHECKS_LEFT: contextvars.ContextVar[list[int] | None] = contextvars.ContextVar("checks_left", default=None)
 
@@ -58,10 +60,11 @@ class CompiledSchema:
 
     def problems(self, value: Json) -> tuple[SchemaProblem, ...]:
         """Everything that does not fit, by place; empty if all is well."""
-        shape = value_problem(value)
+        shape, size = measure_value(value)
         if shape is not None:
             return (shape,)
-        token = _CHECKS_LEFT.set([MAX_CHECKS])
+        allowed = MAX_CHECKS + CHECKS_PER_NODE * size
+        token = _CHECKS_LEFT.set([allowed])
         try:
             found = []
             for error in self._validator.iter_errors(value):
@@ -69,7 +72,7 @@ class CompiledSchema:
                 if len(found) >= MAX_PROBLEMS:
                     break
         except (_TooMuchWork, RecursionError):
-            return (SchemaProblem("", f"checking it takes more than {MAX_CHECKS} steps; simplify the schema"),)
+            return (SchemaProblem("", f"checking it takes more than {allowed} steps; simplify the schema"),)
         finally:
             _CHECKS_LEFT.reset(token)
         return tuple(sorted(found, key=lambda p: p.path))
@@ -108,6 +111,17 @@ def _compile(text: str) -> CompiledSchema:
     except Unresolvable as problem:
         raise SchemaRefused(f'reference "{problem.ref}" leads nowhere in this schema') from None
     return CompiledSchema(schema, validator)
+
+
+def check_value(schema: Json, value: Json) -> tuple[str, ...]:
+    """What does not fit a type in shorthand or JSON Schema. Raises: StepError `type.payload` for a type that cannot be used."""
+    from orchestrator.plugin.shorthand import schema_of
+
+    try:
+        compiled = compile_schema(schema_of(schema))
+    except (ValueError, SchemaRefused) as problem:
+        raise StepError("type.payload", f"`schema` cannot be used: {problem}") from None
+    return tuple(str(problem) for problem in compiled.problems(value))
 
 
 def judge_schema(schema: Json) -> None:
@@ -149,27 +163,32 @@ def _judge_patterns(part: Mapping[str, Json]) -> None:
 
 def value_problem(value: Json) -> SchemaProblem | None:
     """What makes a value no JSON that we take: depth, size, NaN, huge integers, half surrogates, other objects."""
+    return measure_value(value)[0]
+
+
+def measure_value(value: Json) -> tuple[SchemaProblem | None, int]:
+    """What makes a value no JSON that we take, and of how many parts it is."""
     stack: list[tuple[Json, int, str]] = [(value, 0, "")]
     count = 0
     while stack:
         part, depth, path = stack.pop()
         count += 1
         if count > MAX_VALUE_NODES:
-            return SchemaProblem("", f"the value has more than {MAX_VALUE_NODES} parts")
+            return SchemaProblem("", f"the value has more than {MAX_VALUE_NODES} parts"), count
         if depth > MAX_VALUE_DEPTH:
-            return SchemaProblem("", f"the value is nested deeper than {MAX_VALUE_DEPTH}")
+            return SchemaProblem("", f"the value is nested deeper than {MAX_VALUE_DEPTH}"), count
         if isinstance(part, dict):
             for key, inner in part.items():
                 if not isinstance(key, str):
-                    return SchemaProblem(path, f"key {key!r} is not text")
+                    return SchemaProblem(path, f"key {key!r} is not text"), count
                 stack.append((inner, depth + 1, f"{path}.{key}"))
         elif isinstance(part, list):
             stack.extend((inner, depth + 1, f"{path}[{i}]") for i, inner in enumerate(part))
         else:
             fault = _scalar_fault(part)
             if fault is not None:
-                return SchemaProblem(path, fault)
-    return None
+                return SchemaProblem(path, fault), count
+    return None, count
 
 
 def _scalar_fault(value: Json) -> str | None:

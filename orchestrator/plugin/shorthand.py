@@ -5,7 +5,6 @@ The language layer reads the same shorthand with spans and diagnostics; here it 
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import Any
 
@@ -86,15 +85,27 @@ def _union(text: str, path: str) -> Json:
     schemas = [SCALARS[p] for p in parts if p in SCALARS]
     words = [part for part in parts if part not in SCALARS]
     for word in words:
-        near = difflib.get_close_matches(word, SCALARS, 1, 0.7)
+        near = next((name for name in SCALARS if _is_one_edit(word, name)), None)
         if len(parts) == 1 or near:
-            hint = f'; did you mean "{near[0]}"?' if near else f"; the types are {', '.join(SCALARS)}"
+            hint = f'; did you mean "{near}"?' if near else f"; the types are {', '.join(SCALARS)}"
             raise ValueError(f'{path}: "{word}" is not a type{hint}')
         if not re.fullmatch(r"[\w.-]+", word):
             raise ValueError(f'{path}: "{word}" cannot be a member of an enum')
     if words:
         schemas = [{"type": "string", "enum": words}, *schemas]
     return dict(schemas[0]) if len(schemas) == 1 else {"anyOf": schemas}
+
+
+def _is_one_edit(first: str, second: str) -> bool:
+    """Whether one letter put in, left out, changed or swapped with the next makes one word the other."""
+    if abs(len(first) - len(second)) > 1:
+        return False
+    start = next(
+        (i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
+    )
+    rest, other = first[start:], second[start:]
+    swapped = len(rest) > 1 and len(other) > 1 and rest[:2] == other[1::-1] and rest[2:] == other[2:]
+    return rest[1:] == other or rest == other[1:] or rest[1:] == other[1:] or swapped
 
 
 def _takes_null(schema: Json) -> bool:

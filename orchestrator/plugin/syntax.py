@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -16,10 +17,11 @@ from orchestrator.errors import PluginError, UsageError
 from orchestrator.ir.model import Origin
 from orchestrator.plugin.define import StepDef, define_step
 from orchestrator.plugin.info import CallableInfo, Target
-from orchestrator.plugin.loading import load_from_file
+from orchestrator.plugin.loading import find_module, load_from_file
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 MAX_SOURCE_BYTES = 1_000_000
+MAX_DEPTH = 16
 _OPTIONS = frozenset({"name", "errors", "effect", "idempotent", "hosts", "secrets", "inline", "examples"})
 
 
@@ -103,7 +105,17 @@ def scan_file(file: Path, *, loader_of: Callable[[str], Callable[[], Target]], p
 
 
 def parse_module(file: Path) -> Module:
-    """A file's syntax tree with its top-level names. Raises: PluginError."""
+    """A file's syntax tree with its top-level names; kept while the file does not change. Raises: PluginError."""
+    try:
+        state = file.stat()
+    except OSError as problem:
+        raise PluginError(f"{file.name} cannot be read: {problem.strerror}") from None
+    return _parse(file, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=256)
+def _parse(file: Path, changed_ns: int, size_bytes: int) -> Module:
+    """`changed_ns` and `size_bytes` are there for the cache only."""
     try:
         source = file.read_bytes()
         if len(source) > MAX_SOURCE_BYTES:
@@ -154,16 +166,52 @@ def dotted(node: ast.expr, module: Module) -> str | None:
     return None
 
 
-def literal(node: ast.expr, module: Module) -> Any:  # any literal of Python
-    """The value of a literal, or of a top-level name that is bound to one. Raises: ValueError."""
-    if isinstance(node, ast.Name) and node.id in module.values:
-        node = module.values[node.id]
+def follow(module: Module, full: str) -> tuple[Module, str] | None:
+    """The file that an imported dotted name comes from, parsed, and the name in it; None if its source cannot be read."""
+    source, _, name = full.lstrip(".").rpartition(".")
+    if not source:
+        return None
+    file = None
+    if full.startswith("."):
+        file = module.file.parent / f"{source.replace('.', '/')}.py"
+    elif place := find_module(source):
+        file = place.file
+    if file is None or file.suffix != ".py" or not file.is_file():
+        return None
     try:
-        return ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        raise ValueError(
-            f"line {node.lineno}: {ast.unparse(node)[:60]} must be a literal to be read without running it"
-        ) from None
+        return parse_module(file), name
+    except PluginError:
+        return None
+
+
+def literal(node: ast.expr, module: Module, depth: int = 0) -> Any:  # any literal of Python
+    """The value of a literal, of names bound to literals, and of lists put together from them. Raises: ValueError."""
+    unreadable = ValueError(
+        f"line {node.lineno}: {ast.unparse(node)[:60]} must be a literal to be read without running it"
+    )
+    if depth > MAX_DEPTH:
+        raise unreadable
+    match node:
+        case ast.Name(id=name) if name in module.values:
+            return literal(module.values[name], module, depth + 1)
+        case ast.Name(id=name) if name in module.imports:
+            found = follow(module, module.imports[name])
+            if found is None or found[0].file == module.file:
+                raise unreadable
+            return literal(ast.Name(found[1], lineno=node.lineno, col_offset=node.col_offset), found[0], depth + 1)
+        case ast.Tuple(elts=parts) | ast.List(elts=parts):
+            values: list[Any] = []  # Any: see the return type
+            for part in parts:
+                if isinstance(part, ast.Starred):
+                    values.extend(literal(part.value, module, depth + 1))
+                else:
+                    values.append(literal(part, module, depth + 1))
+            return tuple(values) if isinstance(node, ast.Tuple) else values
+        case _:
+            try:
+                return ast.literal_eval(node)
+            except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+                raise unreadable from None
 
 
 def _plugin_names(module: Module) -> dict[str, str]:

@@ -34,12 +34,16 @@ if TYPE_CHECKING:  # the engine holds actors
     from orchestrator.runtime.engine import Engine
 
 FAIR_STEPS = 256
+FAIR_TICKS = 1024
 
 
 class Sink(Protocol):
     """Where a durable run puts its ticks, and what must wait for their commit."""
 
-    is_settled: bool  # whether the end of the run is committed
+    @property
+    def is_settled(self) -> bool:
+        """Whether the end of the run is committed."""
+        ...
 
     def add(self, tick: t.Tick) -> None:
         """A tick is about to be applied; it comes into the run's log when readers may know it.
@@ -95,6 +99,8 @@ class Actor:
         "_busy_since",
         "_commands",
         "_context",
+        "_drives",
+        "_end_waiters",
         "_handles",
         "_is_gone",
         "_is_working",
@@ -114,6 +120,7 @@ class Actor:
         "parent",
         "plan",
         "reduction",
+        "relay",
         "run_id",
         "sink",
         "state",
@@ -134,6 +141,7 @@ class Actor:
         self.exception: BaseException | None = None  # the live exception behind state.error, if there is one
         self.lost: BaseException | None = None  # why the run does not go on here, though it has not ended
         self.on_finish: Callable[[Actor], None] | None = None
+        self.relay: Callable[[Any], None] | None = None  # gets every entry of the log: a parent that shows its child
         self.timeout_s: float | None = None
         self._active_s = 0.0
         self._busy_since: float | None = None
@@ -142,11 +150,13 @@ class Actor:
         self._ready: deque[Activation] = deque()
         self._handles: dict[int, Handle] | None = None
         self._waiters: list[asyncio.Future[None]] | None = None
+        self._end_waiters: list[asyncio.Future[None]] | None = None
         self._tasks: set[asyncio.Task[None]] | None = None
         self._is_working = False
         self._is_gone = False
         self.is_passive = False  # only takes what comes; its bodies run in another process
         self._spare = False
+        self._drives = False  # a driver is between two bodies and will look at what is ready
         self._context: Context = copy_context()
 
     # What may be asked.
@@ -186,6 +196,8 @@ class Actor:
         commands = reduce_tick(self.reduction, tick)
         if commands:
             self._commands.extend(commands)
+        if self.relay is not None:
+            self.relay(tick)
         if not self._is_working:
             self._work()
         if self._waiters and self.sink is None:
@@ -196,7 +208,10 @@ class Actor:
         if self.sink is not None:
             self.apply(t.Streamed(0, 0.0, -1, act, attempt, self.sink.type_of(value), value))
             return
-        self.log.append((value, act, attempt))
+        entry = (value, act, attempt)
+        self.log.append(entry)
+        if self.relay is not None:
+            self.relay(entry)
         if self._waiters:
             self.wake_readers()
 
@@ -218,7 +233,7 @@ class Actor:
             self._account_time()
         if self.sink is not None:
             self.sink.flush_soon()
-        if self._ready and not self._spare and not self.is_passive:
+        if self._ready and not (self._spare or self._drives or self.is_passive):
             self.spawn()
 
     def _start(self, act: Activation) -> None:
@@ -241,6 +256,11 @@ class Actor:
             if isinstance(started, t.StepStarted) and not started.parks:
                 self._ready.append(act)
 
+    def run_again(self, act: Activation) -> None:
+        """Run the body of an activation from the top: the process that waited in it is gone."""
+        if act not in self._ready:
+            self._start(act)
+
     # Drivers.
 
     def spawn(self) -> None:
@@ -260,8 +280,9 @@ class Actor:
         base = copy_context()
         task = asyncio.current_task()
         acts = self.state.acts
-        done = 0
+        done = shown = 0
         while ready and not self.is_passive:
+            self._drives = False
             act = ready.popleft()
             if act.id not in acts:
                 continue
@@ -282,15 +303,18 @@ class Actor:
                 result = step.body.perform(self, act)
                 if type(result) is CoroutineType or inspect.isawaitable(result):
                     timeout_s = step.ir.policy.timeout_s
-                    result = await (result if timeout_s is None else _bounded(result, timeout_s, step.name))
+                    result = await (result if timeout_s is None else _bounded(result, timeout_s, act))
             except asyncio.CancelledError as error:
+                self._drives = True
                 act.task = None
                 if not act.is_cancelled:
                     if task is not None and task.cancelling():
+                        self._drives = False
                         self._interrupted(error)
                         raise
                     self.apply(step.body.fail(self, act, error))
             except Exception as error:
+                self._drives = True
                 act.task = None
                 if act.id in acts:
                     self.apply(step.body.fail(self, act, error))
@@ -301,26 +325,36 @@ class Actor:
                 if isinstance(error, KeyboardInterrupt | SystemExit):
                     raise
             else:
+                self._drives = True
                 act.task = None
                 if act.id in acts:
-                    self._settle(act, result)
+                    try:
+                        settled = step.body.settle(self, act, result)
+                    except Exception as error:  # what it returned cannot be taken: the step failed
+                        settled = step.body.fail(self, act, error)
+                    if settled is not None:
+                        self._settle(act, settled)
             if act.is_cancelled and task is not None and task.cancelling():
                 task.uncancel()  # the body swallowed our cancellation
             if copy_context() != base:
                 break
             done += 1
-            if done % FAIR_STEPS == 0:
-                await asyncio.sleep(0)
-        if ready and not self._spare and not self.is_passive:
+            if done % FAIR_STEPS == 0 or len(self.log) - shown > FAIR_TICKS:
+                shown = len(self.log)
+                self._drives = False
+                if ready and not self._spare:
+                    self.spawn()
+                await asyncio.sleep(0)  # let readers and other runs have their turn
+        self._drives = False
+        if ready and not (self._spare or self.is_passive):
             self.spawn()
 
-    def _settle(self, act: Activation, result: Any) -> None:
-        body = act.step.body
+    def _settle(self, act: Activation, settled: t.StepSettled) -> None:
         try:
-            self.apply(body.settle(self, act, result))
-        except NotSerializable as error:
+            self.apply(settled)
+        except NotSerializable as error:  # the store cannot keep what it returned: the step failed
             if act.id in self.state.acts:
-                self.apply(body.fail(self, act, error))
+                self.apply(act.step.body.fail(self, act, error))
 
     @property
     def is_quiet(self) -> bool:
@@ -352,10 +386,20 @@ class Actor:
         """Go on where a journal ended: arm timers, run what had started and not ended, start what was queued."""
         for timer in list(self.state.timers.values()):
             self._set_timer(t.SetTimer(timer))
+        queued = {act.id for queue in self.state.queues.values() for act in queue}
         for act in list(self.state.acts.values()):
-            if act.is_running and act.waits == 0:
-                self._ready.append(act)
-        if self._ready and not self._spare and not self.is_passive:
+            if act.is_running and act.waits == 0 and act.id not in queued:
+                if act.step.body.is_plain:
+                    self._start(act)
+                else:
+                    self._ready.append(act)
+        if self._ready and not (self._spare or self.is_passive):
+            self.spawn()
+
+    def rerun(self, act: Activation) -> None:
+        """Run the body of a waiting activation again, from the top."""
+        self._ready.append(act)
+        if not self._is_working and not self._spare:
             self.spawn()
 
     def discard(self) -> None:
@@ -373,6 +417,7 @@ class Actor:
         if self._timeout_handle is not None:
             self._timeout_handle.cancel()
             self._timeout_handle = None
+        self._wake_ended()
         self.engine.forget(self)
 
     def _interrupted(self, error: BaseException) -> None:
@@ -380,6 +425,7 @@ class Actor:
         if not self.is_over:
             self.exception = self.lost = error
             self.wake_readers()
+            self._wake_ended()
             self.engine.forget(self)
 
     # Commands.
@@ -437,6 +483,7 @@ class Actor:
             self._timeout_handle.cancel()
             self._timeout_handle = None
         self.wake_readers()
+        self._wake_ended()
         self.engine.finished(self)
         if self.on_finish is not None:
             self.on_finish(self)
@@ -456,6 +503,15 @@ class Actor:
         elif self._busy_since is not None:
             self._active_s += now - self._busy_since
             self._busy_since = None
+
+    @property
+    def active_s(self) -> float:
+        """The seconds in which the run has worked so far."""
+        return self._active_s + (self.now() - self._busy_since if self._busy_since is not None else 0.0)
+
+    def restore_clock(self, active_s: float) -> None:
+        """The run has worked this long before."""
+        self._active_s = active_s
 
     def _check_timeout(self) -> None:
         self._timeout_handle = None
@@ -490,19 +546,42 @@ class Actor:
         while not self.is_over:
             if self.lost is not None:
                 raise self.lost
-            await self.wait_for_more()
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            if self._end_waiters is None:
+                self._end_waiters = []
+            self._end_waiters.append(future)
+            await future
         return self.state.status
 
+    def _wake_ended(self) -> None:
+        waiters, self._end_waiters = self._end_waiters, None
+        for future in waiters or ():
+            if not future.done():
+                future.set_result(None)
 
-async def _bounded(awaitable: Any, timeout_s: float, step: str) -> Any:
-    scope = asyncio.timeout(timeout_s)
+    async def wait_closed(self, timeout_s: float | None = None) -> bool:
+        """Wait until every body of an ended run has left; tells whether all did in that time."""
+        here = _current_task_or_none()
+        left = [task for task in self._tasks or () if not task.done() and task is not here]
+        if not left:
+            return True
+        _, late = await asyncio.wait(left, timeout=timeout_s)
+        return not late
+
+
+async def _bounded(awaitable: Any, timeout_s: float, act: Activation) -> Any:
+    """Await within the step's timeout. While the body waits for an event, the clock stands still (see `act.limit`)."""
+    scope = act.limit = asyncio.timeout(timeout_s)
     try:
         async with scope:
             return await awaitable
     except TimeoutError as error:
         if not scope.expired():
             raise
-        raise StepTimedOut(f"step `{step}` took longer than {timeout_s:g} s", step=step) from error
+        name = act.step.name
+        raise StepTimedOut(f"step `{name}` took longer than {timeout_s:g} s", step=name) from error
+    finally:
+        act.limit = None
 
 
 def _current_task_or_none() -> asyncio.Task[Any] | None:

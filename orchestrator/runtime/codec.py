@@ -241,6 +241,14 @@ def _decode_vars(row: list[Json], fields: Any, value: Json, codec: ValueCodec) -
     return {name: codec.decode_value(item) for name, item in value.items()}
 
 
+def _encode_calls(tick: Any, value: Any, codec: ValueCodec, step_of: Callable[[int], str]) -> Json:
+    return [codec.encode_value(item, f"{_where(tick, step_of)}: what it read from its context") for item in value]
+
+
+def _decode_calls(row: list[Json], fields: Any, value: Json, codec: ValueCodec) -> Any:
+    return tuple(codec.decode_value(item) for item in value)
+
+
 def _decode_tuple(row: list[Json], fields: Any, value: Json, codec: ValueCodec) -> Any:
     return tuple(value)
 
@@ -257,6 +265,7 @@ _ENCODE: dict[str, Encode] = {
     "input": _encode_input,
     "match": _encode_match,
     "vars": _encode_vars,
+    "calls": _encode_calls,
 }
 _DECODE: dict[str, Decode] = {
     "value": _decode_payload,
@@ -268,6 +277,7 @@ _DECODE: dict[str, Decode] = {
     "input": _decode_input,
     "vars": _decode_vars,
     "expected": _decode_tuple,
+    "calls": _decode_calls,
 }
 _KINDS: dict[str, type[Any]] = {
     "started": t.Started,
@@ -279,6 +289,8 @@ _KINDS: dict[str, type[Any]] = {
     "progress": t.Progress,
     "collected": t.Collected,
     "wait": t.WaitOpened,
+    "unwait": t.WaitClosed,
+    "opened": t.ChildOpened,
     "timer": t.TimerFired,
     "answer": t.Answer,
     "child": t.ChildSettled,

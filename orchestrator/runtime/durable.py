@@ -163,7 +163,7 @@ class DurableEngine(Engine):
         """Store a version of a flow, once, with the flows that it calls."""
         self.know(plan)
         if plan.hash not in self._known_flows:
-            await self.journal.put_flow(plan.hash, flow_to_json(plan.ir), now=self.clock.now())
+            await self.journal.put_flow(plan.hash, flow_to_json(plan.stored_ir), now=self.clock.now())
             self._known_flows.add(plan.hash)
 
     def know(self, plan: FlowPlan) -> None:
@@ -326,6 +326,9 @@ class DurableEngine(Engine):
 
     # What comes from outside.
 
+    def expect(self, run_id: str) -> None:
+        """Nothing: only the journal knows which runs there are; the post is a row of the sender's commit."""
+
     async def deliver(self, entry: InboxEntry) -> bool:
         """Take something for a run: applied and committed here if the run is here, else put into its inbox.
 
@@ -378,7 +381,7 @@ class DurableEngine(Engine):
             start=encode_tick(tick, plan.codec or PLAIN, lambda _: "?"),
             parent=parent.run_id,
             root=parent.run_id,
-            meta=None if is_known else {"ir": flow_to_json(plan.ir)},
+            meta=None if is_known else {"ir": flow_to_json(plan.stored_ir)},
             is_claimed=not parent.is_passive,
         )
 

@@ -181,7 +181,7 @@ def parked_body(
         return AskBody(flow, step, body.ask, lenient, binding)
     if body.wait is not None:
         return WaitBody(flow, body.wait, lenient)
-    if body.call is not None and body.call.target.startswith("flow."):
+    if body.call is not None and body.call.target.startswith("flow.") and step.name not in binding.replaced:
         return ChildBody(flow, body.call, lenient, binding)
     return None
 

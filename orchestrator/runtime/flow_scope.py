@@ -7,11 +7,10 @@ and item, index are added by who evaluates. A scope is a plain dict, made anew f
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import OrchestratorError
-from orchestrator.ir.durations import BadTime, Duration, parse_time, resolve_time
+from orchestrator.ir.durations import BadTime, Duration, iso_utc, parse_time, resolve_time
 from orchestrator.ir.model import StepIR
 from orchestrator.runtime.state import Activation, EventRef
 
@@ -64,19 +63,15 @@ def activation_scope(run: Actor, act: Activation) -> Scope:
 
 
 def fields_of(event: EventRef) -> Any:
-    """The payload of an event as plain data."""
-    return event.value
+    """The payload of an event as plain data, and its `type` unless it has a field of that name."""
+    value = event.value
+    return {**value, "type": event.type} if isinstance(value, dict) and "type" not in value else value
 
 
 def typed_fields(event: EventRef) -> dict[str, Any]:
     """The payload of an event with its type, as it stands in `events`."""
     value = event.value
     return {**value, "type": event.type} if isinstance(value, dict) else {"type": event.type, "value": value}
-
-
-def iso_utc(at: float) -> str:
-    """A moment as an ISO 8601 text in UTC."""
-    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
 
 
 def due_of(value: Any, now: float, timezone: str) -> float:

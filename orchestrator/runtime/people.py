@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.ir.durations import iso_utc
 from orchestrator.runtime.reduction import Reduction, clear_timer, set_timer, unpark
 from orchestrator.runtime.state import Activation, Status, Timer
 from orchestrator.runtime.ticks import Answer, Notify, Wake
@@ -169,7 +170,12 @@ def voters_of(ballot: Ballot, outcome: str, verdict_field: str | None) -> list[s
     """Who gave the winning verdict, in order of arrival."""
     if verdict_field is None:
         return [a["by"] for a in ballot.answers]
-    return [a["by"] for a in ballot.answers if a.get(verdict_field) == outcome]
+    return [a["by"] for a in ballot.answers if a["form"].get(verdict_field) == outcome]
+
+
+def shown_answers(ballot: Ballot) -> list[dict[str, Any]]:
+    """The answers as a flow sees them: the form's fields, `as` (who) and `at` (when)."""
+    return [{**a["form"], "as": a["by"], "at": iso_utc(a["at"])} for a in ballot.answers]
 
 
 def _decide(r: Reduction, request: Request, outcome: str) -> None:
@@ -182,7 +188,7 @@ def _decide(r: Reduction, request: Request, outcome: str) -> None:
     ballot = request.ballots[0] if request.ballots else Ballot()
     value: dict[str, Any] = {
         "outcome": outcome,
-        "answers": ballot.answers if data.get("items") is None else [a for b in request.ballots for a in b.answers],
+        "answers": [a for b in request.ballots for a in shown_answers(b)],
         "voters": voters_of(ballot, outcome, field_name) if data.get("items") is None else [],
         "revision": request.revision,
         "history": request.history,
@@ -191,7 +197,7 @@ def _decide(r: Reduction, request: Request, outcome: str) -> None:
         value["text"] = request.text
     if data.get("items") is not None:
         value["items"] = [
-            {"item": item, "outcome": b.outcome, "answers": b.answers}
+            {"item": item, "outcome": b.outcome, "answers": shown_answers(b)}
             for item, b in zip(data["items"], request.ballots, strict=True)
         ]
     unpark(r, act)
@@ -199,8 +205,9 @@ def _decide(r: Reduction, request: Request, outcome: str) -> None:
 
 
 def _vote(request: Request, ballot: Ballot, user: str, tick: Answer) -> None:
+    groups = list(tick.who.get("groups") or ())
     ballot.answers.append(
-        {**tick.form, "by": user, "groups": list(tick.who.get("groups") or ()), "revision": request.revision}
+        {"by": user, "groups": groups, "revision": request.revision, "at": tick.at, "form": tick.form}
     )
     data = request.data
     field_name = data.get("verdict_field")
@@ -209,7 +216,7 @@ def _vote(request: Request, ballot: Ballot, user: str, tick: Answer) -> None:
             ballot.outcome = "answered"
         return
     verdict = tick.form.get(field_name)
-    of_verdict = [a for a in ballot.answers if a.get(field_name) == verdict]
+    of_verdict = [a for a in ballot.answers if a["form"].get(field_name) == verdict]
     if _has_quorum(of_verdict, data["quorum"].get(verdict, 1)):
         ballot.outcome = str(verdict)
     elif not _can_decide(request, ballot):
@@ -279,7 +286,7 @@ def _can_decide(request: Request, ballot: Ballot) -> bool:
     field_name = request.data.get("verdict_field")
     verdicts = request.data.get("verdicts") or ["answered"]
     for verdict in verdicts:
-        have = [a for a in ballot.answers if field_name is None or a.get(field_name) == verdict]
+        have = [a for a in ballot.answers if field_name is None or a["form"].get(field_name) == verdict]
         if _has_quorum(have + left, request.data["quorum"].get(verdict, 1)):
             return True
     return False

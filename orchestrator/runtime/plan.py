@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -34,8 +34,8 @@ class StepBody(Protocol):
         """The call itself: a value or an awaitable of one."""
         ...
 
-    def settle(self, run: Actor, act: Activation, result: Any) -> StepSettled:
-        """What an attempt that returned leads to."""
+    def settle(self, run: Actor, act: Activation, result: Any) -> StepSettled | None:
+        """What an attempt that returned leads to; None if the body let go of itself and is run again after a wake."""
         ...
 
     def fail(self, run: Actor, act: Activation, error: BaseException | dict[str, Any]) -> StepSettled:
@@ -97,12 +97,34 @@ class FlowPlan:
     joins_of: dict[str, tuple[StepPlan, ...]]
     waited: frozenset[str]
     is_reachable: bool
-    hash: str
     handlers: dict[str, StepPlan] = field(default_factory=dict)
     codec: Any = None  # the ValueCodec of the front end; None keeps payloads as they are
+    keeps_unclaimed: bool = False  # bodies may wait for any event, so one that nobody takes is kept
+    whole: Callable[[], FlowIR] | None = None  # the flow with what is only needed to store or show it
+    _hash: str | None = None
+
+    @property
+    def hash(self) -> str:
+        """The content hash of the flow; worked out at first use."""
+        if self._hash is None:
+            self._hash = flow_hash(self.stored_ir)
+        return self._hash
+
+    @property
+    def stored_ir(self) -> FlowIR:
+        """The flow as it is stored and shown."""
+        if self.whole is not None:
+            self.ir, self.whole = self.whole(), None
+        return self.ir
 
 
-def plan_flow(ir: FlowIR, bodies: Mapping[str, StepBody], *, codec: Any = None) -> FlowPlan:
+def plan_flow(
+    ir: FlowIR,
+    bodies: Mapping[str, StepBody],
+    *,
+    codec: Any = None,  # a ValueCodec; see FlowPlan
+    whole: Callable[[], FlowIR] | None = None,
+) -> FlowPlan:
     """The flow with its tables; `bodies` has one for every step.
 
     Cost: linear in the size of the flow.
@@ -142,7 +164,8 @@ def plan_flow(ir: FlowIR, bodies: Mapping[str, StepBody], *, codec: Any = None) 
             p.ir.body.wait.event for p in steps.values() if p.ir.body.wait is not None and p.ir.body.wait.event
         ),
         is_reachable=reachable,
-        hash=flow_hash(ir),
         handlers=handlers,
         codec=codec,
+        keeps_unclaimed=ir.kind == "class",
+        whole=whole,
     )

@@ -18,6 +18,7 @@ from orchestrator.runtime.reduction import (
     Reduction,
     doom,
     free_slot,
+    own_copy,
     park,
     pull,
     release,
@@ -30,7 +31,9 @@ from orchestrator.runtime.reduction import (
 )
 from orchestrator.runtime.routing import apply_delivered, emit, emit_all
 from orchestrator.runtime.state import TERMINAL, Activation, Phase, Status, Timer, Undo
-from orchestrator.runtime.waiting import drop_waits, expire_wait, open_wait
+from orchestrator.runtime.waiting import detach_children, drop_waits, expire_wait, open_wait, withdraw_wait
+
+CALLS = "calls"  # where an activation records what its context answered before a flush
 
 
 def reduce_tick(r: Reduction, tick: t.Tick) -> list[t.Command]:
@@ -53,7 +56,8 @@ def _started(r: Reduction, tick: t.Started) -> None:
     state.status = Status.RUNNING
     state.started_at = tick.at
     state.inputs = tick.inputs
-    state.vars.update(tick.vars)
+    if tick.vars:
+        state.vars.update(own_copy(tick.vars))
     state.meta.update(tick.meta)
     if tick.deadline is not None:
         set_timer(r, tick.deadline, "run", None)
@@ -72,6 +76,8 @@ def _step_started(r: Reduction, tick: t.StepStarted) -> None:
     act = r.state.acts.get(tick.act)
     if act is None or act.attempt != tick.attempt:
         return
+    if act.collects is not None:  # the attempt starts over: its process is gone
+        _settle_collects(r, act, True)
     act.is_running = True
     act.started_at = tick.at
     act.cause = tick.seq
@@ -116,6 +122,8 @@ def _step_settled(r: Reduction, tick: t.StepSettled) -> None:
     retire(r, act)
     step = act.step
     if act.owned is not None or (state.open_waits and act.id in state.open_waits):
+        if act.record is not None and tick.error is None:
+            detach_children(r, act)
         drop_waits(r, act)
     if state.status is Status.CLEANING:
         if tick.error is not None:
@@ -191,12 +199,21 @@ def _afterlife(r: Reduction, act: Activation, tick: t.StepSettled) -> bool:
 
 
 def _flushed(r: Reduction, tick: t.Flushed) -> None:
+    if tick.act == 0:
+        write_state(r, tick.writes)
+        return
     act = r.state.acts.get(tick.act)
     if act is None or act.attempt != tick.attempt:
         return
     if tick.writes:
         write_state(r, tick.writes)
     act.collects = None
+    if tick.path:
+        record = act.record = act.record or {}
+        record[tick.path] = ("value", True)
+        if tick.calls:
+            known = record.get(CALLS)
+            record[CALLS] = ("value", [*known[1], *tick.calls] if known is not None else list(tick.calls))
     for run_id, type, value, dedup in tick.posts:
         r.out.append(t.Post(run_id, type, value, dedup))
     emit_all(r, tick.emitted, act.scope, act.line)
@@ -258,8 +275,25 @@ def _wait_opened(r: Reduction, tick: t.WaitOpened) -> None:
         return
     free_slot(r, act)
     open_wait(r, act, tick.path, type=tick.type, match=tick.match, due=tick.due, request_id=tick.request_id)
-    if tick.announce is not None and r.plan.kinds.get(tick.announce[0]) != "ask":
-        emit(r, *tick.announce, act.scope, act.line)
+
+
+def _wait_closed(r: Reduction, tick: t.WaitClosed) -> None:
+    act = r.state.acts.get(tick.act)
+    if act is not None:
+        withdraw_wait(r, act, tick.path)
+
+
+def _child_opened(r: Reduction, tick: t.ChildOpened) -> None:
+    act = r.state.acts.get(tick.act)
+    if act is None:
+        return
+    if act.record is None:
+        act.record = {}
+    act.record[tick.path] = ("value", tick.child)
+    park(r, act)
+    r.state.children[tick.child] = act.id
+    act.owned = [*(act.owned or ()), ("child", tick.child)]
+    r.out.append(t.StartChild(act, tick.child))
 
 
 def _timer_fired(r: Reduction, tick: t.TimerFired) -> None:
@@ -323,6 +357,9 @@ def _child_settled(r: Reduction, tick: t.ChildSettled) -> None:
     owner = r.state.children.pop(tick.child, None)
     act = r.state.acts.get(owner) if owner is not None else None
     if act is not None:
+        if act.record is not None:  # the body of a class or function finds it there when it runs from the top
+            ended = {"status": tick.status, "type": tick.type, "error": tick.error, "attempt": act.attempt}
+            act.record[tick.child] = ("value", tick.value, ended)
         unpark(r, act)
         r.out.append(t.Wake(act, tick.child, "child", tick))
 
@@ -356,6 +393,8 @@ _APPLY: dict[type[Any], Callable[[Reduction, Any], None]] = {
     t.Progress: _progress,
     t.Collected: _collected,
     t.WaitOpened: _wait_opened,
+    t.WaitClosed: _wait_closed,
+    t.ChildOpened: _child_opened,
     t.TimerFired: _timer_fired,
     t.Answer: apply_answer,
     t.ChildSettled: _child_settled,

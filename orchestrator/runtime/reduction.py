@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestrator.runtime.plan import FlowPlan, StepPlan
 from orchestrator.runtime.state import Activation, EventRef, Group, Line, RunState, Scope, Timer
-from orchestrator.runtime.ticks import CancelTask, ClearTimer, Command, SetTimer, StateOp
+from orchestrator.runtime.ticks import CancelTask, ClearTimer, Command, SetTimer, StateOp, Wake
 
 SERVICE_TIMERS = frozenset({"run", "drain"})
 
@@ -108,7 +108,11 @@ def pull(r: Reduction, step: StepPlan) -> None:
         if step.limit is not None:
             state.running[step.name] = active + 1
             act.has_slot = True
-        r.out.append(act)
+        if act.resume is None:
+            r.out.append(act)
+        else:
+            r.out.extend(act.resume)
+            act.resume = None
     if queue is not None:
         del state.queues[step.name]
 
@@ -153,6 +157,23 @@ def restart(r: Reduction, act: Activation) -> None:
         r.state.running[step.name] = active + 1
         act.has_slot = True
     r.out.append(act)
+
+
+def wake(r: Reduction, act: Activation, answer: Wake) -> None:
+    """Let a waiting body go on, as soon as its step has a slot."""
+    step = act.step
+    if step.limit is not None and not act.has_slot:
+        if act.resume is not None:
+            act.resume.append(answer)
+            return
+        active = r.state.running.get(step.name, 0)
+        if active >= step.limit:
+            act.resume = [answer]
+            r.state.queues.setdefault(step.name, deque()).appendleft(act)
+            return
+        r.state.running[step.name] = active + 1
+        act.has_slot = True
+    r.out.append(answer)
 
 
 def park(r: Reduction, act: Activation) -> None:
@@ -286,26 +307,41 @@ def is_inside(scope: Scope | None, group: Group) -> bool:
 
 def write_state(r: Reduction, ops: tuple[StateOp, ...]) -> None:
     """Change the run's variables in place. Cost: O(path) per operation."""
+    write_ops(r.state.vars, ops)
+
+
+def write_ops(vars: dict[str, Any], ops: tuple[StateOp, ...]) -> None:
+    """Change variables in place; ticks keep their values, so containers are copied in. Cost: O(path + value) each."""
     for kind, path, value in ops:
-        target: Any = r.state.vars
+        target: Any = vars
         if kind == "clear":
             target.clear()
             continue
         if kind == "replace":
             target.clear()
-            target.update(value)
+            target.update(own_copy(value))
             continue
         for part in path[:-1]:
             target = _descend(target, part)
         last = path[-1]
         if kind == "set":
-            target[last] = value
+            target[last] = own_copy(value)
         elif kind == "append":
-            _descend(target, last, list).append(value)
+            _descend(target, last, list).append(own_copy(value))
         elif isinstance(target, dict):
             target.pop(last, None)
         else:
             del target[last]
+
+
+def own_copy(value: Any) -> Any:
+    """The value with containers of its own. Cost: O(size)."""
+    kind = type(value)
+    if kind is dict:
+        return {k: own_copy(v) for k, v in value.items()}
+    if kind is list:
+        return [own_copy(v) for v in value]
+    return value
 
 
 def _descend(target: Any, part: str | int, make: type[Any] = dict) -> Any:

@@ -64,7 +64,7 @@ def emit(
         return
     steps = r.plan.routes.get(type)
     if steps is None:
-        if not woken and (is_outside or type in r.plan.waited):
+        if not woken and (is_outside or type in r.plan.waited or (r.plan.keeps_unclaimed and kind != "ask")):
             _keep_unclaimed(r, event)
         return
     for step in steps:

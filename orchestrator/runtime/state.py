@@ -103,6 +103,7 @@ class Activation:
         "context",
         "error",
         "events",
+        "exception",
         "failures",
         "first_at",
         "has_slot",
@@ -111,6 +112,7 @@ class Activation:
         "is_cancelled",
         "is_doomed",
         "is_running",
+        "limit",
         "line",
         "outcome",
         "owned",
@@ -118,6 +120,7 @@ class Activation:
         "phase",
         "polls",
         "record",
+        "resume",
         "scope",
         "stage",
         "started_at",
@@ -154,8 +157,11 @@ class Activation:
         self.closing: EventRef | None = None  # the event that closed an `until` join
         self.collects: list[Any] | None = None  # moves on named buffers, to take back if the attempt fails
         self.collected: list[Any] | None = None  # what the last `collect_events` gave
+        self.resume: list[Any] | None = None  # wakes that wait for a slot of the step
         # shell
         self.task: Any = None
+        self.limit: Any = None  # the asyncio.Timeout of the attempt
+        self.exception: BaseException | None = None  # the live exception behind `error`
         self.stage: Any = None
         self.context: Any = None
         self.is_cancelled = False

@@ -119,7 +119,11 @@ class StepSettled:
 
 @dataclass(slots=True)
 class Flushed:
-    """Staged sends and writes of a running attempt were committed early, at a wait or `ctx.flush()`."""
+    """Staged sends and writes of a running attempt were committed early, at a wait or `ctx.flush()`.
+
+    `path` is remembered, so that the body does not commit them again when it runs from the top; `calls` are the answers it
+    got from its context until then. `act` 0 is a write from outside the steps.
+    """
 
     seq: int
     at: float
@@ -129,6 +133,8 @@ class Flushed:
     emitted: tuple[Emission | Fan, ...] = ()
     writes: tuple[StateOp, ...] = ()
     posts: tuple[tuple[str, str, Payload, str], ...] = ()
+    path: str = ""
+    calls: tuple[Any, ...] = ()
 
 
 @dataclass(slots=True)
@@ -161,7 +167,7 @@ class Collected:
 
 @dataclass(slots=True)
 class WaitOpened:
-    """A body waits for an event; `announce` is published once. `request_id` marks a question of the functional API."""
+    """A body waits for an event; `announce` is shown to readers, once. `request_id` marks a question of the functional API."""
 
     seq: int
     at: float
@@ -173,6 +179,29 @@ class WaitOpened:
     due: float | None = None
     announce: Emission | None = None
     request_id: str | None = None
+
+
+@dataclass(slots=True)
+class WaitClosed:
+    """A body no longer waits, for a reason of its own."""
+
+    seq: int
+    at: float
+    cause: int
+    act: int
+    path: str
+
+
+@dataclass(slots=True)
+class ChildOpened:
+    """A body started a child run; its end is found under `path`."""
+
+    seq: int
+    at: float
+    cause: int
+    act: int
+    path: str
+    child: str
 
 
 @dataclass(slots=True)
@@ -259,6 +288,8 @@ Tick = (
     | Progress
     | Collected
     | WaitOpened
+    | WaitClosed
+    | ChildOpened
     | TimerFired
     | Answer
     | ChildSettled

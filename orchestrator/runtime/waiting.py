@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.runtime.reduction import Reduction, clear_timer, park, set_timer, unpark
+from orchestrator.runtime.reduction import Reduction, clear_timer, park, set_timer, unpark, wake
 from orchestrator.runtime.state import Activation, EventRef, RunState, Wait
 from orchestrator.runtime.ticks import CancelChild, Wake
 
@@ -31,7 +31,7 @@ def open_wait(
     early = _claim_early(r, type, match)
     if early is not None:
         _record(act, path, early)
-        r.out.append(Wake(act, path, "event", early))
+        wake(r, act, Wake(act, path, "event", early))
         return
     wait = Wait(r.state.next_id, act.id, path, type, match, None, request_id)
     r.state.next_id += 1
@@ -65,7 +65,7 @@ def answer_waits(r: Reduction, event: EventRef) -> tuple[str, ...]:
         _close(r, wait)
         _record(act, wait.path, event)
         unpark(r, act)
-        r.out.append(Wake(act, wait.path, "event", event))
+        wake(r, act, Wake(act, wait.path, "event", event))
     return tuple(r.state.acts[w.act].step.name for w in found)
 
 
@@ -80,7 +80,15 @@ def expire_wait(r: Reduction, act_id: int, path: str) -> None:
         act.record = {}
     act.record[path] = ("timeout", None)
     unpark(r, act)
-    r.out.append(Wake(act, path, "timeout", None))
+    wake(r, act, Wake(act, path, "timeout", None))
+
+
+def withdraw_wait(r: Reduction, act: Activation, path: str) -> None:
+    """The body no longer waits."""
+    wait = r.state.open_waits.get(act.id, {}).get(path)
+    if wait is not None:
+        _close(r, wait)
+        unpark(r, act)
 
 
 def drop_waits(r: Reduction, act: Activation) -> None:
@@ -98,6 +106,13 @@ def drop_waits(r: Reduction, act: Activation) -> None:
             from orchestrator.runtime.people import close_request
 
             close_request(r, key, "cancelled")
+
+
+def detach_children(r: Reduction, act: Activation) -> None:
+    """A body returned without waiting for the child runs that it started: they go on by themselves."""
+    for kind, key in act.owned or ():
+        if kind == "child":
+            r.state.children.pop(key, None)
 
 
 def wait_for_answer(r: Reduction, request_id: str) -> Wait | None:

@@ -2,119 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NotRequired
+import hashlib
+from typing import Annotated, Any
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from orchestrator.plugin import UNSET, Duration, HttpClient, HttpRequest, HttpResponse, Plugin, StepError
+from orchestrator.plugin import UNSET, HttpClient, HttpRequest, HttpResponse, Plugin, ProjectFiles, StepError
+from orchestrator_plugins._exchange import (
+    ERRORS,
+    Accept,
+    Answer,
+    AuthField,
+    Body,
+    Form,
+    Headers,
+    JsonBody,
+    Query,
+    Timeout,
+    Url,
+    exchange,
+)
+from orchestrator_plugins._openapi import read_document, request_parts
+from orchestrator_plugins._paging import Paging, find, next_url
 
 Json = Any  # plain JSON
-Scalar = str | int | float | bool | None
-Url = Annotated[str, Field(description="Where to send the request: http or https.", min_length=1)]
-Query = Annotated[
-    dict[str, Scalar | list[Scalar]] | None, Field(description="Query parameters; null ones are left out.")
-]
-Headers = Annotated[dict[str, str] | None, Field(description="Request headers.")]
-JsonBody = Annotated[Json, Field(description="A value to send as a JSON body.")]
-Form = Annotated[dict[str, Scalar | list[Scalar]] | None, Field(description="Fields to send as a form.")]
-Body = Annotated[str | None, Field(description="Text to send as it is.")]
-Accept = Annotated[
-    list[int | Literal["4xx", "5xx"]] | int,
-    Field(description="Statuses of 400 and above that do not fail the step: 404, or 4xx for all of a kind."),
-]
-Timeout = Annotated[Duration, Field(description="Bound of the whole exchange, such as 30s.")]
-
-
-class BasicAuth(TypedDict):
-    """A user name and a password."""
-
-    user: str
-    password: str
-
-
-class Auth(TypedDict):
-    """How to prove who is calling: one of the two."""
-
-    basic: NotRequired[BasicAuth]
-    bearer: NotRequired[str]
-
-
-AuthField = Annotated[Auth | None, Field(description="`{bearer: token}` or `{basic: {user, password}}`.")]
-
-
-class Answer(TypedDict):
-    """What came back. `json` is null unless the body is JSON."""
-
-    status: int
-    headers: dict[str, str]
-    json: Json
-    text: str
-    url: str
-
-
-ERRORS = (
-    "http.4xx",
-    "http.5xx",
-    "http.connect",
-    "http.blocked",
-    "http.protocol",
-    "http.redirect",
-    "http.bad_json",
-    "timeout",
-    "limit.http_body",
-)
 plugin = Plugin("http", doc="Call HTTP services.")
-
-
-async def exchange(
-    http: HttpClient,
-    method: str,
-    url: str,
-    *,
-    query: Query = None,
-    headers: Headers = None,
-    json: JsonBody = UNSET,
-    form: Form = None,
-    body: Body = None,
-    auth: AuthField = None,
-    accept: Accept = (),  # type: ignore[assignment]  # nothing
-    timeout: float = 30.0,
-) -> Answer:
-    """Send one request and read the answer. Raises: StepError with one of ERRORS."""
-    given = [n for n, v in (("json", json is not UNSET), ("form", form is not None), ("body", body is not None)) if v]
-    if len(given) > 1:
-        raise StepError("type.payload", f"give only one of {', '.join(given)}")
-    basic = (auth or {}).get("basic")
-    request = HttpRequest(
-        method,
-        url,
-        query=query or {},
-        headers=headers or {},
-        json=json,
-        form=form,
-        content=body,
-        basic=(basic["user"], basic["password"]) if basic else None,
-        bearer=(auth or {}).get("bearer"),
-        timeout_s=timeout,
-    )
-    response = await http.send(request)
-    http.check(response, [accept] if isinstance(accept, int) else accept)
-    return answer_of(response, method)
-
-
-def answer_of(response: HttpResponse, method: str = "GET") -> Answer:
-    """The response as a step's result. Raises: StepError `http.bad_json` for a good status with broken JSON."""
-    parsed: Json = None
-    if response.is_json and response.body and method != "HEAD":
-        try:
-            parsed = response.json()
-        except StepError:
-            if response.status < 400:
-                raise
-    return Answer(
-        status=response.status, headers=dict(response.headers), json=parsed, text=response.text, url=response.url
-    )
 
 
 @plugin.step(errors=ERRORS, idempotent=True, examples=[{"with": {"url": "https://example.com/"}}])
@@ -290,6 +203,137 @@ async def request(
         json=json,
         form=form,
         body=body,
+        auth=auth,
+        accept=accept,
+        timeout=timeout,
+    )
+
+
+class Pages(TypedDict):
+    """All items of a list that came in pages. `complete` is false if `max_pages` ended it."""
+
+    items: list[Json]
+    pages: int
+    complete: bool
+
+
+@plugin.step(errors=(*ERRORS, "http.paging"), idempotent=True)
+async def pages(
+    http: HttpClient,
+    url: Url,
+    query: Query = None,
+    headers: Headers = None,
+    auth: AuthField = None,
+    items: Annotated[
+        str, Field(description="Where the list stands in a page: a.b; empty if the page is the list.")
+    ] = "",
+    next: Annotated[str, Field(description="Where the next URL or cursor stands; empty for the Link header.")] = "",
+    cursor: Annotated[
+        str | None, Field(description="Query parameter that takes the cursor; without it `next` is a URL.")
+    ] = None,
+    max_pages: Annotated[int, Field(ge=1, le=1000)] = 50,
+    timeout: Timeout = 30.0,
+) -> Pages:
+    """Fetch a list page by page. The next page must be on the same host."""
+    paging = Paging(url, items, next, cursor)
+    found: list[Json] = []
+    current: str | None = url
+    parameters = dict(query or {})
+    count = 0
+    while current is not None and count < max_pages:
+        page = await exchange(http, "GET", current, query=parameters, headers=headers, auth=auth, timeout=timeout)
+        count += 1
+        part = find(page["json"], items)
+        if not isinstance(part, list):
+            raise StepError("http.paging", f"page {count} has no list at `items`: {items or '(the page itself)'}")
+        found += part
+        current, more = next_url(paging, current, page["json"], page["headers"].get("link", ""))
+        parameters = (dict(query or {}) | more) if more else {}
+    return Pages(items=found, pages=count, complete=current is None)
+
+
+class Download(TypedDict):
+    """A file that was fetched."""
+
+    path: str
+    size: int
+    sha256: str
+    type: str
+
+
+@plugin.step(errors=(*ERRORS, "http.checksum", "files.denied", "files.failed"), idempotent=True)
+async def download(
+    http: HttpClient,
+    files: ProjectFiles,
+    url: Url,
+    path: Annotated[str, Field(description="The file of the project to write.", min_length=1)],
+    query: Query = None,
+    headers: Headers = None,
+    auth: AuthField = None,
+    sha256: Annotated[str | None, Field(pattern="^[0-9a-f]{64}$", description="What the content must be.")] = None,
+    max_bytes: Annotated[int, Field(ge=1, le=2_000_000_000)] = 100_000_000,
+    timeout: Timeout = 300.0,
+) -> Download:
+    """Fetch a resource into a file of the project, piece by piece; the file is there whole or not at all."""
+    basic = (auth or {}).get("basic")
+    request = HttpRequest(
+        "GET",
+        url,
+        query=query or {},
+        headers=headers or {},
+        basic=(basic["user"], basic["password"]) if basic else None,
+        bearer=(auth or {}).get("bearer"),
+        timeout_s=timeout,
+        max_bytes=max_bytes,
+    )
+    digest, size = hashlib.sha256(), 0
+    async with http.stream(request) as stream:
+        if stream.status >= 400:
+            http.check(HttpResponse(stream.status, stream.headers, await stream.read(), stream.url))
+        with files.writing(path) as file:
+            async for piece in stream.pieces():
+                file.write(piece)
+                digest.update(piece)
+                size += len(piece)
+            if sha256 is not None and digest.hexdigest() != sha256:
+                raise StepError(
+                    "http.checksum", f"{path} was not written: the content has SHA-256 {digest.hexdigest()}"
+                )
+        kind = stream.headers.get("content-type", "")
+    return Download(path=path, size=size, sha256=digest.hexdigest(), type=kind)
+
+
+@plugin.step(
+    errors=(*ERRORS, "http.operation", "files.not_found", "files.denied", "files.failed", "limit.file"),
+    idempotent=False,
+)
+async def operation(
+    http: HttpClient,
+    files: ProjectFiles,
+    document: Annotated[str, Field(description="An OpenAPI 3 document of the project, JSON or YAML.", min_length=1)],
+    operation: Annotated[str, Field(description="The operation's id.", min_length=1)],
+    parameters: Annotated[
+        dict[str, Json] | None, Field(description="Path, query and header parameters by name.")
+    ] = None,
+    json: JsonBody = UNSET,
+    server: Annotated[str | None, Field(description="Base URL; default is the document's first server.")] = None,
+    auth: AuthField = None,
+    accept: Accept = (),  # type: ignore[assignment]  # nothing
+    timeout: Timeout = 30.0,
+) -> Answer:
+    """Call an operation of an OpenAPI document by its id; parameters are checked by name before anything is sent."""
+    text = files.read_bytes(document).decode("utf-8", errors="replace")
+    try:
+        parts = request_parts(read_document(text), operation, parameters or {}, server, has_body=json is not UNSET)
+    except ValueError as problem:
+        raise StepError("http.operation", f"{document}: {problem}") from None
+    return await exchange(
+        http,
+        parts.method,
+        parts.url,
+        query=parts.query,
+        headers=parts.headers,
+        json=json,
         auth=auth,
         accept=accept,
         timeout=timeout,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -229,5 +231,127 @@ async def test_a_secret_reaches_its_host_and_no_error_shows_it(hostile: HostileS
     answer = await call("http.get", url=f"{hostile.url}/echo", auth={"bearer": "s3cr3t-value"})
     error = await call.error("http.get", url=f"{hostile.url}/none/s3cr3t-value")
     await call.hub.aclose()
-    assert "Bearer s3cr3t-value" in answer["json"]["head"]
+    assert "Bearer s3cr3t-value" in hostile.heads[0]
+    assert "Authorization: Bearer ***" in answer["json"]["head"]
     assert "s3cr3t" not in f"{error.message} {error.details}"
+
+
+async def test_all_pages_are_fetched_by_link_header_and_by_cursor(call: Caller) -> None:
+    service = PostService()
+    service.posts = {str(n): {"id": str(n)} for n in range(25)}
+    with LoopbackServer(service.app) as server:
+        url = f"{server.url}/posts"
+        by_link = await call("http.pages", url=url, items="items")
+        by_cursor = await call("http.pages", url=url, items="items", next="next", cursor="page")
+        cut = await call("http.pages", url=url, items="items", max_pages=2)
+    assert [i["id"] for i in by_link["items"]] == list(service.posts)
+    assert by_cursor == by_link
+    assert (by_link["pages"], by_link["complete"], cut["pages"], cut["complete"]) == (3, True, 2, False)
+
+
+async def test_a_page_without_the_list_and_a_foreign_next_page_are_errors(call: Caller) -> None:
+    service = PostService()
+    service.fail_next(Failure(200, {"a": 1}), Failure(200, {"items": [], "next": "http://other.example/"}))
+    with LoopbackServer(service.app) as server:
+        missing = await call.error("http.pages", url=f"{server.url}/posts", items="items")
+        foreign = await call.error("http.pages", url=f"{server.url}/posts", items="items", next="next")
+    assert (missing.code, foreign.code) == ("http.paging", "http.blocked")
+
+
+async def test_a_download_is_written_whole_or_not_at_all(hostile: HostileServer, tmp_path: Path) -> None:
+    call = Caller(root=tmp_path)
+    done = await call("http.download", url=f"{hostile.url}/gzip-fine", path="got/a.json")
+    errors = [
+        await call.error("http.download", url=f"{hostile.url}/{path}", path="got/b", **more)
+        for path, more in (
+            ("cut-off", {}),
+            ("endless", {"max_bytes": 100_000}),
+            ("echo", {"sha256": "0" * 64}),
+            ("500", {}),
+        )
+    ]
+    await call.hub.aclose()
+    assert (tmp_path / "got/a.json").read_text() == '{"ok": true}'
+    assert done["size"] == 12
+    assert [e.code for e in errors] == ["http.connect", "limit.http_body", "http.checksum", "http.500"]
+    assert [f.name for f in (tmp_path / "got").iterdir()] == ["a.json"]
+
+
+OPENAPI = """
+openapi: 3.1.0
+servers: [{url: "http://127.0.0.1:PORT"}]
+paths:
+  /posts:
+    post: {operationId: createPost, requestBody: {required: true, content: {}}}
+  /posts/{id}:
+    parameters: [{$ref: "#/components/parameters/Id"}]
+    get:
+      operationId: getPost
+      parameters:
+        - {name: fields, in: query, explode: false, schema: {type: array}}
+        - {name: X-Trace, in: header}
+components:
+  parameters:
+    Id: {name: id, in: path, required: true}
+"""
+
+
+async def test_an_operation_is_called_by_its_id(tmp_path: Path) -> None:
+    service, call = PostService(), Caller(root=tmp_path)
+    with LoopbackServer(service.app) as server:
+        (tmp_path / "api.yaml").write_text(OPENAPI.replace("PORT", str(server.port)))
+        await call("http.operation", document="api.yaml", operation="createPost", json={"title": "a"})
+        given = {"id": "1", "fields": ["id", "title"], "X-Trace": True}
+        got = await call("http.operation", document="api.yaml", operation="getPost", parameters=given)
+        odd = {"document": "api.yaml", "operation": "getPost", "parameters": {"id": "1/../2"}, "accept": 404}
+        kept = await call("http.operation", **odd)
+        await call.hub.aclose()
+    assert got["json"]["title"] == "a"
+    assert got["url"].endswith("/posts/1?fields=id%2Ctitle")
+    assert service.received[1].headers["x-trace"] == "true"
+    assert kept["url"].endswith("/posts/1%2F..%2F2")
+
+
+@pytest.mark.parametrize(
+    ("operation", "inputs", "words"),
+    [
+        ("getPots", {}, 'did you mean "getPost"?'),
+        ("getPost", {}, "needs id"),
+        ("getPost", {"parameters": {"id": 1, "feilds": 2}}, 'did you mean "fields"?'),
+        ("getPost", {"parameters": {"id": {"a": 1}}}, "an object cannot stand in a URL"),
+        ("createPost", {}, "needs `json`"),
+        ("getPost", {"parameters": {"id": 1}, "json": 1}, "takes no body"),
+    ],
+)
+async def test_a_wrong_operation_call_sends_nothing(tmp_path: Path, operation: str, inputs: Any, words: str) -> None:
+    (tmp_path / "api.yaml").write_text(OPENAPI.replace("PORT", "1"))
+    error = await Caller(root=tmp_path).error("http.operation", document="api.yaml", operation=operation, **inputs)
+    assert error.code == "http.operation"
+    assert words in error.message
+
+
+@pytest.mark.parametrize(
+    "text", ["a: [", "- 1", "[" * 100_000, "a: &x [*x]", "{", "paths: {/a: {$ref: http://x/y}}", ""]
+)
+async def test_a_hostile_document_is_an_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "api").write_text(text)
+    error = await Caller(root=tmp_path).error("http.operation", document="api", operation="x")
+    assert error.code == "http.operation"
+
+
+async def test_no_url_and_no_header_gets_into_the_logs(
+    call: Caller, hostile: HostileServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    await call("http.get", url=f"{hostile.url}/echo?key=s3cr3t", auth={"bearer": "s3cr3t"})
+    assert "s3cr3t" not in caplog.text
+
+
+async def test_a_key_with_letters_of_any_script_is_sent_quoted(hostile: HostileServer) -> None:
+    from orchestrator.plugin.services import PlainContext
+
+    call = Caller()
+    call.context = PlainContext(idempotency_key="run/prüfen/1")
+    answer = await call("http.post", url=f"{hostile.url}/echo", json=1)
+    await call.hub.aclose()
+    assert "idempotency-key: run/pr%C3%BCfen/1" in answer["json"]["head"].lower().replace("%c3%bc", "%C3%BC")

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.errors import StepError
 from orchestrator.plugin import Catalog, bind
-from orchestrator.plugin.config import LlmConfig, ProjectConfig, SecretsConfig
+from orchestrator.plugin.config import LlmConfig, ProjectConfig, SecretsConfig, SmtpConfig
 from orchestrator.plugin.hub import ServiceHub
 from orchestrator.plugin.llm import ChatModel
 from orchestrator.plugin.services import PlainContext
@@ -30,6 +30,8 @@ class Caller:
         secrets_to_resolve: tuple[str, ...] = (),
         secrets_config: SecretsConfig | None = None,
         limits: Mapping[str, float] | None = None,
+        smtp: SmtpConfig | None = None,
+        process_allow: tuple[str, ...] = (),
         steps: Mapping[str, Any] | None = None,
     ) -> None:
         self.secrets_to_resolve = secrets_to_resolve
@@ -39,6 +41,8 @@ class Caller:
             llm=llm or LlmConfig(),
             secrets=secrets_config or SecretsConfig(),
             limits=limits or {},
+            smtp=smtp or SmtpConfig(),
+            process_allow=process_allow,
         )
         self.hub = ServiceHub(self.config, secrets=(secrets or {}).get, model=model)
         self.catalog = Catalog(self.config, steps=steps)
@@ -48,6 +52,8 @@ class Caller:
     async def __call__(self, name: str, **inputs: Any) -> Any:
         info = self.catalog.get(name)
         assert info is not None, f"{name}: {self.catalog.problem(name)}"
+        if not self.secrets_to_resolve:
+            return await self.hub.call(info, inputs, self.context)
         services = self.hub.services(self.context, info)
         for secret in self.secrets_to_resolve:
             services.secrets.get(secret)
