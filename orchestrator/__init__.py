@@ -5,14 +5,16 @@ Names are imported when they are first used, so `import orchestrator` itself is 
 
 from __future__ import annotations
 
+import typing
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:  # for type checkers and editors; at run time see __getattr__
+if typing.TYPE_CHECKING:  # for type checkers and editors; at run time see __getattr__
     from orchestrator.authoring.collecting import All, Collect, Take
     from orchestrator.authoring.context import Context
     from orchestrator.authoring.definition import catch_error, step
     from orchestrator.authoring.delivery import send
+    from orchestrator.authoring.drawing import draw_all_possible_flows, draw_most_recent_execution
     from orchestrator.authoring.handler import WorkflowHandler
     from orchestrator.authoring.resources import Resource, ResourceConfig, ResourceManager
     from orchestrator.authoring.serializer import JsonSerializer
@@ -44,6 +46,7 @@ _PLACES = {
     "authoring.context": ("Context",),
     "authoring.definition": ("catch_error", "step"),
     "authoring.delivery": ("send",),
+    "authoring.drawing": ("draw_all_possible_flows", "draw_most_recent_execution"),
     "authoring.handler": ("WorkflowHandler",),
     "authoring.resources": ("Resource", "ResourceConfig", "ResourceManager"),
     "authoring.serializer": ("JsonSerializer",),
@@ -101,6 +104,8 @@ __all__ = [
     "WorkflowTimeoutError",
     "WorkflowValidationError",
     "catch_error",
+    "draw_all_possible_flows",
+    "draw_most_recent_execution",
     "send",
     "step",
 ]

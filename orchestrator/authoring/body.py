@@ -121,7 +121,9 @@ class PythonBody:
         name, now = self.step.name, run.now()
         if isinstance(error, dict):
             record = dict(error)
-            cause: BaseException = WorkflowRuntimeError(record["message"], run_id=run.run_id, step=name, code=record["code"])
+            cause: BaseException = WorkflowRuntimeError(
+                record["message"], run_id=run.run_id, step=name, code=record["code"]
+            )
         else:
             cause = as_run_error(error, name, run.run_id)
             record = error_record(cause, name, act.attempt)
@@ -146,7 +148,9 @@ class PythonBody:
         run.exception = cause
         return out
 
-    def _delay(self, run: Actor, act: Activation, error: BaseException, failures: int, elapsed_s: float) -> float | None:
+    def _delay(
+        self, run: Actor, act: Activation, error: BaseException, failures: int, elapsed_s: float
+    ) -> float | None:
         policy = self.step.retry_policy
         if policy is None or not isinstance(error, Exception):
             return None
@@ -220,7 +224,9 @@ def error_record(error: BaseException, step: str, attempt: int) -> dict[str, Any
     return {"code": code, "message": message, "step": step, "attempt": attempt, "details": details}
 
 
-def _failed_event(act: Activation, error: BaseException, failures: int, elapsed_s: float, now: float) -> StepFailedEvent:
+def _failed_event(
+    act: Activation, error: BaseException, failures: int, elapsed_s: float, now: float
+) -> StepFailedEvent:
     from datetime import UTC, datetime
 
     return StepFailedEvent(
@@ -328,5 +334,3 @@ def _event_reader(param: EventParam, place: int) -> Read:
 def _make_context(run: Actor, act: Activation) -> StepContext:
     context = act.context = StepContext(run, act)
     return context
-
-

@@ -7,7 +7,7 @@ needed to store, check or draw a flow is worked out when somebody asks (`ClassFl
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +64,9 @@ class ClassFlow:
             self._ir = with_details(self, lower(self))
         return self._ir
 
-    def plan(self, external: tuple[type[Event], ...], observer: Observer | None, serializer: JsonSerializer | None) -> FlowPlan:
+    def plan(
+        self, external: tuple[type[Event], ...], observer: Observer | None, serializer: JsonSerializer | None
+    ) -> FlowPlan:
         """The flow ready to run; `external` are events that may come from outside, `observer` is told of every attempt."""
         key = (external, observer if serializer is None else (observer, serializer))
         plan = self._plans.get(key)
@@ -146,8 +148,9 @@ def _only_class(
     verb, kind = ("takes", "start") if is_start else ("returns", "stop")
     if not found:
         raise WorkflowConfigurationError(
-            f"{place_of(cls)}: workflow {cls.__name__} cannot {'begin' if is_start else 'end'}: no step {verb} a {base.__name__}; "
-            f"at least one step must {'take' if is_start else 'return'} it"
+            f"{place_of(cls)}: workflow {cls.__name__} cannot {'begin' if is_start else 'end'}: "
+            f"no step {verb} a {base.__name__}; at least one step must {'take' if is_start else 'return'} it"
+            + (_send_hint(signatures) if is_start else "")
         )
     if len(found) > 1:
         names = ", ".join(sorted(event.__name__ for event in found))
@@ -156,6 +159,17 @@ def _only_class(
             "it can have only one class of them"
         )
     return next(iter(found))
+
+
+def _send_hint(signatures: list[Signature]) -> str:
+    """How another workflow reaches one that takes only events of its own."""
+    event = next((cls.__name__ for s in signatures for cls in s.accepts), None)
+    if event is None:
+        return ""
+    return (
+        f". To have another workflow send it `{event}`, start a run of this one, and there write "
+        f"`ctx.send_event({event}(...), run_id=handler.run_id)`"
+    )
 
 
 def _state_model(cls: type[Workflow], steps: dict[str, StepDef]) -> type[BaseModel] | None:
@@ -227,9 +241,7 @@ def _lower_step(name: str, step: StepDef, names: EventNames) -> StepIR:
         emits=emits,
         body=BodyIR("python", ref=f"{step.func.__module__}:{step.func.__qualname__}"),
         join=_lower_join(signature, names),
-        policy=PolicyIR(
-            concurrency=step.num_workers, rate=step.rate, timeout_s=step.timeout_s, effect=step.effect
-        ),
+        policy=PolicyIR(concurrency=step.num_workers, rate=step.rate, timeout_s=step.timeout_s, effect=step.effect),
         fans=(name,) if signature.fans else (),
         accepts_subclasses=step.accepts_subclasses,
         recovers=step.catches or (),
@@ -298,5 +310,3 @@ def _extend(plan: FlowPlan, flow: ClassFlow, name: str, cls: type[Event]) -> Non
     ]
     if takers:
         plan.routes[name] = tuple(takers)
-
-

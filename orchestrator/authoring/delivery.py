@@ -122,5 +122,3 @@ def _descendants(run: Actor) -> list[Actor]:
         if child is not None and not child.is_over:
             found += [child, *_descendants(child)]
     return found
-
-

@@ -46,7 +46,9 @@ def error_of(run: Actor) -> BaseException:
     if state.status is Status.TIMEOUT:
         steps = active_steps(run)
         active = f"Currently active steps: {', '.join(steps)}" if steps else "No steps active"
-        return WorkflowTimeoutError(f"Operation timed out after {_seconds(run.timeout_s)} seconds. {active}", run_id=run.run_id)
+        return WorkflowTimeoutError(
+            f"Operation timed out after {_seconds(run.timeout_s)} seconds. {active}", run_id=run.run_id
+        )
     if state.status is Status.CANCELLED:
         return WorkflowCancelledByUser(message, run_id=run.run_id)
     if isinstance(data, RunData) and data.failure is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -88,6 +89,7 @@ def _began(start: Start) -> None:
 def first_tick(start: Start) -> t.Started:
     """The tick that starts a run: its start event, and the state that its context holds."""
     outside = start.context._outside
+    assert start.event is not None
     name = start.workflow.flow.names.name_of(type(start.event))
     if outside.model is None and not outside.vars and outside.run is None:
         return t.Started(0, 0.0, -1, name, start.event)
@@ -117,6 +119,10 @@ def attach(run: Actor, start: Start, ended: Ended) -> None:
     start.run = run
 
     def finished(run: Actor) -> None:
+        if "orchestrator.authoring.tracing" in sys.modules:
+            from orchestrator.authoring.tracing import end_run_span
+
+            end_run_span(run)
         _close_resources(run)
         ended(run)
 
@@ -140,5 +146,3 @@ def show_in(parent: Actor, plan: FlowPlan) -> Callable[[Any], None]:
                 parent.stream(event, 0, 0)
 
     return relay
-
-

@@ -37,7 +37,11 @@ def save(outside: Outside, serializer: JsonSerializer | None, include_state: boo
     Raises: ContextSerdeError.
     """
     codec = _codec(outside, serializer)
-    out: dict[str, Json] = {"version": VERSION, "workflow": outside.workflow.flow.name, "is_running": outside.is_running}
+    out: dict[str, Json] = {
+        "version": VERSION,
+        "workflow": outside.workflow.flow.name,
+        "is_running": outside.is_running,
+    }
     try:
         if outside.saved is not None:
             out["run"] = outside.saved
@@ -83,7 +87,9 @@ def restore(outside: Outside, data: Mapping[str, Any], serializer: JsonSerialize
     if not isinstance(data, Mapping) or not isinstance(data.get("version"), int):
         raise ContextSerdeError("this is no saved context: it has no `version`")
     if data["version"] > VERSION:
-        raise ContextSerdeError(f"this context was saved in format {data['version']}; this version reads up to {VERSION}")
+        raise ContextSerdeError(
+            f"this context was saved in format {data['version']}; this version reads up to {VERSION}"
+        )
     name = outside.workflow.flow.name
     if data.get("workflow") != name:
         raise ContextSerdeError(f"this context was saved by workflow {data.get('workflow')!r}, not by {name!r}")

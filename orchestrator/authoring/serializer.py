@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -180,7 +180,7 @@ def _hashable(key: Any) -> Any:
     return tuple(key) if isinstance(key, list) else key
 
 
-_TAGS = MappingProxyType(
+_TAGS: Mapping[type[Any], str] = MappingProxyType(
     {
         datetime: "$datetime",
         date: "$date",
@@ -191,7 +191,7 @@ _TAGS = MappingProxyType(
         bytes: "$bytes",
     }
 )
-_WRITE = {
+_WRITE: dict[str, Callable[[Any], Json]] = {
     "$datetime": datetime.isoformat,
     "$date": date.isoformat,
     "$time": time.isoformat,
@@ -200,7 +200,7 @@ _WRITE = {
     "$uuid": str,
     "$bytes": lambda value: base64.b64encode(value).decode("ascii"),
 }
-_READ = {
+_READ: dict[str, Callable[[Any], Any]] = {
     "$datetime": datetime.fromisoformat,
     "$date": date.fromisoformat,
     "$time": time.fromisoformat,

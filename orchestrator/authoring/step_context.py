@@ -48,7 +48,18 @@ class RetryInfo:
 class StepContext(Context[Any]):
     """`ctx` of one attempt."""
 
-    __slots__ = ("_act", "_attempt", "_calls", "_children", "_flushes", "_known", "_paused_s", "_run", "_store", "_waits")
+    __slots__ = (
+        "_act",
+        "_attempt",
+        "_calls",
+        "_children",
+        "_flushes",
+        "_known",
+        "_paused_s",
+        "_run",
+        "_store",
+        "_waits",
+    )
 
     def __init__(self, run: Actor, act: Activation) -> None:
         self._run = run
@@ -227,7 +238,8 @@ class StepContext(Context[Any]):
         record = act.record
         if record is not None and path in record:
             self._drop_stage()
-            return _answer(record[path], path)
+            answer: E = _answer(record[path], path)
+            return answer
         self._commit(f"flush@{path}")
         is_open = path in run.state.open_waits.get(act.id, ())
         if self._waits is None:
@@ -240,9 +252,7 @@ class StepContext(Context[Any]):
             due = None if timeout is None else run.now() + timeout
             announce = None if waiter_event is None else (names.name_of(type(waiter_event)), waiter_event, None)
             match = dict(requirements) if requirements else None
-            run.apply(
-                t.WaitOpened(0, 0.0, act.cause, act.id, path, names.name_of(event_type), match, due, announce)
-            )
+            run.apply(t.WaitOpened(0, 0.0, act.cause, act.id, path, names.name_of(event_type), match, due, announce))
         event: E = await self._await(future, path)
         return event
 
@@ -364,10 +374,8 @@ def _answer(entry: Any, path: str) -> Any:
 
 def _is_complete(buffer: Mapping[str, Any], name: str, expected: tuple[str, ...]) -> bool:
     """Whether the buffer with one more event of this name holds all that is expected. Cost: O(expected)."""
-    for wanted, count in Counter(expected).items():
-        if len(buffer.get(wanted, ())) + (wanted == name) < count:
-            return False
-    return True
+    needed = Counter(expected)
+    return all(len(buffer.get(wanted, ())) + (wanted == name) >= count for wanted, count in needed.items())
 
 
 def _loop() -> asyncio.AbstractEventLoop | None:

@@ -76,9 +76,7 @@ def shown_by(tick: Any, plan: FlowPlan) -> Iterator[Any]:
     elif kind is t.WaitOpened:
         if tick.announce is not None:
             yield tick.announce[1]
-    elif kind is t.Streamed:
-        yield tick.value
-    elif kind is t.EventIn and plan.kinds.get(tick.type) == "ask":
+    elif kind is t.Streamed or (kind is t.EventIn and plan.kinds.get(tick.type) == "ask"):
         yield tick.value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -77,6 +78,7 @@ class Workflow:
         self._serializer = serializer
         self._children: dict[str, Workflow] = {}
         self._active = 0
+        self._latest: weakref.ref[Actor] | None = None
         self._queue: deque[Start] = deque()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -95,7 +97,9 @@ class Workflow:
         """
         definition = getattr(func, MARK, None)
         if not isinstance(definition, StepDef):
-            raise WorkflowValidationError(f"{getattr(func, '__name__', func)!r} is no step; mark it with @step(workflow=…)")
+            raise WorkflowValidationError(
+                f"{getattr(func, '__name__', func)!r} is no step; mark it with @step(workflow=…)"
+            )
         for base in cls.__mro__:
             taken: dict[str, StepDef] = base.__dict__.get("_free_steps", {})
             if definition.name in taken or hasattr(base.__dict__.get(definition.name), MARK):
@@ -114,7 +118,8 @@ class Workflow:
     @property
     def external(self) -> tuple[type[Event], ...]:
         """The events that may come from outside."""
-        return self._attribute("_external")
+        external: tuple[type[Event], ...] = self._attribute("_external")
+        return external
 
     @property
     def start_event_class(self) -> type[StartEvent]:
@@ -142,6 +147,11 @@ class Workflow:
         if self._resource_manager is None:
             self._resource_manager = ResourceManager()
         return self._resource_manager
+
+    @property
+    def latest_run(self) -> Actor | None:
+        """The run that this instance started last, as long as somebody holds its handler or it goes on."""
+        return self._latest() if self._latest is not None else None
 
     def _attribute(self, name: str) -> Any:
         """An attribute that the constructor sets."""
@@ -238,6 +248,7 @@ class Workflow:
         self._active += 1
         try:
             start_run(start, self._ended)
+            self._latest = weakref.ref(start.run) if start.run is not None else None
         except BaseException:
             self._active -= 1
             raise
@@ -255,7 +266,9 @@ class Workflow:
         flow = self.flow
         key = (id(flow), hash((self._external, self._skips)))
         if cls.__dict__.get("_checked") != key:
-            self.validate()
+            from orchestrator.authoring.validate import check_quickly
+
+            check_quickly(self)
             cls._checked = key
 
     def _check_context(self, ctx: Context[Any] | None) -> None:
@@ -266,7 +279,9 @@ class Workflow:
         check_shared_context(self, ctx)
         run = ctx._outside.run
         if run is not None and not run.is_over:
-            raise ContextStateError(f"this context's run {run.run_id!r} is under way; wait for its handler, or use a new context")
+            raise ContextStateError(
+                f"this context's run {run.run_id!r} is under way; wait for its handler, or use a new context"
+            )
 
     def _start_event(self, event: StartEvent | None, fields: dict[str, Any]) -> StartEvent:
         cls = self.start_event_class
@@ -274,7 +289,9 @@ class Workflow:
             if not isinstance(event, StartEvent):
                 raise ValueError(f"start_event must be an instance of StartEvent, not {type(event).__name__}")
             if not isinstance(event, cls):
-                raise WorkflowRuntimeError(f"{self.flow.name} starts with a {cls.__name__}, not a {type(event).__name__}")
+                raise WorkflowRuntimeError(
+                    f"{self.flow.name} starts with a {cls.__name__}, not a {type(event).__name__}"
+                )
             if fields:
                 import warnings
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestrator.functional.errors import RequestError, RunArgumentError
@@ -40,13 +40,13 @@ class WorkflowRunContext:
         """The id of the run."""
         return self._run.actor.run_id
 
-    async def request_info(
+    def request_info(
         self,
         request_data: Any,  # whatever describes the question
         response_type: type[Any] | Any,  # a type, or what typing makes of one, such as Literal["yes", "no"]
         *,
         request_id: str | None = None,
-    ) -> Any:
+    ) -> Coroutine[Any, Any, Any]:
         """Ask somebody outside and give back the answer, which is of `response_type`.
 
         The run pauses when all its tasks have ended or wait; `run(responses={request_id: answer})` goes on. Without a
@@ -56,7 +56,7 @@ class WorkflowRunContext:
         """
         if request_id is not None and not (isinstance(request_id, str) and request_id):
             raise RequestError(f"request_id is {request_id!r}; it must be a non-empty text, or left out")
-        return await ask(self._here(), request_data, response_type, request_id)
+        return ask(self._here(), request_data, response_type, request_id)
 
     def add_event(self, event: WorkflowEvent) -> None:
         """Show an event to those who read the run's stream, at once; safe from threads."""

@@ -11,7 +11,7 @@ from typing import IO, Any
 from urllib.parse import quote, unquote
 
 from orchestrator.errors import StoreError
-from orchestrator.functional.entries import Entry
+from orchestrator.functional.entries import Entry, write_json
 from orchestrator.functional.memory import check_order
 from orchestrator.functional.record_log import RecordLog
 
@@ -19,6 +19,9 @@ try:
     import fcntl
 except ImportError:  # Windows: appends of two processes to one run are found by the order check only
     fcntl = None  # type: ignore[assignment]
+
+
+_MOST_OPEN = 64
 
 
 class FileCheckpointStorage(RecordLog):
@@ -33,35 +36,51 @@ class FileCheckpointStorage(RecordLog):
     def __init__(self, storage_path: str | os.PathLike[str], *, is_relaxed: bool = False) -> None:
         self.path = Path(storage_path)
         self.is_relaxed = is_relaxed
+        self._open_files: dict[str, IO[bytes]] = {}
         self._tails: dict[str, tuple[int, int]] = {}  # run id -> (size of the file, last seq) after our last look
 
     def append(self, run_id: str, entries: list[Entry]) -> Awaitable[None] | None:
         """Keep entries. Raises: JournalConflict if their seq is taken, StoreError if the file cannot be written."""
-        lines = "".join(json.dumps(entry, separators=(",", ":")) + "\n" for entry in entries).encode()
+        lines = "".join([write_json(entry) + "\n" for entry in entries]).encode()
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            file = self._file(run_id).open("ab", buffering=0)
-        except OSError as error:
-            raise StoreError(f"the checkpoint directory {self.path} cannot be written: {error}") from error
-        try:
+            file = self._open(run_id)
             if fcntl is not None:
                 fcntl.flock(file, fcntl.LOCK_EX)
-            size, last_seq = self._tail(run_id, file)
-            check_order(run_id, last_seq, entries)
-            file.write(lines)
+            try:
+                size, last_seq = self._tail(run_id, file)
+                check_order(run_id, last_seq, entries)
+                file.write(lines)
+            finally:
+                if fcntl is not None:
+                    fcntl.flock(file, fcntl.LOCK_UN)
             self._tails[run_id] = (size + len(lines), entries[-1]["seq"])
-            if entries[-1]["kind"] == "end":
-                del self._tails[run_id]
+            to_sync = None if self.is_relaxed else os.dup(file.fileno())
         except OSError as error:
-            file.close()
+            self._close(run_id)
             raise StoreError(f"run {run_id} could not be written to {self.path}: {error}") from error
-        except BaseException:
+        if entries[-1]["kind"] in ("end", "ask", "cancel"):
+            self._close(run_id)
+        return None if to_sync is None else asyncio.get_running_loop().run_in_executor(None, _sync, to_sync)
+
+    def close(self) -> None:
+        """Close the files that are kept open for runs that go on."""
+        for run_id in list(self._open_files):
+            self._close(run_id)
+
+    def _open(self, run_id: str) -> IO[bytes]:
+        file = self._open_files.get(run_id)
+        if file is None:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if len(self._open_files) >= _MOST_OPEN:
+                self._close(next(iter(self._open_files)))
+            file = self._open_files[run_id] = self._file(run_id).open("ab", buffering=0)
+        return file
+
+    def _close(self, run_id: str) -> None:
+        self._tails.pop(run_id, None)
+        file = self._open_files.pop(run_id, None)
+        if file is not None:
             file.close()
-            raise
-        if self.is_relaxed:
-            file.close()
-            return None
-        return asyncio.get_running_loop().run_in_executor(None, _sync, file)
 
     async def read(self, run_id: str) -> Sequence[Entry] | None:
         """All entries of a run, or None."""
@@ -90,8 +109,8 @@ class FileCheckpointStorage(RecordLog):
 
     async def drop(self, run_id: str) -> None:
         """Remove a run."""
+        self._close(run_id)
         self._file(run_id).unlink(missing_ok=True)
-        self._tails.pop(run_id, None)
 
     def _file(self, run_id: str) -> Path:
         return self.path / f"{quote(run_id, safe='')}.jsonl"
@@ -125,6 +144,8 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     return entry
 
 
-def _sync(file: Any) -> None:  # Any: a raw binary file
-    with file:
-        os.fsync(file.fileno())
+def _sync(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -37,7 +37,7 @@ RELEASE_ROUND_S = 5.0
 RELEASE_ROUNDS = 3
 REFUSALS = 100
 BREATH_S = 0.004
-STEP_CODES: set[Any] = set()  # code objects of the coroutine that runs a step (see steps.py)
+STEP_CODES: set[Any] = set()  # code objects of the coroutines that run a step or a question (see steps.py)
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,7 +337,7 @@ class Pass:
         actor = self.actor
         event.run_id = actor.run_id
         event.at = actor.now()
-        event.sequence = actor.base + len(actor.log)
+        event.sequence = actor.next_seq
         actor.stream(event, self.act.id, self.act.attempt)
 
     def record(

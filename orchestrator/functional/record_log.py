@@ -240,9 +240,10 @@ class RecordLog:
             entries = await self.read(name)
             views = _views(name, entries, await self.hidden(name)) if entries else []
             last = views[-1] if views else None
-            if last is not None and last.workflow_name == workflow_name:
-                if newest is None or last.timestamp >= newest.timestamp:
-                    newest = last
+            if last is None or last.workflow_name != workflow_name:
+                continue
+            if newest is None or last.timestamp >= newest.timestamp:
+                newest = last
         return newest
 
     async def list_checkpoint_ids(self, *, workflow_name: str, run_id: str | None = None) -> list[str]:

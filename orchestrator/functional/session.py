@@ -116,7 +116,7 @@ class RunSession:
         actor = self.actor
         event.run_id = actor.run_id
         event.at = actor.now()
-        event.sequence = actor.base + len(actor.log)
+        event.sequence = actor.next_seq
         actor.stream(event, 0, 0)
 
     # Passes.

@@ -20,6 +20,7 @@ from orchestrator.functional.events import WorkflowEvent, framework_event
 from orchestrator.functional.failures import Failure, rebuild_error
 from orchestrator.functional.frames import Frame, current_frame, path_name
 from orchestrator.functional.passes import BREATH_S, STEP_CODES, Pass
+from orchestrator.functional.questions import QUESTION_CODE
 from orchestrator.functional.signature import FunctionShape, shape_of_step
 from orchestrator.functional.state import close_stage, drop_stage
 from orchestrator.functional.values import ATOMS, copy_value, decode, encode
@@ -199,7 +200,7 @@ async def run_step(
     return value
 
 
-STEP_CODES.add(run_step.__code__)
+STEP_CODES.update((run_step.__code__, QUESTION_CODE))
 
 
 def _leave(token: Any) -> None:

@@ -69,7 +69,7 @@ def test_two_flows_of_one_name_in_a_project(tmp_path: Path) -> None:
 
 def test_test_number_one_a_misspelt_question_does_not_start() -> None:
     text = (
-        "flow: legal\nsteps:\n  draft:\n    on: Start\n    aks: {title: Publish?}\n    emit: publish\n"
+        "flow: legal\nsteps:\n  draft:\n    on: Start\n    aks: {title: Publish it}\n    emit: publish\n"
         "  publish:\n    emit: Stop\n"
     )
     compiled = compile_source(text)
