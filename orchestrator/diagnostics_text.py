@@ -104,17 +104,10 @@ class _Snippets:
         shown, start, end = _crop(text, start, end)
         pad = " " * _width(shown[:start])
         carets = mark * max(1, _width(shown[start:end]))
-        line = f"{span.line:>{gutter}} | {_inert(shown)}"
-        under = f"{' ' * gutter} | {pad}"
-        fits = label is not None and len(pad) + len(carets) + len(label) <= _LABEL_WIDTH
-        return (
-            [line.rstrip(), under + self._paint(tint, carets + (f" {label}" if fits else ""))]
-            if not fits
-            else [
-                line.rstrip(),
-                under + self._paint(tint, carets) + " " + self._paint(tint, label or ""),
-            ]
-        )
+        under = f"{' ' * gutter} | {pad}{self._paint(tint, carets)}"
+        if label is not None and len(pad) + len(carets) + len(label) <= _LABEL_WIDTH:
+            under += " " + self._paint(tint, label)
+        return [f"{span.line:>{gutter}} | {_inert(shown)}".rstrip(), under]
 
     def _line(self, file: str, number: int) -> str | None:
         if file not in self._lines:

@@ -35,11 +35,12 @@ from orchestrator.expr.nodes import (
     Test,
     Unary,
     static_path,
+    word_span,
 )
 from orchestrator.expr.predicates import find_test
 from orchestrator.expr.roots import FOREIGN, ROOTS
 from orchestrator.expr.suggest import listed, nearest
-from orchestrator.expr.taint import misused_secrets
+from orchestrator.expr.taint import SECRETS_ROOT, misused_secrets
 from orchestrator.expr.type_rules import (
     ITEM,
     arithmetic_type,
@@ -75,18 +76,20 @@ def infer(expr: Expr, types: Mapping[str, TypeT]) -> tuple[TypeT, list[ExprFindi
     """
     checker = _Checker(types)
     result = checker.check(expr, NONE)
-    checker.findings.extend(misused_secrets(expr))
+    if checker.has_secrets:
+        checker.findings.extend(misused_secrets(expr))
     return result, sorted(checker.findings, key=lambda found: (found.start, found.end))
 
 
 class _Checker:
     """Walks one expression; findings are collected on the way."""
 
-    __slots__ = ("findings", "types")
+    __slots__ = ("findings", "has_secrets", "types")
 
     def __init__(self, types: Mapping[str, TypeT]) -> None:
         self.types = types
         self.findings: list[ExprFinding] = []
+        self.has_secrets = False
 
     def check(self, node: Expr, facts: Facts) -> TypeT:
         found = self.read(node, facts)
@@ -147,6 +150,7 @@ class _Checker:
         return result
 
     def root(self, node: Name) -> TypeT:
+        self.has_secrets = self.has_secrets or node.id == SECRETS_ROOT
         found = self.types.get(node.id)
         if found is not None:
             return found
@@ -177,7 +181,7 @@ class _Checker:
     def index(self, node: Index, base: Expr, key: Expr, facts: Facts) -> TypeT:
         owner, at = self.check(base, facts), self.check(key, facts)
         if isinstance(key, Literal) and isinstance(key.value, str):
-            return self.take(read_field(owner, key.value, unparse(base), key.start, key.end))
+            return self.take(read_field(owner, key.value, unparse(base), *word_span(key)))
         return self.take(read_item(owner, at, unparse(base), key.start, key.end))
 
     def slice(self, node: Slice, facts: Facts) -> TypeT:
@@ -291,12 +295,13 @@ def widened_if_many(t: TypeT, items: tuple[Expr, ...]) -> TypeT:
 def _field_at(item: TypeT, path: str, place: Expr) -> tuple[TypeT, ExprFinding | None]:
     """The type of a dotted path in an item."""
     shown = ITEM
+    start, end = word_span(place)
     found, finding = item, None
     for part in path.split("."):
         if part.isdecimal():
-            found, finding = read_item(found, INT, shown, place.start, place.end)
+            found, finding = read_item(found, INT, shown, start, end)
         else:
-            found, finding = read_field(found, part, shown, place.start, place.end)
+            found, finding = read_field(found, part, shown, start, end)
         if finding is not None and finding.code != "FLW329":
             return ANY, finding
         shown = f"{shown}.{part}"

@@ -9,12 +9,13 @@ nothing but macros, blocks, `range` and the cycle of a loop.
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import GeneratorType
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.expr.errors import Fault
 from orchestrator.expr.filters import ALIASES, FILTERS, FilterSpec, Form
-from orchestrator.expr.limits import FUEL
-from orchestrator.expr.operators import ARITHMETIC, MISSING, PLAIN, bounded_range, field_of, item_of
+from orchestrator.expr.limits import FUEL, allow_text
+from orchestrator.expr.operators import ARITHMETIC, MISSING, PLAIN, bounded_range, concat, field_of, item_of
 from orchestrator.expr.predicates import TEST_ALIASES, TESTS, TestSpec
 
 if TYPE_CHECKING:  # jinja2 is imported when an environment is first made
@@ -31,14 +32,28 @@ def hardened_environment(
 ) -> ImmutableSandboxedEnvironment:
     """A new environment that can neither reach an object nor make a large value. Any as in the rest of the package."""
     from jinja2 import StrictUndefined
+    from jinja2.compiler import CodeGenerator, Frame
     from jinja2.environment import TemplateModule
     from jinja2.exceptions import SecurityError
-    from jinja2.runtime import LoopContext, TemplateReference
+    from jinja2.nodes import Concat
+    from jinja2.runtime import LoopContext, TemplateReference, markup_join
     from jinja2.sandbox import ImmutableSandboxedEnvironment
+    from markupsafe import Markup
+
+    class BoundedGenerator(CodeGenerator):
+        """Writes `a ~ b` as a call of ours: Jinja2's own joins texts of any size."""
+
+        def visit_Concat(self, node: Concat, frame: Frame) -> None:
+            self.write("environment.join_text([")
+            for part in node.nodes:
+                self.visit(part, frame)
+                self.write(", ")
+            self.write("])")
 
     class HardenedEnvironment(ImmutableSandboxedEnvironment):
         """Attribute lookup, calls and operators by the rules of our own evaluator."""
 
+        code_generator_class = BoundedGenerator
         intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%", "**"})
 
         def getattr(self, obj: Any, attribute: str) -> Any:
@@ -61,6 +76,12 @@ def hardened_environment(
 
         def _found(self, value: Any, obj: Any, name: Any) -> Any:
             return self.undefined(obj=obj, name=name) if value is MISSING else value
+
+        def join_text(self, parts: list[Any]) -> Any:
+            if not any(isinstance(part, Markup) for part in parts):
+                return concat(parts, [FUEL])
+            allow_text(sum(len(str(part)) for part in parts), [FUEL])
+            return markup_join(parts)
 
         def is_safe_callable(self, obj: Any) -> bool:
             return (
@@ -90,6 +111,8 @@ def _filter(spec: FilterSpec, environment: ImmutableSandboxedEnvironment) -> Cal
         given = dict(zip(names, args, strict=False)) | named
         if len(args) > len(names) or not given.keys() <= set(names):
             raise Fault(f"wrong arguments for the filter `{spec.name}`")
+        if isinstance(value, GeneratorType):  # Jinja2's own `map` and `select` are lazy
+            value = list(value)
         result = spec.run([FUEL], value, *[given.get(param.name, param.default) for param in spec.params])
         return environment.undefined(name=spec.name) if result is MISSING else result
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from orchestrator.expr.findings import ExprFinding, error
 from orchestrator.expr.nodes import Attr, Concat, Cond, DictLit, Expr, Index, ListLit, Literal, Name, children, walk
 
-ROOT = "secrets"
+SECRETS_ROOT = "secrets"
 
 
 def mentions_secrets(expr: Expr) -> bool:
     """Whether the expression names `secrets` at all."""
-    return any(isinstance(node, Name) and node.id == ROOT for node in walk(expr))
+    return any(isinstance(node, Name) and node.id == SECRETS_ROOT for node in walk(expr))
 
 
 def secrets_of(expr: Expr) -> frozenset[str]:
@@ -30,7 +30,7 @@ def _misuses(node: Expr, *, is_placed: bool) -> list[ExprFinding]:
         help = "a secret can only stand alone or in text, as in `Bearer ${{ secrets.NAME }}`"
         return [error("FLW330", "a secret cannot be computed with", node.start, node.end, help)]
     if isinstance(node, Name):
-        if node.id != ROOT:
+        if node.id != SECRETS_ROOT:
             return []
         return [error("FLW330", "`secrets` can only be read by name", node.start, node.end, "write `secrets.NAME`")]
     match node:

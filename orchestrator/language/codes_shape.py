@@ -19,8 +19,8 @@ SHAPE_CODES = table(
         "unknown key",
         "Nothing here has a key of this name, and nothing unknown is ever skipped: a misspelt `ask` would publish without "
         "approval. The suggestion is the closest key that is legal at this place.",
-        step("on: Start", "aks: {title: Publish?}", "emit: Stop"),
-        step("on: Start", "ask: {title: 'Publish?'}", "emit: Stop"),
+        step("on: Start", "aks: {title: Publish it}", "emit: Stop"),
+        step("on: Start", "ask: {title: Publish it}", "emit: Stop"),
     ),
     CodeInfo(
         "FLW202",

@@ -68,11 +68,10 @@ def decode(data: bytes, file: str, findings: Findings) -> tuple[Source | None, s
 
 
 def _blank_forbidden(source: Source, findings: Findings) -> str:
-    text = source.text
-    bad = list(_FORBIDDEN.finditer(text))
-    for shown, match in enumerate(bad[:_SHOWN], 1):
+    text, count = _FORBIDDEN.subn(" ", source.text)
+    for shown, match in enumerate(_FORBIDDEN.finditer(source.text) if count else (), 1):
         char = match.group()
-        more = f" (and {len(bad) - _SHOWN} more like it)" if shown == _SHOWN < len(bad) else ""
+        more = f" (and {count - _SHOWN:,} more like it)" if shown == _SHOWN < count else ""
         is_break = char in "\r\x85\u2028\u2029"
         findings.error(
             "FLW103",
@@ -81,8 +80,8 @@ def _blank_forbidden(source: Source, findings: Findings) -> str:
             source.span(match.start(), match.end()),
             help="end lines with a line feed" if is_break else "delete it, or write it as an escape in double quotes",
         )
-    if bad:
-        text = _FORBIDDEN.sub(" ", text)
+        if shown == _SHOWN:
+            break
     return text
 
 

@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from orchestrator.diagnostics import Diagnostic, Fix, Related, Severity, Span
+from orchestrator.language.limits import MAX_FINDINGS
+
+
+class TooManyFindings(Exception):
+    """The file has more findings than anybody reads; looking for more would only take time."""
 
 
 class Findings:
-    """The findings so far, in the order they were made; `sorted` gives them in the order of the file."""
+    """The findings so far, each once, in the order they were made; `sorted` gives them in the order of the file.
+
+    Raises: TooManyFindings, from `error` and `warning`, once there are `limits.MAX_FINDINGS`.
+    """
 
     __slots__ = ("_items",)
 
     def __init__(self) -> None:
-        self._items: list[Diagnostic] = []
+        self._items: dict[Diagnostic, None] = {}
 
     def error(
         self,
@@ -25,18 +33,25 @@ class Findings:
         fix: Fix | None = None,
         related: Sequence[Related] = (),
     ) -> None:
-        self._items.append(Diagnostic(code, Severity.ERROR, message, span, help, fix, tuple(related)))
+        self._add(Diagnostic(code, Severity.ERROR, message, span, help, fix, tuple(related)))
 
     def warning(self, code: str, message: str, span: Span, *, help: str | None = None, fix: Fix | None = None) -> None:
-        self._items.append(Diagnostic(code, Severity.WARNING, message, span, help, fix))
+        self._add(Diagnostic(code, Severity.WARNING, message, span, help, fix))
+
+    def _add(self, diagnostic: Diagnostic) -> None:
+        if len(self._items) >= MAX_FINDINGS:
+            raise TooManyFindings
+        self._items[diagnostic] = None
 
     def extend(self, diagnostics: Sequence[Diagnostic]) -> None:
-        self._items.extend(diagnostics)
+        self._items.update(dict.fromkeys(diagnostics))
 
     def drop(self, code: str, inside: Span) -> None:
         """Forget the findings of a code inside a span, because a finding about the whole of it says it better."""
         first, last = (inside.line, inside.column), (inside.end_line, inside.end_column)
-        self._items = [d for d in self._items if d.code != code or not first <= (d.span.line, d.span.column) < last]
+        self._items = {
+            d: None for d in self._items if d.code != code or not first <= (d.span.line, d.span.column) < last
+        }
 
     def __iter__(self) -> Iterator[Diagnostic]:
         return iter(self._items)
@@ -45,6 +60,5 @@ class Findings:
         return len(self._items)
 
     def sorted(self) -> tuple[Diagnostic, ...]:
-        """Every finding once, by place; findings of one place keep their order."""
-        unique = dict.fromkeys(self._items)
-        return tuple(sorted(unique, key=lambda d: (d.span.file, d.span.line, d.span.column)))
+        """Every finding by place; findings of one place keep their order."""
+        return tuple(sorted(self._items, key=lambda d: (d.span.file, d.span.line, d.span.column)))

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from orchestrator.diagnostics import Diagnostic, Edit, Fix
 from orchestrator.language.decode import warn_hidden
-from orchestrator.language.findings import Findings
-from orchestrator.language.limits import MAX_FINDINGS
+from orchestrator.language.findings import Findings, TooManyFindings
 from orchestrator.language.names import BUILT_IN_EVENTS, EVENT, FIELD, FLOW, NONE, SECRET, STEP, is_event_name
-from orchestrator.language.nodes import Entry, MapNode, Node, ScalarNode, to_plain
+from orchestrator.language.nodes import Entry, MapNode, Node, ScalarNode, Source, to_plain
 from orchestrator.language.reader import ParserFactory, paused_gc, read_yaml
 from orchestrator.language.shape import (
     Fields,
@@ -38,7 +38,6 @@ from orchestrator.language.spec import (
     ImportSpec,
     Located,
     Name,
-    ParsedFlow,
     StateSpec,
     StepSpec,
 )
@@ -67,6 +66,16 @@ _EVENT_LONG_KEYS = frozenset({"fields", "schema", "external", "description"})
 _PYTHON_TARGET = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*\Z")
 
 
+@dataclass(frozen=True, slots=True)
+class ParsedFlow:
+    """What `parse_flow` gives: `spec` is None when there is no step to speak of; with errors it is as good as it gets."""
+
+    spec: FlowSpec | None
+    diagnostics: tuple[Diagnostic, ...]
+    tree: Node | None
+    source: Source
+
+
 def parse_flow(data: bytes, file: str, parser: ParserFactory | None = None) -> ParsedFlow:
     """The flow in a file with every finding about its YAML and shape.
 
@@ -76,15 +85,16 @@ def parse_flow(data: bytes, file: str, parser: ParserFactory | None = None) -> P
         read = read_yaml(data, file, parser)
         findings = Findings()
         findings.extend(read.diagnostics)
-        spec = FlowReader(findings).read(read.root) if read.is_whole and read.root is not None else None
-        if read.is_whole and read.root is None:
-            findings.error("FLW200", "the file is empty", read.source.span(0, 0), help="begin with `flow: my-flow`")
-        warn_hidden(read.source, findings)
-        return ParsedFlow(spec, _bounded(findings.sorted()), read.root, read.source)
-
-
-def _bounded(diagnostics: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
-    return diagnostics[:MAX_FINDINGS]
+        spec = None
+        try:
+            if read.is_whole and read.root is not None:
+                spec = FlowReader(findings).read(read.root)
+            elif read.is_whole:
+                findings.error("FLW200", "the file is empty", read.source.span(0, 0), help="begin with `flow: my-flow`")
+            warn_hidden(read.source, findings)
+        except TooManyFindings:
+            spec = None
+        return ParsedFlow(spec, findings.sorted(), read.root, read.source)
 
 
 class FlowReader:

@@ -7,26 +7,36 @@ from __future__ import annotations
 
 import re
 
+from orchestrator.language.comments import gaps, scalars
 from orchestrator.language.composer import Composer
 from orchestrator.language.findings import Findings
-from orchestrator.language.nodes import MapNode, Node, ScalarNode, SeqNode, Style
 from orchestrator.language.syntax import use_space
 
+_GLUED_COLON = re.compile(r":[,\[\]{}]")
 _QUESTION = re.compile(r"(?:^|(?<=[\s{\[,-]))\?(?=\s)", re.MULTILINE)
 
 
 def report_odd_forms(composer: Composer, text: str, findings: Findings) -> None:
     """Report tabs outside of texts and comments, `? key`, and escapes of half characters."""
-    has_tab, has_question = "\t" in text, _QUESTION.search(text) is not None
-    if not has_tab and not has_question:
+    if "\t" not in text and not _QUESTION.search(text) and not _GLUED_COLON.search(text):
         return
-    scalars = sorted(_scalars(composer.root), key=lambda node: node.start)
-    gaps = _gaps(scalars, len(text))
-    for start, end in gaps:
+    for node in scalars(composer.root):
+        at = text.find("\t", node.start, node.end) if node.is_plain else -1
+        if at >= 0:
+            tab = composer.source.span(at, at + 1)
+            findings.error("FLW104", "a tab inside an unquoted text", tab, help="use spaces", fix=use_space(tab))
+    for start, end in gaps(composer.root, text):
         gap = re.sub(r"(?:^|(?<=\s))#[^\n]*", lambda m: "#" * len(m.group()), text[start:end])
         for match in re.finditer(r"\t+", gap):
             tab = composer.source.span(start + match.start(), start + match.end())
             findings.error("FLW104", "a tab between the parts of a line", tab, help="use spaces", fix=use_space(tab))
+        for match in _GLUED_COLON.finditer(gap):
+            findings.error(
+                "FLW117",
+                "a colon with nothing behind it is not read alike by all",
+                composer.source.span(start + match.start(), start + match.end() - 1),
+                help="write the value, or `null`",
+            )
         for match in _QUESTION.finditer(gap):
             findings.error(
                 "FLW117",
@@ -34,37 +44,3 @@ def report_odd_forms(composer: Composer, text: str, findings: Findings) -> None:
                 composer.source.span(start + match.start(), start + match.end()),
                 help="write `key: value`, or quote the text",
             )
-
-
-def _scalars(root: Node | None) -> list[ScalarNode]:
-    found: list[ScalarNode] = []
-    seen: set[int] = set()
-    pending: list[Node] = [] if root is None else [root]
-    while pending:
-        node = pending.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, MapNode):
-            for entry in node.entries.values():
-                found.append(entry.key)
-                pending.append(entry.value)
-        elif isinstance(node, SeqNode):
-            pending.extend(node.items)
-        else:
-            found.append(node)
-    return found
-
-
-def _gaps(scalars: list[ScalarNode], length: int) -> list[tuple[int, int]]:
-    gaps = []
-    at = 0
-    for node in scalars:
-        if node.style is Style.PLAIN and node.text == "":
-            continue
-        if node.start > at:
-            gaps.append((at, node.start))
-        at = max(at, node.end)
-    if at < length:
-        gaps.append((at, length))
-    return gaps

@@ -111,7 +111,7 @@ def read_rate(node: Node, findings: Findings) -> RateSpec | None:
     match = _RATE.match(node.text)
     if match is not None and int(match["count"]) > 0:
         per = match["per"]
-        if per in ("s", "m", "h", "d"):
+        if per.isalpha():
             per = f"1{per}"
         try:
             duration = parse_duration(per)

@@ -7,9 +7,9 @@ constructor is used. What is reported: LANGUAGE.md section 2, "Reading rules", c
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from yaml.error import MarkedYAMLError, YAMLError
@@ -20,7 +20,7 @@ from yaml.scanner import Scanner
 from orchestrator.diagnostics import Diagnostic
 from orchestrator.language.composer import Composer, EventParser, LimitPassed
 from orchestrator.language.decode import decode
-from orchestrator.language.findings import Findings
+from orchestrator.language.findings import Findings, TooManyFindings
 from orchestrator.language.limits import MAX_TRAPS
 from orchestrator.language.nodes import Node, Source
 from orchestrator.language.odd_forms import report_odd_forms
@@ -55,12 +55,16 @@ def default_parser() -> ParserFactory:
 
 @dataclass(frozen=True, slots=True)
 class ReadResult:
-    """What a file holds: `root` is None when nothing could be read; `is_whole` is false when reading stopped early."""
+    """What a file holds: `root` is None when nothing could be read; `is_whole` is false when reading stopped early.
+
+    An alias is the same node object as its anchor; `anchor_names` maps the `id` of such a node to its name.
+    """
 
     source: Source
     root: Node | None
     is_whole: bool
     diagnostics: tuple[Diagnostic, ...]
+    anchor_names: Mapping[int, str] = field(default_factory=dict)
 
 
 def read_yaml(data: bytes, file: str, parser: ParserFactory | None = None) -> ReadResult:
@@ -77,7 +81,7 @@ def read_yaml(data: bytes, file: str, parser: ParserFactory | None = None) -> Re
     root = composer.root
     if root is None and composer.stack:
         root = composer.stack[0].node
-    return ReadResult(source, root, is_whole, findings.sorted())
+    return ReadResult(source, root, is_whole, findings.sorted(), composer.anchor_names)
 
 
 @contextmanager
@@ -103,7 +107,7 @@ def _compose(source: Source, text: str, findings: Findings, parser: ParserFactor
         trap = None
         try:
             composer.run()
-        except LimitPassed:
+        except (LimitPassed, TooManyFindings):
             is_whole = False
         except YAMLError as error:
             is_whole = False
@@ -116,16 +120,24 @@ def _compose(source: Source, text: str, findings: Findings, parser: ParserFactor
         budget -= len(text)
         rescued[trap.start] = trap.end
         text = text[: trap.start] + "x" * (trap.end - trap.start) + text[trap.end :]
+    try:
+        _report_odd(composer, text, is_whole, rescued, pass_findings)
+    except TooManyFindings:
+        is_whole = False
+    findings.extend(list(pass_findings))
+    return composer, is_whole
+
+
+def _report_odd(composer: Composer, text: str, is_whole: bool, rescued: dict[int, int], findings: Findings) -> None:
+    """What is only known once the tree is there: odd forms, and the texts that YAML has bent."""
     if is_whole:
-        report_odd_forms(composer, text, pass_findings)
+        report_odd_forms(composer, text, findings)
     for node in [*composer.bent, *find_cut_texts(composer, text)]:
-        report_trap(source, node.start, node.end, pass_findings)
+        report_trap(composer.source, node.start, node.end, findings)
     seen = {node.start for node in composer.bent}
     for start, end in rescued.items():
         if start not in seen:
-            report_trap(source, start, end, pass_findings)
-    findings.extend(list(pass_findings))
-    return composer, is_whole
+            report_trap(composer.source, start, end, findings)
 
 
 def _start(parser: ParserFactory, text: str) -> EventParser:

@@ -103,11 +103,18 @@ def _check_keys(node: MapNode, keys: KeySet, findings: Findings) -> dict[str, En
             f"{keys.where} has no key `{name}`" + (f"; it lacks `{meant}`, which it needs" if meant in missing else ""),
             entry.key.span,
             help=f"did you mean `{meant}`?" if meant else _elsewhere(name, keys),
-            fix=Fix(f"rename it to `{meant}`", (Edit(entry.key.span, meant),)) if meant else None,
+            fix=Fix(f"rename it to `{meant}`", (Edit(entry.key.span, meant),), is_safe=_is_near(name, meant))
+            if meant
+            else None,
         )
         if meant is not None and meant not in entries:
             entries[meant] = entry
     return entries
+
+
+def _is_near(name: str, meant: str) -> bool:
+    """Whether the key is a misspelling and not another word for the same."""
+    return suggest(name, (meant,)) == meant
 
 
 def _elsewhere(name: str, keys: KeySet) -> str:

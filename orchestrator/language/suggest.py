@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+_MANY = 5_000  # legal names beyond which nothing is suggested
+_MOST = 200  # candidates whose distance is worked out; a bound on time for files with thousands of names
+
 
 def edit_distance(a: str, b: str, limit: int) -> int:
     """Damerau-Levenshtein distance (one insert, delete, change or swap of neighbours costs 1), at most `limit` + 1."""
@@ -31,15 +34,20 @@ def suggest(name: str, legal: Iterable[str], synonyms: Mapping[str, str] | None 
     if len(name) > 100:
         return None
     names = list(legal)
+    if len(names) > _MANY:
+        return None
     folded = _fold(name)
-    for candidate in names:
-        if _fold(candidate) == folded:
+    limit = max(1, len(name) // 3)
+    near = [(index, n) for index, n in enumerate(names) if -limit <= len(n) - len(name) <= limit]
+    for _, candidate in near:
+        if len(candidate) == len(name) and _fold(candidate) == folded:
             return candidate
     if synonyms and folded in synonyms and synonyms[folded] in names:
         return synonyms[folded]
-    limit = max(1, len(name) // 3)
+    if len(near) > _MOST:
+        near = [(index, n) for index, n in near if n[:2] == name[:2] or n[-2:] == name[-2:]][:_MOST]
     best: tuple[int, bool, int] | None = None
-    for index, candidate in enumerate(names):
+    for index, candidate in near:
         distance = edit_distance(folded, _fold(candidate), limit)
         if distance > limit or distance >= max(len(name), len(candidate)):
             continue

@@ -147,21 +147,22 @@ class TypeReader:
         except BadType as error:
             self._report(node, error)
             return ANY
-        models = list(_models(type_))
-        if models:
-            self.models.extend((name, node) for name in models)
-        else:
+        models = _models(type_)
+        self.models.extend((name, node) for name in models)
+        if not models:
             self._texts[node.text] = type_
         return type_
 
     def _report(self, node: ScalarNode, error: BadType) -> None:
+        if node.bent:
+            return
         span = span_inside(node, error.start, error.end)
         fix = None
         if error.replacement is not None:
             whole = node.text[: error.start] + error.replacement + node.text[error.end :]
             needs_quotes = node.is_plain and whole[:1] in "[{\"'"
             edit = Edit(node.span, quote(whole)) if needs_quotes and " " in whole else Edit(span, error.replacement)
-            fix = Fix(f"write `{error.replacement}`", (edit,), is_safe=False)
+            fix = Fix(f"write `{error.replacement}`", (edit,), is_safe=error.is_safe)
         help_text = error.help or (f"write `{error.replacement}`" if error.replacement else None)
         self.findings.error(error.code, error.message, span, help=help_text, fix=fix)
 

@@ -37,13 +37,22 @@ _INT = re.compile(r"-?[0-9]{1,18}\Z")
 _MODEL = re.compile(r"[A-Z]\w*\Z")
 _GENERIC = re.compile(r"(?:list|List|array|Array|Sequence|set|tuple)\Z")
 _DEPTH = 32
+MAX_TEXT = 10_000
+MAX_MEMBERS = 500
 
 
 class BadType(Exception):
     """Why a text is no type: the offsets of the part to blame, and how to write it."""
 
     def __init__(
-        self, code: str, message: str, start: int, end: int, help: str | None = None, replacement: str | None = None
+        self,
+        code: str,
+        message: str,
+        start: int,
+        end: int,
+        help: str | None = None,
+        replacement: str | None = None,
+        is_safe: bool = True,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -52,6 +61,7 @@ class BadType(Exception):
         self.end = end
         self.help = help
         self.replacement = replacement
+        self.is_safe = is_safe  # whether the replacement is another way to write the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +77,8 @@ def parse_type_text(text: str) -> TypeIR:
 
     Raises: BadType.
     """
+    if len(text) > MAX_TEXT:
+        raise BadType("FLW212", f"the type has more than {MAX_TEXT:,} characters", 0, len(text), "write a JSON Schema")
     parser = _Parser(_tokens(text), text)
     type_ = parser.union(0)
     parser.expect_end()
@@ -135,6 +147,9 @@ class _Parser:
         while self.peek().kind == "mark" and self.peek().text == "|":
             self.take()
             members.append(self.atom(depth, is_alone=False))
+            if len(members) > MAX_MEMBERS:
+                message = f"a union of more than {MAX_MEMBERS} members"
+                raise BadType("FLW212", message, first.start, self.peek().start, "write a JSON Schema")
         return members[0] if len(members) == 1 else _join(members, first, self.peek())
 
     def _is_alone(self) -> bool:
@@ -165,7 +180,7 @@ class _Parser:
             name = self.take()
             if name.kind != "word":
                 raise BadType(
-                    "FLW212", "the name of a field is missing here", name.start, max(name.end, name.start + 1)
+                    "FLW212", "the name of a field is missing here", max(0, name.start - 1), name.end
                 )
             colon = self.take()
             if colon.text != ":":
@@ -186,10 +201,10 @@ def _word(token: _Token, is_alone: bool) -> TypeIR:
         return NullType()
     if word.endswith("?") and (word[:-1] in PRIMITIVES or _MODEL.match(word[:-1])):
         raise _bad_word(token, f"an optional type is written `{word[:-1]} | null`", f"{word[:-1]} | null")
+    if is_alone and _MODEL.match(word) and word.casefold() not in TYPE_WORDS and word.casefold() not in TYPE_SYNONYMS:
+        return ModelType(word)
     meant = suggest(word, TYPE_WORDS, TYPE_SYNONYMS)
     if is_alone:
-        if _MODEL.match(word) and (meant is None or meant.casefold() != word.casefold()):
-            return ModelType(word)
         raise _bad_word(token, f"`{word}` is no type", meant)
     for name in TYPE_WORDS:
         if word != name and len(word) > 1 and edit_distance(word, name, 1) == 1:
@@ -207,7 +222,8 @@ def _bad_word(token: _Token, message: str, meant: str | None) -> BadType:
     help_text = f"did you mean `{meant}`?" if meant else "the types are " + ", ".join(f"`{t}`" for t in PRIMITIVES)
     if meant and meant in TYPE_WORDS and " is within " in message:
         help_text = f"did you mean `{meant}`? A fixed value that looks like a type must be quoted"
-    return BadType("FLW211", message, token.start, token.end, help_text, meant)
+    is_safe = token.text.endswith("?") or TYPE_SYNONYMS.get(token.text.casefold()) == meant
+    return BadType("FLW211", message, token.start, token.end, help_text, meant, is_safe)
 
 
 def _join(members: list[TypeIR], first: _Token, last: _Token) -> TypeIR:

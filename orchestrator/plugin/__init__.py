@@ -17,6 +17,7 @@ from typing import Any
 
 if typing.TYPE_CHECKING:  # the names are loaded lazily at run time, see __getattr__
     from orchestrator.errors import StepError
+    from orchestrator.events import Event
     from orchestrator.plugin.catalog import Catalog
     from orchestrator.plugin.define import Plugin, register
     from orchestrator.plugin.files import ProjectFiles
@@ -47,6 +48,7 @@ _HOME = {
     "HttpResponse": ("orchestrator.plugin.http_client", "HttpResponse"),
     "CallableInfo": ("orchestrator.plugin.info", "CallableInfo"),
     "Emitted": ("orchestrator.plugin.info", "Emitted"),
+    "Event": ("orchestrator.events", "Event"),
     "EventInfo": ("orchestrator.plugin.info", "EventInfo"),
     "Example": ("orchestrator.plugin.info", "Example"),
     "check_value": ("orchestrator.plugin.schema_check", "check_value"),
@@ -72,6 +74,7 @@ __all__ = [
     "Context",
     "Duration",
     "Emitted",
+    "Event",
     "EventInfo",
     "Example",
     "HttpClient",

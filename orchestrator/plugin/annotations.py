@@ -26,6 +26,7 @@ import pydantic
 import typing_extensions
 
 from orchestrator.errors import PluginError
+from orchestrator.events import Event
 from orchestrator.plugin.files import ProjectFiles
 from orchestrator.plugin.http_client import HttpClient, HttpResponse
 from orchestrator.plugin.info import CallableInfo
@@ -311,12 +312,11 @@ class TypeReader:
             if "dataclasses.dataclass" in decorators:
                 return self._dataclass(node)
             parents = [self._class(b) for b in bases if b in self._module.classes]
-            is_event = any(b in _EVENTS for b in bases) or any(
-                getattr(p, "__orchestrator_event__", False) for p in parents
-            )
             models = [p for p in parents if isinstance(p, type) and issubclass(p, pydantic.BaseModel)]
-            if is_event or models or "pydantic.BaseModel" in bases:
-                return self._model(node, models, is_event)
+            if any(base in _EVENTS for base in bases):
+                models.append(Event)
+            if models or "pydantic.BaseModel" in bases:
+                return self._model(node, models)
         except (TypeError, ValueError, NameError, pydantic.PydanticUserError) as problem:
             self.notes.append(f"class {node.name} cannot be read: {str(problem).partition(chr(10))[0]}")
             return Any
@@ -330,7 +330,7 @@ class TypeReader:
                 case _:
                     pass
 
-    def _model(self, node: ast.ClassDef, parents: list[type[pydantic.BaseModel]], is_event: bool) -> TypeForm:
+    def _model(self, node: ast.ClassDef, parents: list[type[pydantic.BaseModel]]) -> TypeForm:
         fields: dict[str, Any] = {}  # Any: what create_model takes, (type, default)
         for name, kind, default in self._fields(node):
             if default is None:
@@ -343,8 +343,6 @@ class TypeReader:
         made.__doc__ = ast.get_docstring(node) or None
         if made.__doc__:
             made.model_rebuild(force=True)
-        if is_event:
-            made.__orchestrator_event__ = True  # type: ignore[attr-defined]  # read by signature.is_event_type
         return made
 
     def _dataclass(self, node: ast.ClassDef) -> TypeForm:

@@ -108,7 +108,10 @@ class Plugin:
         return add if function is None else add(function)
 
     def secret_provider(self, function: Callable[[str], str | None]) -> Callable[[str], str | None]:
-        """Offer a source of secrets: `[secrets] provider = "<plugin>.<function>"` uses it; None means unknown."""
+        """Offer a source of secrets: `[secrets] provider = "<plugin>.<function>"` uses it; None means unknown.
+
+        The file or module is named after the plugin, or is an installed plugin that the project allows.
+        """
         self.secret_providers[f"{self.name}.{function.__name__}"] = function
         return function
 

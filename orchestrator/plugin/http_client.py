@@ -16,7 +16,7 @@ import weakref
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from orchestrator.errors import StepError
 from orchestrator.plugin.egress import EgressRules, host_matches
@@ -26,6 +26,8 @@ from orchestrator.plugin.secrets import Masker, SecretVault
 
 if TYPE_CHECKING:  # loaded at the first request only
     import httpx
+
+    from orchestrator.plugin.http_transport import PinnedTransport
 
 Json = Any  # plain JSON
 DEFAULT_TIMEOUT_S = 30.0
@@ -130,30 +132,36 @@ class HttpPool:
 
     def __init__(self, rules: EgressRules | None = None) -> None:
         self.rules = rules or EgressRules()
-        self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = (
+        self._transports: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, PinnedTransport] = (
             weakref.WeakKeyDictionary()
         )
 
-    def client(self) -> httpx.AsyncClient:
-        loop = asyncio.get_running_loop()
-        client = self._clients.get(loop)
-        if client is None:
-            import httpx
+    async def exchange(
+        self, method: str, url: str, headers: Mapping[str, str], content: bytes | None
+    ) -> httpx.Response:
+        """Send one request; the body of the response is still to be read.
 
+        The transport is used without httpx's client, which would log every URL, read proxies from the environment, and
+        keep cookies from one run for the next.
+        """
+        import httpx
+
+        loop = asyncio.get_running_loop()
+        transport = self._transports.get(loop)
+        if transport is None:
             from orchestrator.plugin.http_transport import PinnedTransport
 
-            client = httpx.AsyncClient(
-                transport=PinnedTransport(self.rules), trust_env=False, follow_redirects=False, timeout=None
-            )
-            client.headers.clear()
-            self._clients[loop] = client
-        return client
+            transport = self._transports[loop] = PinnedTransport(self.rules)
+        request = httpx.Request(method, url, headers=dict(headers), content=content)
+        response = await transport.handle_async_request(request)
+        response.request = request
+        return response
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
-        client = self._clients.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.aclose()
+        transport = self._transports.pop(asyncio.get_running_loop(), None)
+        if transport is not None:
+            await transport.aclose()
 
 
 class HttpClient:
@@ -175,7 +183,9 @@ class HttpClient:
         self._pool = pool
         self._max_bytes = max_bytes or DEFAULT_MAX_BYTES
         self._vault = vault
-        self._key = idempotency_key
+        self._key = quote(
+            idempotency_key, safe="/:@!$&'*+,;=-_.~"
+        )  # names of steps may hold any letter, headers may not
         self._unsafe_sent = 0
 
     async def get(
@@ -226,14 +236,12 @@ class HttpClient:
 
     async def _follow(self, request: HttpRequest, masker: Masker, stack: contextlib.AsyncExitStack) -> httpx.Response:
         """Send, and follow redirects one checked hop at a time."""
-        client = self._pool.client()
         url = with_query(request.url, request.query)
         method = request.method.upper()
         headers, content = self._head_and_body(request, method)
         for hop in range(request.redirects + 1):
             self._check_target(url, headers, content, masker)
-            built = client.build_request(method, url, headers=headers, content=content)
-            response = await client.send(built, stream=True)
+            response = await self._pool.exchange(method, url, headers, content)
             location = response.headers.get("location")
             if response.status_code not in (301, 302, 303, 307, 308) or not location or request.redirects == 0:
                 stack.push_async_callback(response.aclose)

@@ -48,22 +48,31 @@ def find_module(name: str) -> ModulePlace | None:
 
 def load_from_module(module: str, name: str) -> StepDef:
     """A callable of an installed package; imports it. Raises: PluginError."""
+    return _find(load_module(module), name, module)
+
+
+def load_module(module: str) -> ModuleType:
+    """A module of an installed package. Raises: PluginError."""
     try:
-        loaded = importlib.import_module(module)
+        return importlib.import_module(module)
     except Exception as problem:  # importing runs the author's code, which can raise anything
         raise PluginError(f"plugin module {module} cannot be imported: {_cause(problem)}", plugin=module) from problem
-    return _find(loaded, name, module)
 
 
 def load_from_file(folder: Path, file: Path, name: str) -> StepDef:
     """A callable of the project's plugin folder; imports its file. Raises: PluginError."""
+    return _find(load_file(folder, file), name, str(file))
+
+
+def load_file(folder: Path, file: Path) -> ModuleType:
+    """A file of the plugin folder as a module, read again if it has changed. Raises: PluginError."""
     package = _package_of(folder)
     module_name = f"{package}.{file.parent.name if file.name == '__init__.py' else file.stem}"
     loaded = sys.modules.get(module_name)
     stamp = file.stat().st_mtime_ns
     if loaded is None or getattr(loaded, "__orchestrator_stamp__", None) != stamp:
         loaded = _execute(module_name, file, stamp)
-    return _find(loaded, name, str(file))
+    return loaded
 
 
 def forget_folder(folder: Path) -> None:
@@ -110,7 +119,7 @@ def _execute(module_name: str, file: Path, stamp: int) -> ModuleType:
 
 def _find(module: ModuleType, name: str, where: str) -> StepDef:
     own: dict[str, StepDef] = module.__dict__.get("__orchestrator_registered__", {})
-    for value in (*module.__dict__.values(),):
+    for value in vars(module).values():
         if isinstance(value, Plugin) and name in value.steps:
             return value.steps[name]
     step = own.get(name) or REGISTERED.get(name)

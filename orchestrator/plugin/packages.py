@@ -113,6 +113,15 @@ def installed_plugins(
     return tuple(infos), tuple(problems)
 
 
+def allowed_plugin(namespace: str, allow: Iterable[str]) -> InstalledPlugin | None:
+    """The installed plugin of a namespace, if the allow-list covers it."""
+    allowed = read_allow(allow)
+    for plugin in list_installed():
+        if plugin.namespace == namespace and refusal(plugin, allowed.get(_normal(plugin.distribution))) is None:
+            return plugin
+    return None
+
+
 def refusal(plugin: InstalledPlugin, allowed: Allowed | None) -> str | None:
     """Why the allow-list does not cover an installed plugin."""
     if allowed is None:

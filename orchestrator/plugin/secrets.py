@@ -1,7 +1,7 @@
 """Secret values: where they come from, who may have them, and how they are kept out of everything that is shown.
 
-A `Secret` never shows its value in repr, str, format, pickle or JSON. A flow's rendered `with:` holds placeholders; they are
-filled in the process that makes the call, from a vault that knows what this flow was granted.
+A `Secret` never shows its value in repr, str, format, pickle or JSON. A `SecretVault` knows what one flow was granted, and
+which values it has handed out, so that whatever leaves a call can be masked and judged.
 """
 
 from __future__ import annotations
@@ -235,23 +235,8 @@ class SecretVault:
     def masker(self) -> Masker:
         return Masker(self.resolved)
 
-
-def secret_placeholder(name: str, nonce: str) -> str:
-    """The text that stands for a secret in a rendered `with:`; `nonce` is random per render, so data cannot forge one."""
-    return f"\x02secret:{name}:{nonce}\x03"
-
-
-def fill_secrets(value: Any, nonce: str, vault: SecretVault) -> Any:
-    """A copy of a rendered value with the placeholders of `nonce` replaced by the values. Raises: StepError."""
-    pattern = re.compile("\x02secret:([A-Za-z_][A-Za-z0-9_]*):" + re.escape(nonce) + "\x03")
-
-    def fill(part: Any) -> Any:
-        if isinstance(part, str):
-            return pattern.sub(lambda m: vault.get(m[1]).reveal(), part) if "\x02" in part else part
-        if isinstance(part, dict):
-            return {key: fill(inner) for key, inner in part.items()}
-        if isinstance(part, list):
-            return [fill(inner) for inner in part]
-        return part
-
-    return fill(value)
+    def refuse_in(self, text: str, where: str) -> None:
+        """Raises: StepError `secret.denied` if a secret stands in a text that is about to leave by a way without hosts."""
+        for secret in self.resolved:
+            if Masker([secret]).holds_secret(text):
+                raise StepError("secret.denied", f"secret {secret.name} may not be put into {where}")

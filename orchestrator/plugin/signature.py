@@ -23,6 +23,7 @@ from pydantic_core import SchemaError, to_jsonable_python
 from typing_extensions import TypedDict
 
 from orchestrator.errors import PluginError
+from orchestrator.events import Event
 from orchestrator.ir.model import Origin
 from orchestrator.plugin.define import StepDef
 from orchestrator.plugin.files import ProjectFiles
@@ -235,21 +236,14 @@ def event_infos(returns: TypeForm) -> tuple[EventInfo, ...]:
 
 
 def event_schema(event: TypeForm) -> Json:
-    own = getattr(event, "json_schema", None)
-    if callable(own) and not hasattr(event, "model_json_schema"):
-        return own()
-    schema = TypeAdapter(event).json_schema(schema_generator=_PlainSchema)
+    schema: Json = TypeAdapter(event).json_schema(schema_generator=_PlainSchema)
     schema.pop("title", None)
     return schema
 
 
 def is_event_type(candidate: TypeForm) -> bool:
-    """Whether a class is an event: derived from the package's `Event`, or read as such from a syntax tree."""
-    if not isinstance(candidate, type):
-        return False
-    if getattr(candidate, "__orchestrator_event__", False):
-        return True
-    return any(c.__name__ == "Event" and c.__module__.partition(".")[0] == "orchestrator" for c in candidate.__mro__)
+    """Whether a class is an event: derived from the package's `Event`."""
+    return isinstance(candidate, type) and issubclass(candidate, Event)
 
 
 def origin_of(function: Target) -> Origin | None:

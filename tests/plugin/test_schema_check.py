@@ -179,7 +179,7 @@ def test_an_object_with_a_field_named_type_is_written_with_fields() -> None:
 
 @pytest.mark.parametrize("wrong", ["strng", "itn | null", ["a", "b"], 7, "a | ", {"a": ["x"]}])
 def test_a_wrong_shorthand_says_where(wrong: Any) -> None:
-    with pytest.raises(ValueError, match="^schema"):
+    with pytest.raises(ValueError, match=r"^schema"):
         schema_of(wrong)
 
 

@@ -6,6 +6,7 @@ import base64
 import copy
 import json
 import pickle
+import sys
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from orchestrator.errors import StepError
+from orchestrator.errors import PluginError, StepError
 from orchestrator.plugin.config import ProjectConfig, SecretsConfig
 from orchestrator.plugin.hub import ServiceHub
 from orchestrator.plugin.secrets import Secret, SecretVault, environment_provider, mask, read_env_file
@@ -31,7 +32,7 @@ SECRET = Secret(VALUE, "KEY")
         f"{SECRET}",
         f"{SECRET:>20}",
         f"{SECRET!r}",
-        "%s" % SECRET,
+        "".join(map(str, [SECRET])),
         str([SECRET]),
         str({"k": SECRET}),
     ],
@@ -117,3 +118,35 @@ def test_a_missing_secret_says_where_to_put_it() -> None:
     with pytest.raises(StepError, match=r"KEY=\.\.\. into the environment or \.env") as missing:
         SecretVault({}.get).get("KEY")
     assert missing.value.code == "secret.missing"
+
+
+PROVIDER = """
+from orchestrator.plugin import Plugin
+vault = Plugin("vault")
+asked = []
+@vault.secret_provider
+def read(name: str) -> str | None:
+    asked.append(name)
+    return {"KEY": "from-vault"}.get(name)
+"""
+
+
+def test_a_plugin_of_the_project_can_be_the_source_of_secrets(tmp_path: Path) -> None:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "vault.py").write_text(PROVIDER)
+    config = ProjectConfig(root=tmp_path, plugins_folder="plugins", secrets=SecretsConfig(provider="vault.read"))
+    hub = ServiceHub(config)
+    assert hub.may_have_secret("KEY")
+    assert not any(name.endswith(".vault") for name in sys.modules), "a check must not import it"
+    vault = hub.vault("any")
+    assert vault.get("KEY").reveal() == "from-vault"
+    assert not vault.has("OTHER")
+
+
+@pytest.mark.parametrize("provider", ["vault.red", "nothing.read"])
+def test_a_provider_that_is_not_there_is_an_error_when_it_is_asked(tmp_path: Path, provider: str) -> None:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "vault.py").write_text(PROVIDER)
+    config = ProjectConfig(root=tmp_path, plugins_folder="plugins", secrets=SecretsConfig(provider=provider))
+    with pytest.raises(PluginError, match=provider.partition(".")[0]):
+        ServiceHub(config).vault("any").get("KEY")

@@ -15,7 +15,7 @@ from orchestrator.plugin.syntax import scan_folder
 
 SAMPLE = Path(__file__).parent / "sample"
 BUNDLED = sorted((Path(__file__).parents[2] / "plugins" / "orchestrator_plugins").glob("[a-z]*.py"))
-SAMPLE_NAMES = ("crm.plain", "crm.full", "crm.rate", "crm.chunks", "other.thing")
+SAMPLE_NAMES = ("crm.plain", "crm.full", "crm.rate", "crm.chunks", "crm.decide", "other.thing")
 
 
 def project(root: Path, **files: str) -> Catalog:

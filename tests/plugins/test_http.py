@@ -231,7 +231,8 @@ async def test_a_secret_reaches_its_host_and_no_error_shows_it(hostile: HostileS
     answer = await call("http.get", url=f"{hostile.url}/echo", auth={"bearer": "s3cr3t-value"})
     error = await call.error("http.get", url=f"{hostile.url}/none/s3cr3t-value")
     await call.hub.aclose()
-    assert "Bearer s3cr3t-value" in answer["json"]["head"]
+    assert "Bearer s3cr3t-value" in hostile.heads[0]
+    assert "Authorization: Bearer ***" in answer["json"]["head"]
     assert "s3cr3t" not in f"{error.message} {error.details}"
 
 
@@ -336,3 +337,21 @@ async def test_a_hostile_document_is_an_error(tmp_path: Path, text: str) -> None
     (tmp_path / "api").write_text(text)
     error = await Caller(root=tmp_path).error("http.operation", document="api", operation="x")
     assert error.code == "http.operation"
+
+
+async def test_no_url_and_no_header_gets_into_the_logs(
+    call: Caller, hostile: HostileServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    await call("http.get", url=f"{hostile.url}/echo?key=s3cr3t", auth={"bearer": "s3cr3t"})
+    assert "s3cr3t" not in caplog.text
+
+
+async def test_a_key_with_letters_of_any_script_is_sent_quoted(hostile: HostileServer) -> None:
+    from orchestrator.plugin.services import PlainContext
+
+    call = Caller()
+    call.context = PlainContext(idempotency_key="run/prüfen/1")
+    answer = await call("http.post", url=f"{hostile.url}/echo", json=1)
+    await call.hub.aclose()
+    assert "idempotency-key: run/pr%C3%BCfen/1" in answer["json"]["head"].lower().replace("%c3%bc", "%C3%BC")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import os
+import subprocess
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from orchestrator.errors import StepError
 from orchestrator.plugin.config import SecretsConfig, SmtpConfig
+from orchestrator.plugin.llm_fake import FakeModel
 from orchestrator.testing.loopback import Failure, LoopbackServer, PostService
 from tests.support.calling import Caller
 from tests.support.smtp import MailServer, mail_server
@@ -225,16 +228,13 @@ async def test_time_over_ends_a_program_and_its_children(tmp_path: Path) -> None
     child = int((tmp_path / "pid").read_text())
     await asyncio.sleep(0.05)
     assert error.code == "timeout"
-    state = Path(f"/proc/{child}/stat")
-    assert not state.exists() or state.read_text().split()[2] == "Z" or not _is_alive(child)
+    assert not is_running(child)
 
 
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+def is_running(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits to be reaped does not."""
+    done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return done.returncode == 0 and not done.stdout.startswith("Z")
 
 
 async def test_a_secret_field_takes_a_granted_secret(call: Caller) -> None:
@@ -244,3 +244,47 @@ async def test_a_secret_field_takes_a_granted_secret(call: Caller) -> None:
         await granted("notify.webhook", url=f"{server.url}/posts", payload={"title": "t"}, secret="s3cr3t-key")
     await granted.hub.aclose()
     assert "s3cr3t" not in str(service.received[0])
+
+
+LEAKS: list[tuple[str, dict[str, Any]]] = [
+    ("llm.chat", {"prompt": "My key is s3cr3t-key."}),
+    ("files.write", {"path": "x.txt", "text": "s3cr3t-key"}),
+    ("files.append", {"path": "x.txt", "text": "czNjcjN0LWtleQ=="}),
+    ("notify.email", {"to": "a@example.com", "subject": "s3cr3t-key", "text": ""}),
+    ("process.run", {"command": ["echo", "s3cr3t-key"]}),
+]
+
+
+@pytest.mark.parametrize(("name", "inputs"), LEAKS, ids=[leak[0] for leak in LEAKS])
+async def test_a_secret_cannot_leave_by_a_way_that_has_no_granted_hosts(
+    tmp_path: Path, mail: MailServer, name: str, inputs: dict[str, Any]
+) -> None:
+    call = mailer(
+        mail,
+        root=tmp_path,
+        secrets={"KEY": "s3cr3t-key"},
+        secrets_to_resolve=("KEY",),
+        process_allow=("echo",),
+        model=FakeModel(),
+    )
+    error = await call.error(name, **inputs)
+    assert (error.code, "KEY" in error.message) == ("secret.denied", True)
+    assert not os.listdir(tmp_path)
+    assert mail.messages == []
+
+
+async def test_no_result_stream_or_error_gives_a_secret_back() -> None:
+    async def stream(text: str) -> AsyncIterator[str]:
+        yield text
+
+    def fail(text: str) -> None:
+        raise StepError("a.b", text, details={"text": text})
+
+    call = Caller(
+        steps={"a.stream": stream, "a.fail": fail}, secrets={"KEY": "s3cr3t-key"}, secrets_to_resolve=("KEY",)
+    )
+    assert await call("text.join", items=["<", "s3cr3t-key", ">"], separator="") == "<***>"
+    assert await call("a.stream", text="s3cr3t-key") == "***"
+    error = await call.error("a.fail", text="s3cr3t-key")
+    assert (error.code, error.message, error.details) == ("a.b", "***", {"text": "***"})
+    assert call.written == [{"type": "chunk", "call": "a.stream", "value": "***"}]

@@ -1,3 +1,4 @@
+# ruff: noqa: UP006, UP037, B006
 """A plugin file with about every kind of annotation that authors write."""
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from orchestrator.plugin import Clock, Context, Duration, HttpClient, Llm, Plugin, Secret, register
+from orchestrator.plugin import Clock, Context, Duration, Event, HttpClient, Llm, Plugin, Secret, register
 
 from .models import Customer, Level, Score
 
@@ -19,6 +20,16 @@ LIMIT = 60
 Verdict = Literal["yes", "no"]
 ERRORS = ["crm.gone", "timeout"]
 crm = Plugin("crm", doc="Customers.")
+
+
+class Approved(Event):
+    """Good."""
+
+    by: str
+
+
+class Rework(Approved):
+    notes: list[str] = []
 
 
 class Options(TypedDict, total=False):
@@ -36,7 +47,7 @@ class Found(BaseModel):
 
 
 @crm.step
-def plain(a: int, b: str = "x", c: float | None = None, d: bool | None = None, e: list[str] = []) -> dict[str, int]:
+def plain(a: int, b: str = "x", c: float | None = None, d: bool | None = None, e: "t.List[str]" = []) -> dict[str, int]:
     """Plain types.
 
     With a second paragraph.
@@ -91,6 +102,12 @@ async def chunks(text: str) -> AsyncIterator[str]:
 @register("other.thing", errors=["other.bad"])
 def thing(x: tuple[int, str] | None = None) -> None:
     """Registered without a plugin."""
+
+
+@crm.step
+def decide(text: str) -> Approved | Rework | None:
+    """Gives events."""
+    return Approved(by=text)
 
 
 def not_a_step(x: int) -> int:

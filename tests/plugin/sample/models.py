@@ -1,3 +1,4 @@
+# ruff: noqa: UP042
 """Types that a sample plugin imports from beside it."""
 
 from dataclasses import dataclass
