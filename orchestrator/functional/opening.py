@@ -140,6 +140,13 @@ class Opening:
 
     # Finding the run.
 
+    async def find(self) -> RunSession:
+        """The run that `run_id` names. Raises: UnknownRun."""
+        session = await self._known()
+        if session is None:
+            raise UnknownRun(f"no run {self.run_id!r} of workflow `{self.workflow.name}` is known here")
+        return session
+
     async def _known(self) -> RunSession | None:
         """The run that `run_id` names, if there is one. Raises: JournalConflict if a message would start it again."""
         if self.run_id is None:

@@ -40,11 +40,12 @@ _STATES = {
 class Phase:
     """A stretch of a run's log, from `start`; `done` when the run has paused or ended. `error` is why it was given up."""
 
-    __slots__ = ("done", "end", "error", "start")
+    __slots__ = ("done", "end", "error", "pending", "start")
 
     def __init__(self, start: int) -> None:
         self.start = start
         self.end = -1
+        self.pending: list[str] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.error: BaseException | None = None
 
@@ -94,8 +95,10 @@ class RunSession:
 
     def _end_phases(self, error: BaseException | None = None) -> None:
         phases, self._phases = self._phases, []
+        pending = [] if self.actor.is_over else self.pending()
         for phase in phases:
             phase.end = len(self.actor.log)
+            phase.pending = pending
             phase.error = error
             if not phase.done.done():
                 phase.done.set_result(None)
@@ -112,7 +115,8 @@ class RunSession:
         if phase.error is not None:
             raise phase.error
         events = self.events(phase.start, phase.end)
-        return WorkflowRunResult(events, run_id=self.actor.run_id, with_status=with_status)
+        run_id, pending = self.actor.run_id, phase.pending
+        return WorkflowRunResult(events, run_id=run_id, pending=pending, with_status=with_status)
 
     def announce(self, event: WorkflowEvent) -> None:
         """Show an event to readers at once."""
