@@ -5,12 +5,14 @@ The findings inside an expression (FLW3xx) are those of `orchestrator.expr`; her
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.analysis.facts import Facts
 from orchestrator.analysis.places import Path
 from orchestrator.analysis.report import Report
 from orchestrator.analysis.results import CatalogLike
+from orchestrator.analysis.rewriting import asks_by, assume_by, split_events
 from orchestrator.analysis.safety import check_secret_use
 from orchestrator.analysis.scopes import Scope, Scopes, StepScopes
 from orchestrator.analysis.values import Found, flow_level_expressions, step_expressions
@@ -21,8 +23,9 @@ from orchestrator.expr.findings import ExprFinding, finding_of
 from orchestrator.expr.nodes import Attr, Expr, Name, used_names
 from orchestrator.expr.parser import parse
 from orchestrator.expr.placing import check_condition, check_iterable
-from orchestrator.expr.types import ANY, ObjectT, TypeT
+from orchestrator.expr.types import ANY, ObjectT, TypeT, union
 
+NO_RESULTS: Mapping[str, TypeT] = {}
 NO_NAMES: frozenset[str] = frozenset()
 CONDITIONS = frozenset({"when", "until", "if"})
 _JUDGED = CONDITIONS | {"for_each"}  # places where more is asked than that the expression has a type
@@ -56,7 +59,7 @@ def check_expressions(facts: Facts, catalog: CatalogLike, report: Report) -> Che
         checked.scopes[step.name] = own
         read: set[str] = set()
         for found in step_expressions(step):
-            _check(found, own.at(found.site, found.entry), checked, report)
+            _check(found, own.at(found.site, found.entry), checked, report, own.results_by)
             read |= checked.names.get(found.source, NO_NAMES)
         checked.read_by[step.name] = read
     for found in flow_level_expressions(facts.flow):
@@ -66,26 +69,41 @@ def check_expressions(facts: Facts, catalog: CatalogLike, report: Report) -> Che
     return checked
 
 
-def _check(found: Found, scope: Scope, checked: Checked, report: Report) -> None:
+def _check(
+    found: Found, scope: Scope, checked: Checked, report: Report, results: Mapping[str, TypeT] = NO_RESULTS
+) -> None:
     tree = _tree(found, checked, report)
     if tree is None:
         return
     if check_secret_use(found, checked.roots[found.source], report):
         return
     steps = checked.chains[found.source]
+    if "events" in checked.roots[found.source] and "events[0]" in scope:
+        tree = split_events(tree)
     key = found.path[-1]
     if steps is not None and key not in _JUDGED:
         kind = _type_of_chain(steps, scope)
         if kind is not None:
             checked.types[found.path, found.ordinal] = kind
             return
+    if results and asks_by(tree):
+        for by, result in results.items():
+            _judge(assume_by(tree, by), {**scope, "result": result}, found, checked, report)
+    else:
+        _judge(tree, scope, found, checked, report)
+
+
+def _judge(tree: Expr, scope: Scope, found: Found, checked: Checked, report: Report) -> None:
+    """Check one tree at its place; a place with several keeps the type that all of them may have."""
+    key = found.path[-1]
     if key in CONDITIONS and found.is_whole and found.site not in ("with", "set", "ask", "match"):
         findings = check_condition(tree, scope)
     elif key == "for_each" and found.is_whole:
         _, findings = check_iterable(tree, scope)
     else:
         kind, findings = infer(tree, scope)
-        checked.types[found.path, found.ordinal] = kind
+        known = checked.types.get((found.path, found.ordinal))
+        checked.types[found.path, found.ordinal] = kind if known is None else union(known, kind)
     for finding in findings:
         report.put(to_diagnostic(finding, found, report))
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestrator.functional.errors import RequestError, RunArgumentError
 from orchestrator.functional.events import WorkflowEvent
-from orchestrator.functional.frames import Frame, current_frame
+from orchestrator.functional.frames import Frame, frame_here
 from orchestrator.functional.questions import ask
 from orchestrator.functional.state import get_value, set_value
 
@@ -40,13 +40,13 @@ class WorkflowRunContext:
         """The id of the run."""
         return self._run.actor.run_id
 
-    async def request_info(
+    def request_info(
         self,
         request_data: Any,  # whatever describes the question
         response_type: type[Any] | Any,  # a type, or what typing makes of one, such as Literal["yes", "no"]
         *,
         request_id: str | None = None,
-    ) -> Any:
+    ) -> Coroutine[Any, Any, Any]:
         """Ask somebody outside and give back the answer, which is of `response_type`.
 
         The run pauses when all its tasks have ended or wait; `run(responses={request_id: answer})` goes on. Without a
@@ -56,7 +56,7 @@ class WorkflowRunContext:
         """
         if request_id is not None and not (isinstance(request_id, str) and request_id):
             raise RequestError(f"request_id is {request_id!r}; it must be a non-empty text, or left out")
-        return await ask(self._here(), request_data, response_type, request_id)
+        return ask(self._here(), request_data, response_type, request_id)
 
     def add_event(self, event: WorkflowEvent) -> None:
         """Show an event to those who read the run's stream, at once; safe from threads."""
@@ -84,7 +84,7 @@ class WorkflowRunContext:
         return self._run.session.is_streaming
 
     def _here(self) -> Frame:
-        frame = current_frame.get()
+        frame = frame_here()
         if frame is not None and frame.run is self._run:
             return frame
         if self._frame is not None:
@@ -106,7 +106,7 @@ RunContext = WorkflowRunContext
 
 def get_run_context() -> WorkflowRunContext | None:
     """The context of the run that the calling code is part of; None outside of runs."""
-    frame = current_frame.get()
+    frame = frame_here()
     if frame is None or frame.run.is_released:
         return None
     return WorkflowRunContext(frame.run, frame)

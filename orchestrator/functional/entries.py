@@ -7,6 +7,7 @@ Only what a replay needs is written: events that are merely shown are not.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from orchestrator.functional.calls import read_call
@@ -15,6 +16,7 @@ from orchestrator.functional.values import Encoded, encode
 from orchestrator.runtime import ticks as t
 
 Entry = dict[str, Any]
+write_json = json.JSONEncoder(separators=(",", ":")).encode  # ASCII, so that no text can be refused by a file
 FORMAT = 1
 CHECKPOINT_KINDS = frozenset({"call", "ask", "answer"})
 

@@ -140,6 +140,13 @@ class Opening:
 
     # Finding the run.
 
+    async def find(self) -> RunSession:
+        """The run that `run_id` names. Raises: UnknownRun."""
+        session = await self._known()
+        if session is None:
+            raise UnknownRun(f"no run {self.run_id!r} of workflow `{self.workflow.name}` is known here")
+        return session
+
     async def _known(self) -> RunSession | None:
         """The run that `run_id` names, if there is one. Raises: JournalConflict if a message would start it again."""
         if self.run_id is None:
@@ -258,15 +265,9 @@ class Opening:
                 session.note_writes(tick.writes)
             elif isinstance(tick, t.WaitOpened) and tick.announce is not None and tick.request_id is not None:
                 shown = tick.announce[1]
-                session.asked[tick.request_id] = Question(
-                    tick.path,
-                    tick.request_id,
-                    decode(shown["data"], None),
-                    shown["text"],
-                    shown["source"],
-                    None,
-                    shown["schema"],
-                )
+                data, text = decode(shown["data"], None), shown["text"]
+                question = Question(tick.path, tick.request_id, data, text, shown["source"], None, shown["schema"])
+                session.add_question(question)
         return session
 
     async def follow(self, session: RunSession, phase: Phase) -> tuple[RunSession, Phase]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,22 +33,25 @@ class Question:
         return f"request_info({self.text}, request_id={self.request_id!r})"
 
 
-async def ask(frame: Frame, data: Value, response_type: Any, request_id: str | None) -> Any:
-    """The answer to a question, now if it is known, else when it comes; asked once however often this is called."""
-    run = frame.run
-    if run.is_released:
-        await run.refuse()
+def ask(frame: Frame, data: Value, response_type: Any, request_id: str | None) -> Coroutine[Any, Any, Any]:
+    """The answer to a question, now if it is known, else when it comes; its place is taken now, not when it is awaited."""
     number = frame.next(_ASK)
-    path = f"{frame.path}{_ASK}#{number}"
     source = frame.step.path.rstrip("/").rpartition("/")[2].partition("#")[0] if frame.step is not None else ""
     question = Question(
-        path,
+        f"{frame.path}{_ASK}#{number}",
         request_id if request_id is not None else f"auto::{frame.path}{number}",
         copy_value(data),
         call_text((data,), {}, ("request_data",)),
-        source or run.session.workflow.name,
+        source or frame.run.session.workflow.name,
         response_type,
     )
+    return _ask(frame, question)
+
+
+async def _ask(frame: Frame, question: Question) -> Any:
+    run, path = frame.run, question.path
+    if run.is_released:
+        await run.refuse()
     entry = (run.act.record or {}).get(path)
     is_open = path in run.actor.state.open_waits.get(run.act.id, {})
     if entry is not None and not is_open:
@@ -56,12 +60,15 @@ async def ask(frame: Frame, data: Value, response_type: Any, request_id: str | N
         if not is_same and before is not None:
             await run.diverge(question.source, path, before.show(), question.show(), what="a question")
         else:
-            run.session.asked[question.request_id] = question
+            run.session.add_question(question)
             run.visited.add(path)
             if len(run.tasks) > 1:
                 await run.take_turn(path)
             return await _answer_of(frame, question, entry[1].value)
     return await _open(frame, question)
+
+
+QUESTION_CODE = _ask.__code__
 
 
 async def _open(frame: Frame, question: Question) -> Any:
@@ -72,7 +79,7 @@ async def _open(frame: Frame, question: Question) -> Any:
         run.open_question(
             question.path, question.request_id, _shown(run.session.workflow.name, question, run.is_durable)
         )
-    session.asked[question.request_id] = question
+    session.add_question(question)
     run.announce(request_event(question))
     run.announce(status_event(WorkflowRunState.IN_PROGRESS_PENDING_REQUESTS))
     await run.commit()

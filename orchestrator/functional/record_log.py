@@ -175,6 +175,9 @@ class RecordLog:
                 found.append(summarise(run_id, entries))
         return found
 
+    def release(self, run_id: str) -> None:
+        """The run does not go on in this process for now; what was held open for it may be closed."""
+
     async def hidden(self, run_id: str) -> set[int]:
         """The seqs whose checkpoints were deleted."""
         raise NotImplementedError
@@ -240,9 +243,10 @@ class RecordLog:
             entries = await self.read(name)
             views = _views(name, entries, await self.hidden(name)) if entries else []
             last = views[-1] if views else None
-            if last is not None and last.workflow_name == workflow_name:
-                if newest is None or last.timestamp >= newest.timestamp:
-                    newest = last
+            if last is None or last.workflow_name != workflow_name:
+                continue
+            if newest is None or last.timestamp >= newest.timestamp:
+                newest = last
         return newest
 
     async def list_checkpoint_ids(self, *, workflow_name: str, run_id: str | None = None) -> list[str]:

@@ -40,11 +40,12 @@ _STATES = {
 class Phase:
     """A stretch of a run's log, from `start`; `done` when the run has paused or ended. `error` is why it was given up."""
 
-    __slots__ = ("done", "end", "error", "start")
+    __slots__ = ("done", "end", "error", "pending", "start")
 
     def __init__(self, start: int) -> None:
         self.start = start
         self.end = -1
+        self.pending: list[str] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.error: BaseException | None = None
 
@@ -53,6 +54,8 @@ class RunSession:
     """One run, seen from the functional API; kept in `Actor.data`."""
 
     __slots__ = (
+        "__weakref__",
+        "_by_path",
         "_phases",
         "_wants_pass",
         "actor",
@@ -71,6 +74,7 @@ class RunSession:
         self.is_streaming = is_streaming
         self.on_divergence = "abort"
         self.asked: dict[str, Question] = {}
+        self._by_path: dict[str, Question] = {}
         self.history: dict[str, list[Value]] = {}  # every committed value of a state key, oldest first
         self.invalid: list[InvalidResponse] = []
         self.current: Pass | None = None
@@ -91,12 +95,14 @@ class RunSession:
 
     def _end_phases(self, error: BaseException | None = None) -> None:
         phases, self._phases = self._phases, []
+        pending = [] if self.actor.is_over else self.pending()
         for phase in phases:
             phase.end = len(self.actor.log)
+            phase.pending = pending
             phase.error = error
             if not phase.done.done():
                 phase.done.set_result(None)
-        self.actor._wake_readers()
+        self.actor.wake_readers()
 
     def leave_phase(self, phase: Phase) -> bool:
         """Stop looking; True if nobody else looks at the run any more."""
@@ -109,14 +115,15 @@ class RunSession:
         if phase.error is not None:
             raise phase.error
         events = self.events(phase.start, phase.end)
-        return WorkflowRunResult(events, run_id=self.actor.run_id, with_status=with_status)
+        run_id, pending = self.actor.run_id, phase.pending
+        return WorkflowRunResult(events, run_id=run_id, pending=pending, with_status=with_status)
 
     def announce(self, event: WorkflowEvent) -> None:
         """Show an event to readers at once."""
         actor = self.actor
         event.run_id = actor.run_id
         event.at = actor.now()
-        event.sequence = actor.base + len(actor.log)
+        event.sequence = actor.next_seq
         actor.stream(event, 0, 0)
 
     # Passes.
@@ -195,9 +202,14 @@ class RunSession:
 
     # Questions.
 
+    def add_question(self, question: Question) -> None:
+        """A question was asked, or asked again."""
+        self.asked[question.request_id] = question
+        self._by_path[question.path] = question
+
     def question_at(self, path: str) -> Question | None:
-        """The question that was asked at a path."""
-        return next((question for question in self.asked.values() if question.path == path), None)
+        """The question that was asked last at a path."""
+        return self._by_path.get(path)
 
     def pending(self) -> list[str]:
         """The ids of open questions, in the order they were asked."""

@@ -8,11 +8,13 @@ import json
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Awaitable, Sequence
+from contextvars import Context
 from typing import Any
 
 from orchestrator.errors import StoreBusy, StoreError
-from orchestrator.functional.entries import Entry
+from orchestrator.functional.entries import Entry, write_json
 from orchestrator.functional.memory import check_order
 from orchestrator.functional.record_log import RecordLog, RunSummary, summarise
 
@@ -29,6 +31,9 @@ CREATE INDEX IF NOT EXISTS function_entry_question ON function_entry (run_id, se
 CREATE TABLE IF NOT EXISTS function_hidden (run_id TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (run_id, seq)) WITHOUT ROWID;
 """
 
+GROUP_SIZE = 64
+GROUP_S = 0.005
+_AT_ONCE = frozenset({"start", "ask", "answer", "end", "cancel"})
 _Job = tuple[str, list[Entry], "concurrent.futures.Future[None]"]
 
 
@@ -36,7 +41,8 @@ class SQLiteCheckpointStorage(RecordLog):
     """Keeps runs in a SQLite file, which is made if it is not there.
 
     An entry is on disk before the run goes on; entries of runs that wait at the same time share one write. With
-    `is_relaxed` it is with the operating system only: that survives the end of the process, but not a loss of power.
+    `is_relaxed`, finished steps are written in groups of 64 or after 5 ms, and not forced to the disk: the last few steps
+    before a crash may be computed again. Questions, answers and ends are always written at once.
 
     Example: workflow(checkpoint_storage=SQLiteCheckpointStorage("runs.db"))(my_function)
     """
@@ -47,22 +53,25 @@ class SQLiteCheckpointStorage(RecordLog):
         self._lock = threading.Lock()
         self._queue: list[_Job] = []
         self._is_writing = False
+        self._late: list[tuple[str, list[Entry]]] = []
+        self._late_count = 0
+        self._refused: dict[str, StoreError] = {}
         self._pool: concurrent.futures.ThreadPoolExecutor | None = None
         self._writer = self._connect()
         self._reader = self._connect()
+        weakref.finalize(self, _close_both, self._writer, self._reader)
 
     def close(self) -> None:
         """Finish what was accepted and close the file."""
+        self._write_late()
         if self._pool is not None:
             self._pool.shutdown()
-        self._writer.close()
-        self._reader.close()
+        _close_both(self._writer, self._reader)
 
     def append(self, run_id: str, entries: list[Entry]) -> Awaitable[None] | None:
         """Keep entries. Raises: JournalConflict if their seq is taken, StoreBusy, StoreError."""
         if self.is_relaxed:
-            with self._lock:
-                self._write([(run_id, entries)])
+            self._append_relaxed(run_id, entries)
             return None
         job: concurrent.futures.Future[None] = concurrent.futures.Future()
         with self._lock:
@@ -121,7 +130,40 @@ class SQLiteCheckpointStorage(RecordLog):
             raise StoreError(f"the checkpoint file {self.path} cannot be opened: {error}") from error
         return connection
 
+    def _append_relaxed(self, run_id: str, entries: list[Entry]) -> None:
+        self._late.append((run_id, entries))
+        must_write = entries[-1]["kind"] in _AT_ONCE
+        self._late_count += len(entries)
+        if self._late_count >= GROUP_SIZE or must_write:
+            self._write_late()
+        elif self._late_count == len(entries):
+            asyncio.get_running_loop().call_later(GROUP_S, self._write_late, context=Context())
+        refused = self._refused.pop(run_id, None)
+        if refused is not None:
+            raise refused
+
+    def _write_late(self) -> None:
+        """Write what was grouped; a refusal reaches the run it concerns at its next append."""
+        late, self._late, self._late_count = self._late, [], 0
+        if not late:
+            return
+        with self._lock:
+            try:
+                self._write(late)
+            except StoreError:
+                self._write_each(late)
+
+    def _write_each(self, late: list[tuple[str, list[Entry]]]) -> None:
+        for run_id, entries in late:
+            if run_id in self._refused:
+                continue
+            try:
+                self._write([(run_id, entries)])
+            except StoreError as error:
+                self._refused[run_id] = error
+
     def _rows(self, query: str, value: str) -> list[Any]:
+        self._write_late()
         try:
             return self._reader.execute(query, (value,)).fetchall()
         except sqlite3.Error as error:
@@ -172,11 +214,16 @@ class SQLiteCheckpointStorage(RecordLog):
             connection.execute("INSERT INTO function_run (run_id, workflow, at) VALUES (?, ?, ?)", row)
         connection.executemany(
             "INSERT INTO function_entry VALUES (?, ?, ?, ?)",
-            [(run_id, e["seq"], e["kind"], json.dumps(e, separators=(",", ":"), ensure_ascii=False)) for e in entries],
+            [(run_id, e["seq"], e["kind"], write_json(e)) for e in entries],
         )
         if entries[-1]["kind"] in ("end", "cancel"):
             ended = "failed" if entries[-1].get("error") else entries[-1]["kind"]
             connection.execute("UPDATE function_run SET ended = ? WHERE run_id = ?", (ended, run_id))
+
+
+def _close_both(writer: sqlite3.Connection, reader: sqlite3.Connection) -> None:
+    reader.close()
+    writer.close()
 
 
 def _store_error(path: str, error: sqlite3.Error) -> StoreError:

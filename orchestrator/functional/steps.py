@@ -18,8 +18,9 @@ from orchestrator.functional.context import WorkflowRunContext
 from orchestrator.functional.errors import SignatureError
 from orchestrator.functional.events import WorkflowEvent, framework_event
 from orchestrator.functional.failures import Failure, rebuild_error
-from orchestrator.functional.frames import Frame, current_frame, path_name
+from orchestrator.functional.frames import Frame, current_frame, frame_here, path_name
 from orchestrator.functional.passes import BREATH_S, STEP_CODES, Pass
+from orchestrator.functional.questions import QUESTION_CODE
 from orchestrator.functional.signature import FunctionShape, shape_of_step
 from orchestrator.functional.state import close_stage, drop_stage
 from orchestrator.functional.values import ATOMS, copy_value, decode, encode
@@ -108,7 +109,7 @@ def _make_step(fn: Any, name: str | None, retry: int | RetryPolicy | None, timeo
 
     @functools.wraps(fn)
     def call(*args: Any, **kwargs: Any) -> Any:
-        frame = current_frame.get()
+        frame = frame_here()
         if frame is None:
             return plain(*args, **kwargs)
         place = frame.calls
@@ -199,7 +200,7 @@ async def run_step(
     return value
 
 
-STEP_CODES.add(run_step.__code__)
+STEP_CODES.update((run_step.__code__, QUESTION_CODE))
 
 
 def _leave(token: Any) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import base64
 import copy
+import dataclasses
 import math
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -27,7 +29,7 @@ _TAG = "$t"
 
 
 def copy_value(value: Value) -> Value:
-    """The value itself if it cannot change, else a copy; what cannot be copied (a client, a lock) is handed on as it is."""
+    """Containers, dataclasses and models as copies, down to their leaves; everything else (a client, a lock) as it is."""
     kind = type(value)
     if kind in ATOMS:
         return value
@@ -37,10 +39,26 @@ def copy_value(value: Value) -> Value:
         return [copy_value(item) for item in value]
     if kind is tuple:
         return tuple([copy_value(item) for item in value])
-    try:
-        return copy.deepcopy(value)
-    except Exception:  # __deepcopy__ is the user's; in memory such a value goes by reference, a storage refuses it
-        return value
+    if kind in _COPIERS:
+        return _COPIERS[kind](value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        made = copy.copy(value)
+        for field in dataclasses.fields(value):
+            object.__setattr__(made, field.name, copy_value(getattr(value, field.name)))
+        return made
+    if hasattr(kind, "model_fields") and hasattr(kind, "model_copy"):
+        return value.model_copy(update={name: copy_value(getattr(value, name)) for name in kind.model_fields})
+    return value
+
+
+_COPIERS: dict[type[Any], Callable[[Any], Any]] = {
+    set: set,
+    bytearray: bytearray,
+    deque: lambda value: deque((copy_value(item) for item in value), value.maxlen),
+    defaultdict: lambda value: defaultdict(value.default_factory, {k: copy_value(v) for k, v in value.items()}),
+    OrderedDict: lambda value: OrderedDict((k, copy_value(v)) for k, v in value.items()),
+    Counter: Counter,
+}
 
 
 class Encoded:

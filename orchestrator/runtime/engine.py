@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from orchestrator.errors import RunFinished, UnknownRun
+from orchestrator.errors import OrchestratorError, RunFinished, UnknownRun
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.clock import Clock, RealClock
@@ -92,7 +92,12 @@ class Engine:
     def start_child(self, parent: Actor, act: Activation, child: str) -> None:
         """Start the child run of a `call: flow.x` step."""
         body: Any = act.step.body
-        plan, tick = body.child_start(parent, act)
+        try:
+            plan, tick = body.child_start(parent, act)
+        except OrchestratorError as error:
+            record = {"code": error.code, "message": str(error), "step": None, "attempt": 0, "details": None}
+            parent.apply(t.ChildSettled(0, 0.0, -1, child, "failed", error=record))
+            return
         actor = self.create(plan, run_id=child)
         actor.parent = (parent.run_id, act.id)
         adopt = getattr(body, "adopt_child", None)

@@ -169,9 +169,7 @@ def order_saga() -> FlowIR:
     steps.append(StepIR("wait_paid", ("book_courier.done",), ("wait_paid.done", "wait_paid.timeout"), wait))
     steps.append(StepIR("dunning", ("wait_paid.timeout",), ("Failed",), calling("flow.dunning")))
     steps.append(StepIR("on_failure", (), ("Failed",), calling("notify.slack"), recovers=("*",)))
-    flow = flow_of(
-        "order-saga", *steps, Paid=EventIR("Paid", external=True), Failed=EventIR("Failed", kind="failed")
-    )
+    flow = flow_of("order-saga", *steps, Paid=EventIR("Paid", external=True), Failed=EventIR("Failed", kind="failed"))
     triggers = (TriggerIR("webhook", path="/orders"), TriggerIR("cron", cron="0 7 * * mon", timezone="Europe/Berlin"))
     return FlowIR(name=flow.name, events=flow.events, steps=flow.steps, triggers=triggers)
 
@@ -225,6 +223,13 @@ def star(size: int) -> FlowIR:
     return flow_of("star", *steps)
 
 
+def comb(size: int) -> FlowIR:
+    """One step with several ways on, each of which comes back to it."""
+    fan, backs = ([f"{letter}{n}" for n in range(size)] for letter in "AB")
+    arms = [python_step(f"arm{n}", (fan[n],), (backs[n], "Stop")) for n in range(size)]
+    return flow_of("comb", python_step("open", ("Start", *backs), tuple(fan)), *arms)
+
+
 def ladder(size: int) -> FlowIR:
     """A chain in which every step may also fail to one handler, stop, or go back to the first step."""
     steps = []
@@ -256,12 +261,12 @@ def layers(width: int, depth: int) -> FlowIR:
 
 HOSTILE = (
     "<script>alert(1)</script>",
-    '"quoted" and \'single\'',
+    "\"quoted\" and 'single'",
     "back`tick` ${x} #{y}",
     "line one\nline two\r\n\ttab",
     "</title></svg><img src=x onerror=alert(1)>",
     "]]> --> <!-- %% ; | & &amp; \\N \\l \\",
-    "end]\"] --> n9[\"x\"]:::y\nclick n0 call alert(1)",
+    'end]"] --> n9["x"]:::y\nclick n0 call alert(1)',
     "digraph { a -> b } // /* */",
     "数据 流程 😀 e\u0301 \u202egnp.exe \u2066x",
     "\x1b[31mred\x1b[0m \x07 \x00 \ud800 \ufffe",
@@ -284,7 +289,9 @@ def hostile() -> FlowIR:
                 (f"ev {out}" if out != "Stop" else out,),
                 BodyIR(kind="ask", ask=ask) if n % 2 else calling(name),
                 guard=name,
-                emit=rule(EmitEntryIR(f"ev {out}" if out != "Stop" else out, when=name, for_each=name), EmitEntryIR(None)),
+                emit=rule(
+                    EmitEntryIR(f"ev {out}" if out != "Stop" else out, when=name, for_each=name), EmitEntryIR(None)
+                ),
                 catch=(CatchIR((name,), f"ev {out}" if out != "Stop" else out),),
                 title=HOSTILE[n],
                 description=name,
