@@ -96,7 +96,7 @@ class RunSession:
             phase.error = error
             if not phase.done.done():
                 phase.done.set_result(None)
-        self.actor._wake_readers()
+        self.actor.wake_readers()
 
     def leave_phase(self, phase: Phase) -> bool:
         """Stop looking; True if nobody else looks at the run any more."""

@@ -519,8 +519,8 @@ class DurableEngine(Engine):
             actor.is_passive = True  # what runs may end, nothing new begins
         await self.keeper.close()
         deadline = self.clock.now() + grace_s
-        while self.clock.now() < deadline and not all(actor.rests for actor in self.runs.values()):
-            await asyncio.sleep(0.02)  # noqa: ASYNC110 - bodies tell nobody when they suspend
+        while self.clock.now() < deadline and not all(a.rests for a in self.runs.values()):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
         for run_id, sink in list(self.sinks.items()):
             if await sink.barrier() and run_id in self.runs and not sink.actor.state.is_over:
                 await self.give_up(sink.actor, sink)

@@ -49,5 +49,5 @@ class World:
 
 async def until(check: Callable[[], bool], timeout_s: float = 10.0) -> None:
     async with asyncio.timeout(timeout_s):
-        while not check():
+        while not check():  # noqa: ASYNC110
             await asyncio.sleep(0.002)
