@@ -510,6 +510,16 @@ class DurableEngine(Engine):
             self.rest_if_quiet(actor)
         self.keeper.wake()
 
+    def abandon(self) -> None:
+        """Stop at once, as a process that dies does: what is held stays held until its lease ends."""
+        self._is_closing = True
+        self.keeper.abandon()
+        for sink in list(self.sinks.values()):
+            sink.close(StoreBusy("this engine has been abandoned"))
+            sink.actor.discard()
+        self.sinks.clear()
+        self.runs.clear()
+
     async def aclose(self, *, grace_s: float = 0.0) -> None:
         """Stop, commit what is applied, give up every claim. Bodies that still run after `grace_s` are cancelled; they run
         again elsewhere.
