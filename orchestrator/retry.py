@@ -330,7 +330,7 @@ def retry_policy(
     return ComposedPolicy(retry or retry_always, wait or wait_fixed(5), stop or stop_after_attempt(3))
 
 
-def ConstantDelayRetryPolicy(maximum_attempts: int = 3, delay: float = 5) -> ComposedPolicy:  # noqa: N802
+def ConstantDelayRetryPolicy(maximum_attempts: int = 3, delay: float = 5) -> ComposedPolicy:
     """The classic fixed delay. Deprecated: use `retry_policy(wait=wait_fixed(…), stop=stop_after_attempt(…))`."""
     warnings.warn(
         "ConstantDelayRetryPolicy is deprecated; use retry_policy(wait=wait_fixed(...), stop=stop_after_attempt(...))",
@@ -340,7 +340,7 @@ def ConstantDelayRetryPolicy(maximum_attempts: int = 3, delay: float = 5) -> Com
     return retry_policy(wait=wait_fixed(delay), stop=stop_after_attempt(maximum_attempts))
 
 
-def ExponentialBackoffRetryPolicy(  # noqa: N802
+def ExponentialBackoffRetryPolicy(
     maximum_attempts: int = 5,
     initial_delay: float = 1.0,
     multiplier: float = 2.0,
@@ -354,6 +354,4 @@ def ExponentialBackoffRetryPolicy(  # noqa: N802
         stacklevel=2,
     )
     grow = wait_random_exponential if jitter else wait_exponential
-    return retry_policy(
-        wait=grow(initial_delay, max_delay, multiplier), stop=stop_after_attempt(maximum_attempts)
-    )
+    return retry_policy(wait=grow(initial_delay, max_delay, multiplier), stop=stop_after_attempt(maximum_attempts))

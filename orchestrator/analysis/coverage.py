@@ -10,8 +10,8 @@ from orchestrator.analysis.people import outcomes_of
 from orchestrator.analysis.report import Report
 from orchestrator.expr.checking import infer
 from orchestrator.expr.nodes import Compare, Expr, ListLit, Literal, Logic, Not, static_path
-from orchestrator.expr.types import BOOL, EnumT, is_nullable, members, without_null
 from orchestrator.expr.suggest import nearest
+from orchestrator.expr.types import BOOL, EnumT, TypeT, is_nullable, members, without_null
 from orchestrator.ir import link
 from orchestrator.ir.model import AskIR, EmitEntryIR, StepIR
 
@@ -51,10 +51,10 @@ def _check_cover(step: StepIR, entries: tuple[EmitEntryIR, ...], checked: Checke
         _check_outcomes(step, ask, cases["outcome"][1], report)
         return
     scope = checked.scopes[step.name].at("emit")
-    for subject, values in cases.values():
+    for subject, covered in cases.values():
         kind, _ = infer(subject, scope)
         wanted = _all_values(kind)
-        if wanted is not None and all(any(w is v or w == v for v in values) for w in wanted):
+        if wanted is not None and all(any(w is v or w == v for v in covered) for w in wanted):
             return
     report.add(
         "FLW410",
@@ -64,9 +64,9 @@ def _check_cover(step: StepIR, entries: tuple[EmitEntryIR, ...], checked: Checke
     )
 
 
-def _all_values(kind: object) -> tuple[object, ...] | None:
-    inner = without_null(kind)  # type: ignore[arg-type]  # a TypeT
-    extra: tuple[object, ...] = (None,) if is_nullable(kind) else ()  # type: ignore[arg-type]  # a TypeT
+def _all_values(kind: TypeT) -> tuple[object, ...] | None:
+    inner = without_null(kind)
+    extra: tuple[object, ...] = (None,) if is_nullable(kind) else ()
     if inner == BOOL:
         return (True, False, *extra)
     if isinstance(inner, EnumT):

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from orchestrator.analysis.places import Path
-from orchestrator.expr.suggest import nearest
 from orchestrator.expr.schema_types import from_json_schema
+from orchestrator.expr.suggest import nearest
 from orchestrator.expr.types import (
     ANY,
     DATETIME,
@@ -22,6 +22,7 @@ from orchestrator.expr.types import (
     EnumT,
     ListT,
     ObjectT,
+    Simple,
     TypeT,
     is_nullable,
     members,
@@ -31,6 +32,7 @@ from orchestrator.expr.types import (
 )
 from orchestrator.ir.model import Json, Value
 
+_SAME = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "null": "null"}
 TypeOf = Callable[[Path, str, int, bool], TypeT]  # path, source, ordinal, whole -> type of an expression
 
 
@@ -142,6 +144,8 @@ def _is_scalar_ok(value: Value, schema: Json) -> bool:
 
 
 def _type_misfit(found: TypeT, schema: Json, path: Path) -> Iterator[Misfit]:
+    if found == ANY or (found.__class__ is Simple and _SAME.get(found.name) == schema.get("type")):
+        return
     wanted = from_json_schema(schema)
     if found == ANY or wanted == ANY:
         return
@@ -160,7 +164,7 @@ def may_fit(found: TypeT, wanted: TypeT) -> bool:
 
 
 def _pair_fits(found: TypeT, wanted: TypeT) -> bool:
-    if found == ANY or wanted == ANY or found == wanted:
+    if wanted == ANY or found in (ANY, wanted):
         return True
     texts = (STR, DURATION, DATETIME)
     match found, wanted:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from orchestrator.analysis.facts import Facts, names
 from orchestrator.analysis.places import Path
 from orchestrator.analysis.report import Report
+from orchestrator.diagnostics import Related
 from orchestrator.ir.link import Stack
 from orchestrator.ir.model import JoinIR, StepIR
 
@@ -87,7 +88,7 @@ def _check_groups(step: StepIR, join: JoinIR, path: Path, facts: Facts, report: 
     return True
 
 
-def _emitted_here(event: str, facts: Facts, report: Report) -> tuple[object, ...]:
+def _emitted_here(event: str, facts: Facts, report: Report) -> tuple[Related, ...]:
     for name in facts.emitters.get(event, ()):
         return report.related(("steps", name), f"`{name}` emits `{event}`")
     return ()
@@ -97,9 +98,8 @@ def _check_numbers(
     step: StepIR, join: JoinIR, path: Path, counts: dict[str, int], facts: Facts, report: Report
 ) -> None:
     arrivals = _arrivals(step, facts)
-    if any(stack for stacks in arrivals.values() for stack in stacks):
-        if not all(_is_all_list_only(stacks) for stacks in arrivals.values()):
-            return  # how many members a for_each has is known only when it runs
+    if not all(_is_all_list_only(stacks) for stacks in arrivals.values()):
+        return  # how many members a for_each has is known only when it runs
     if join.mode == "each":
         wanted = join.events or step.accepts
         rivals = _exclusive(wanted, counts, facts)

@@ -21,6 +21,8 @@ STEP_EVENTS = ("done", "failed", "timeout", "start")
 def check_names(facts: Facts, report: Report) -> Facts:
     """Report unknown events and steps; returns the facts of the mended flow."""
     flow = facts.flow
+    if flow.kind == "function":
+        return facts
     known = _known_events(flow)
     changed: dict[str, StepIR] = {}
     heard: set[str] = set()
@@ -67,7 +69,7 @@ def _mend_inputs(step: StepIR, known: frozenset[str], flow: FlowIR, report: Repo
         heard.add(step.name)
     join = step.join
     if join is not None:
-        until = join.until_event if join.until_event not in better else better[join.until_event]
+        until = None if join.until_event is None else better.get(join.until_event, join.until_event)
         each = tuple(e for e in (better.get(event, event) for event in join.events) if e is not None)
         join = replace(join, until_event=until, events=each)
     return replace(step, accepts=kept, join=join)

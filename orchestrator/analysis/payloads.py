@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from orchestrator.analysis.expressions import Checked
 from orchestrator.analysis.facts import Facts, entries_of
 from orchestrator.analysis.fitting import Misfit, misfits
 from orchestrator.analysis.places import Path
 from orchestrator.analysis.report import Report
-from orchestrator.analysis.results import CatalogLike
+from orchestrator.analysis.results import CatalogLike, constant
 from orchestrator.analysis.values import calls_of
 from orchestrator.expr.suggest import listed, nearest
 from orchestrator.ir.model import CallIR, Json, StepIR, Value
 from orchestrator.plugin.info import CallableInfo
+from orchestrator.plugin.shorthand import schema_of
 
 KNOWN_ERRORS = (
     "any", "timeout", "deadline", "http.connect", "http.blocked", "repeat.exhausted", "loop.exhausted", "collect.timeout",
@@ -22,25 +24,27 @@ KNOWN_ERRORS = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """What the rules of this module look at: one flow with its catalog and the types of its expressions."""
+
+    facts: Facts
+    catalog: CatalogLike
+    checked: Checked
+    report: Report
+
+
 def check_payloads(facts: Facts, catalog: CatalogLike, checked: Checked, report: Report) -> None:
     """FLW502 to FLW509, FLW513, FLW517 to FLW519."""
+    at = Handover(facts, catalog, checked, report)
     for step in facts.flow.steps.values():
         if step.body.kind in ("python", "procedure"):
             continue
-        _check_emits(step, facts, checked, report)
-        _check_state(step, facts, checked, report)
-        for call, path, site in calls_of(step):
-            _check_call(
-                step,
-                call,
-                (*path, "call") if site == "with" else (*path, "call"),
-                path,
-                facts,
-                catalog,
-                checked,
-                report,
-            )
-        _check_wait(step, facts, checked, report)
+        _check_emits(step, at)
+        _check_state(step, at)
+        for call, path, _ in calls_of(step):
+            _check_call(step, call, path, at)
+        _check_wait(step, at)
         _check_error_codes(step, catalog, report)
     for n, trigger in enumerate(facts.flow.triggers):
         schema = facts.flow.inputs
@@ -48,7 +52,8 @@ def check_payloads(facts: Facts, catalog: CatalogLike, checked: Checked, report:
             _report(misfit, "FLW517", "this trigger", "input", report, missing_at=("triggers", n))
 
 
-def _check_emits(step: StepIR, facts: Facts, checked: Checked, report: Report) -> None:
+def _check_emits(step: StepIR, at: Handover) -> None:
+    facts, checked, report = at.facts, at.checked, at.report
     base: Path = ("steps", step.name)
     ways = [(e.event, e.starts, e.with_, (*base, "emit", n, "with")) for n, e in enumerate(entries_of(step))]
     ways += [(c.event, c.starts, c.with_, (*base, "catch", n, "with")) for n, c in enumerate(step.catch)]
@@ -70,7 +75,8 @@ def _check_emits(step: StepIR, facts: Facts, checked: Checked, report: Report) -
             )
 
 
-def _check_state(step: StepIR, facts: Facts, checked: Checked, report: Report) -> None:
+def _check_state(step: StepIR, at: Handover) -> None:
+    facts, checked, report = at.facts, at.checked, at.report
     base: Path = ("steps", step.name)
     writes: list[tuple[dict[str, Value], Path]] = [(step.set, (*base, "set"))]
     writes += [(entry.set, (*base, "emit", n, "set")) for n, entry in enumerate(entries_of(step))]
@@ -93,63 +99,72 @@ def _check_state(step: StepIR, facts: Facts, checked: Checked, report: Report) -
                 _report(misfit, "FLW502", f"state `{key}`", "field", report, declared=("state", key))
 
 
-def _check_call(
-    step: StepIR,
-    call: CallIR,
-    call_path: Path,
-    path: Path,
-    facts: Facts,
-    catalog: CatalogLike,
-    checked: Checked,
-    report: Report,
-) -> None:
-    info = catalog.get(call.target)
+def _check_call(step: StepIR, call: CallIR, path: Path, at: Handover) -> None:
+    info = at.catalog.get(call.target)
     if info is None:
-        _report_unknown_call(step, call, call_path, facts, catalog, report)
+        _report_unknown_call(step, call, (*path, "call"), at)
         return
-    for misfit in misfits(call.with_, info.input_schema, (*path, "with"), checked.type_at):
-        _report_argument(misfit, info, call_path, path, report)
+    for misfit in misfits(call.with_, info.input_schema, (*path, "with"), at.checked.type_at):
+        _report_argument(misfit, info, path, at.report)
+    if "schema" in info.fields and "schema" in call.with_:
+        _check_schema(call.with_["schema"], (*path, "with", "schema"), at.report)
 
 
-def _report_unknown_call(
-    step: StepIR, call: CallIR, path: Path, facts: Facts, catalog: CatalogLike, report: Report
-) -> None:
-    problem_of = getattr(catalog, "problem", None)
+def _check_schema(value: Value, path: Path, report: Report) -> None:
+    """FLW518: the `schema` that a call asks for is a type, or a JSON Schema that can be used."""
+    asked = constant(value)
+    if asked is None:
+        return
+    try:
+        schema = schema_of(asked)
+        if schema is asked and isinstance(asked, dict):
+            from orchestrator.plugin.schema_check import SchemaRefused, compile_schema
+
+            try:
+                compile_schema(schema)
+            except SchemaRefused as problem:
+                if not str(problem).startswith("pattern"):  # patterns are FLW704
+                    raise ValueError(str(problem)) from None
+    except ValueError as problem:
+        report.add(
+            "FLW518",
+            f"this `schema` cannot be used: {problem}",
+            path,
+            help="write types as in `events:`, such as `{label: bug | other, tags: [str]}`, or a JSON Schema",
+        )
+
+
+def _report_unknown_call(step: StepIR, call: CallIR, path: Path, at: Handover) -> None:
+    report = at.report
+    problem_of = getattr(at.catalog, "problem", None)
     problem = None if problem_of is None else problem_of(call.target)
     if problem is not None:
         report.put(problem.at(report.places.span(path)))
         return
-    guess = catalog.suggest(call.target)
+    guess = at.catalog.suggest(call.target)
     if call.target.startswith("flow."):
         name = call.target.removeprefix("flow.")
-        report.add(
-            "FLW504",
-            f"step `{step.name}` calls the flow `{name}`, which is not imported",
-            path,
-            help=f"did you mean `{guess}`?"
-            if guess
-            else f"add it at the top: `imports: {{{name}: ./{name}.flow.yaml}}`",
-            fix=report.replace(path, guess) if guess else None,
-        )
-        return
+        message = f"step `{step.name}` calls the flow `{name}`, which is not imported"
+        hint = f"add it at the top: `imports: {{{name}: ./{name}.flow.yaml}}`"
+    else:
+        message = f"step `{step.name}` calls `{call.target}`, which nothing provides"
+        hint = f'register it with `@register("{call.target}")`, put it into the plugin folder, or install its package'
     report.add(
         "FLW504",
-        f"step `{step.name}` calls `{call.target}`, which nothing provides",
+        message,
         path,
-        help=f"did you mean `{guess}`?" if guess else (
-            f"register it with `@register(\"{call.target}\")`, put it into the plugin folder, or install its package"
-        ),
+        help=f"did you mean `{guess}`?" if guess else hint,
         fix=report.replace(path, guess) if guess else None,
-    )  # fmt: skip
+    )
 
 
-def _report_argument(misfit: Misfit, info: CallableInfo, call_path: Path, path: Path, report: Report) -> None:
+def _report_argument(misfit: Misfit, info: CallableInfo, path: Path, report: Report) -> None:
     depth = len(path) + 1
     if misfit.kind == "missing" and len(misfit.path) == depth:
         report.add(
             "FLW506",
             f"`{info.name}` needs `{misfit.field}`",
-            call_path,
+            (*path, "call"),
             help=f"add `{misfit.field}: …` to `with` ({_usage(info)})",
         )
         return
@@ -171,7 +186,8 @@ def _usage(info: CallableInfo) -> str:
     return f"it takes {listed(shown)}"
 
 
-def _check_wait(step: StepIR, facts: Facts, checked: Checked, report: Report) -> None:
+def _check_wait(step: StepIR, at: Handover) -> None:
+    facts, checked, report = at.facts, at.checked, at.report
     wait = step.body.wait
     if wait is None or wait.event is None:
         return
@@ -272,15 +288,12 @@ def _is_known_code(code: str, known: list[str]) -> bool:
 def note_unknown_results(facts: Facts, catalog: CatalogLike, checked: Checked, report: Report) -> None:
     """FLW515: fields are read of a result whose type nobody declared, so they cannot be checked."""
     read_from: set[str] = set()
-    for step in facts.flow.steps.values():
-        own = checked.scopes.get(step.name)
-        if own is None:
-            continue
-        for path in _paths_read(step, checked):
-            if path.startswith("result."):
-                read_from.add(step.name)
-            elif path.startswith("ev.result."):
-                read_from.update(e.removesuffix(".done") for e in step.accepts if e.endswith(".done"))
+    for name, read in checked.read_by.items():
+        if any(path.startswith("result.") for path in read):
+            read_from.add(name)
+        if any(path.startswith("ev.result.") for path in read):
+            accepted = facts.flow.steps[name].accepts
+            read_from.update(event.removesuffix(".done") for event in accepted if event.endswith(".done"))
     for name in facts.flow.steps:
         call = facts.flow.steps[name].body.call
         info = None if call is None or name not in read_from else catalog.get(call.target)
@@ -291,13 +304,6 @@ def note_unknown_results(facts: Facts, catalog: CatalogLike, checked: Checked, r
                 ("steps", name, "call"),
                 help="give the function a return annotation",
             )
-
-
-def _paths_read(step: StepIR, checked: Checked) -> Iterable[str]:
-    from orchestrator.analysis.values import step_expressions
-
-    for found in step_expressions(step):
-        yield from checked.names.get(found.source, ())
 
 
 def _says_nothing(schema: Json) -> bool:

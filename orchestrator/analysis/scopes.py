@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from orchestrator.analysis.facts import Facts
-from orchestrator.analysis.results import ERROR, CatalogLike, all_outcomes, answer_schema, result_schema
+from orchestrator.analysis.results import ERROR, CatalogLike, all_outcomes, answer_schema, call_result, result_schema
 from orchestrator.expr.errors import ExprSyntaxError
 from orchestrator.expr.parser import parse
 from orchestrator.expr.placing import check_iterable
@@ -36,7 +36,7 @@ class Scopes:
         flow = facts.flow
         self._events: dict[str, TypeT] = {}
         self._schemas: dict[int, tuple[Json, TypeT]] = {}
-        self.secrets = ObjectT({name: STR for name in flow.secrets})
+        self.secrets = ObjectT(dict.fromkeys(flow.secrets, STR))
         self.base: dict[str, TypeT] = {"inputs": self.type_of(flow.inputs), "now": STR, "run": RUN}
         self.state = self.type_of(flow.state_schema) if flow.state_schema else ObjectT({})
         self.step_base: dict[str, TypeT] = {**self.base, "state": self.state, "meta": META}
@@ -88,10 +88,22 @@ class StepScopes:
         self.ev = union(*accepted) if accepted else ObjectT({})
         self.arriving: dict[str, TypeT] = {**scopes.step_base, "ev": self.ev}
         self.result = scopes.type_of(result_schema(step, facts.flow, catalog))
+        self.results_by = self._results_by(catalog)
         self.body = self._body()
         self.item: TypeT | None = None
         if step.for_each is not None:
             self.item = item_of(step.for_each.items, self.body)
+
+    def _results_by(self, catalog: CatalogLike) -> dict[str, TypeT]:
+        """The result after the call and after the fallback, where these differ; else nothing."""
+        call, fallback = self._step.body.call, self._step.fallback
+        if call is None or fallback is None or self._step.for_each is not None:
+            return {}
+        found = {
+            "call": self._scopes.type_of(call_result(call, catalog)),
+            "fallback": self._scopes.type_of(call_result(fallback, catalog)),
+        }
+        return {} if found["call"] == found["fallback"] else found
 
     def _body(self) -> dict[str, TypeT]:
         join = self._step.join
@@ -102,6 +114,9 @@ class StepScopes:
             del body["ev"]
         members = [self._scopes.event(name) for name in (join.events or self._step.accepts)]
         body["events"] = ListT(union(*members) if members else ANY)
+        if join.mode == "each":
+            body |= {f"events[{n}]": member for n, member in enumerate(members)}
+            body |= {f"events[{n - len(members)}]": member for n, member in enumerate(members)}
         body["count"] = INT
         return body
 

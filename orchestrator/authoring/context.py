@@ -249,6 +249,10 @@ class Outside:
         else:
             write_ops(values, ops)
 
+    def remember(self, key: str, read: Callable[[], R]) -> R:
+        """What is read now: outside a step nothing runs twice."""
+        return read()
+
     def call(self, function: Callable[[], R]) -> R:
         """Run in the loop of the run."""
         return call_in_loop(self.run.data.loop if self.run is not None else None, function)

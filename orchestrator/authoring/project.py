@@ -14,6 +14,7 @@ from orchestrator.compiler.compile import Compiled, compile_text
 from orchestrator.compiler.project import Imported, ImportedFlow, ImportProblem, ProjectContext
 from orchestrator.diagnostics import Diagnostic, Severity, has_errors
 from orchestrator.errors import CompileFailed, StoreError, UsageError
+from orchestrator.expr.suggest import nearest
 from orchestrator.ir.codec import flow_hash
 from orchestrator.ir.model import FlowIR
 from orchestrator.plugin.catalog import Catalog
@@ -135,19 +136,19 @@ class Project:
         try:
             data = path.read_bytes()
         except OSError as error:
-            near = [p.name for p in self.flow_files()]
-            return ImportProblem(
-                f"`{target}` cannot be read: {error.strerror or error}", f"flows here: {', '.join(near[:8])}"
-            )
+            near = nearest(path.name, (p.name for p in self.flow_files()))
+            hint = f"did you mean `./{near}`?" if near else "write the path from this file, such as `./child.flow.yaml`"
+            return ImportProblem(f"`{target}` cannot be read: {error.strerror or error}", hint)
         compiled = self._compile(data, path, outer)
         if compiled.flow is None or not compiled.is_ok:
             first = next((d for d in compiled.diagnostics if d.severity is Severity.ERROR), None)
-            return ImportProblem(f"`{target}` has errors of its own", str(first) if first else None)
+            code = "FLW512" if first is not None and first.code == "FLW512" else "FLW510"
+            return ImportProblem(f"`{target}` has errors of its own", str(first) if first else None, code)
         flow = compiled.flow
         return ImportedFlow(flow.name, flow.inputs, flow.outputs, flow_hash(flow), compiled)
 
     def _is_secret_set(self, name: str) -> bool:
-        return self.hub.provider(name) is not None
+        return self.hub.may_have_secret(name)
 
     def _read_schema(self, path: str) -> Any:  # a JSON Schema
         import json

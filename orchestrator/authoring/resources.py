@@ -200,7 +200,9 @@ class ResourceManager:
         return _Made(await value if inspect.isawaitable(value) else value)
 
 
-def check_resource(source: Resource, chain: tuple[Callable[..., Any], ...] = ()) -> None:
+def check_resource(
+    source: Resource, chain: tuple[Callable[..., Any], ...] = (), *, checks_configs: bool = True
+) -> None:
     """Find circles among factories and bad configuration without making anything.
 
     Raises: WorkflowValidationError.
@@ -209,10 +211,10 @@ def check_resource(source: Resource, chain: tuple[Callable[..., Any], ...] = ())
         names = " -> ".join(_name(f) for f in (*chain, source.factory))
         raise WorkflowValidationError(f"resources need each other in a circle: {names}")
     for _, type, part in _needs(source.factory):
-        if isinstance(part, ResourceConfig):
+        if isinstance(part, Resource):
+            check_resource(part, (*chain, source.factory), checks_configs=checks_configs)
+        elif checks_configs:
             part.load(type)
-        else:
-            check_resource(part, (*chain, source.factory))
 
 
 def _needs(factory: Callable[..., Any]) -> list[tuple[str, Any, Resource | ResourceConfig]]:

@@ -25,7 +25,7 @@ _ABSENT = object()
 class Stage:
     """The uncommitted work of one attempt."""
 
-    __slots__ = ("_deltas", "_written", "cache", "changes", "emitted", "is_replaced", "posts")
+    __slots__ = ("_deltas", "_shared", "_written", "cache", "changes", "emitted", "is_replaced", "posts")
 
     def __init__(self) -> None:
         self.emitted: list[Emission] = []
@@ -35,6 +35,7 @@ class Stage:
         self.is_replaced = False
         self._deltas: dict[Path, Change] | None = None
         self._written: set[Path] | None = None
+        self._shared: set[Any] | None = None  # keys of the cache whose value is that of a change
 
     @property
     def is_empty(self) -> bool:
@@ -57,9 +58,13 @@ class Stage:
             self.cache = {}
         if change.kind in ("clear", "replace"):
             self.is_replaced = True
-            self.cache = {k: copy_value(v) for k, v in (change.new or {}).items()}
+            self.cache = dict(change.new or {})
+            self._shared = set(self.cache)
         elif len(path) == 1 and change.kind in ("set", "delta"):
-            self.cache[path[0]] = copy_value(change.new)
+            self.cache[path[0]] = change.new
+            if self._shared is None:
+                self._shared = set()
+            self._shared.add(path[0])
         else:
             top = self._own(path[0], committed)
             if len(path) == 1 and change.kind == "delete":
@@ -85,6 +90,9 @@ class Stage:
         assert self.cache is not None
         if top not in self.cache:
             self.cache[top] = copy_value(committed[top]) if top in committed and not self.is_replaced else _ABSENT
+        elif self._shared is not None and top in self._shared:
+            self.cache[top] = copy_value(self.cache[top])
+            self._shared.discard(top)
         value = self.cache[top]
         return {} if value is _ABSENT else value
 
@@ -117,6 +125,7 @@ class Stage:
         self.is_replaced = False
         self._deltas = None
         self._written = None
+        self._shared = None
         return ops
 
 

@@ -89,7 +89,9 @@ class DictState:
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of a key, or the default."""
-        return self[key] if key in self else default
+        if key not in self:
+            return default
+        return self[key]
 
     def setdefault(self, key: str, default: Any = None) -> Any:
         """The value of a key, set to the default if it is missing."""
@@ -180,7 +182,8 @@ def _lazy_class(model: type[BaseModel]) -> type[BaseModel]:
     }
     for name in ("model_dump", "model_dump_json", "model_copy", "__iter__", "__repr__", "__str__", "__eq__"):
         namespace[name] = _loading(model, name)
-    lazy = type(model)(model.__name__, (model,), namespace)
+    metaclass: Any = type(model)  # pydantic's
+    lazy: type[BaseModel] = metaclass(model.__name__, (model,), namespace)
     lazy.__doc__ = model.__doc__
     return lazy
 

@@ -51,6 +51,10 @@ class StateSource(Protocol):
         """Take changes, in order."""
         ...
 
+    def remember(self, key: str, read: Callable[[], R]) -> R:
+        """The value that `read` gives, or gave when the same body ran before."""
+        ...
+
     def call(self, function: Callable[[], R]) -> R:
         """Run in the event loop, from whatever thread this is."""
         ...
@@ -168,18 +172,17 @@ class StateStore(Generic[S]):
 
     def _get(self, path: str, default: Any) -> Any:
         parts = _split(path)
-        exists, value = self._source.look(parts[0])
-        if exists:
-            try:
-                for part in parts[1:]:
-                    value = _child(value, part)
-            except (KeyError, IndexError, AttributeError, TypeError, ValueError):
-                exists = False
-        if exists:
-            return copy_value(value)
+        found = self._source.remember(f"get:{path}", lambda: self._copies(parts))
+        if found:
+            return found[0]
         if default is not _MISSING:
             return default
         raise ValueError(f"Path '{path}' not found in state")
+
+    def _copies(self, parts: list[str]) -> list[Any]:
+        """A copy of the value in a list, or an empty list."""
+        value = self._get_raw(parts)
+        return [] if value is _MISSING else [copy_value(value)]
 
     def _set(self, path: str, value: Any) -> None:
         self._refuse_in_edit()
@@ -243,7 +246,8 @@ class StateStore(Generic[S]):
         return Change("set", (parts[0],), changed)
 
     def _get_state(self) -> S:
-        values = {k: copy_value(v) for k, v in self._source.view().items()}
+        view = self._source.view
+        values = self._source.remember("get_state", lambda: {k: copy_value(v) for k, v in view().items()})
         model = self._source.model
         return cast(S, DictState(values) if model is None else model_of(model, values))
 

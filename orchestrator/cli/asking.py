@@ -110,10 +110,8 @@ def _prompt(name: str, schema: Any, is_required: bool) -> Any:  # a value of the
     if text == "":
         return None
     kinds = schema.get("type") if isinstance(schema, dict) else None
-    if (
-        kinds in ("integer", "number", "boolean", "object", "array")
-        or isinstance(kinds, list)
-        and "string" not in kinds
+    if kinds in ("integer", "number", "boolean", "object", "array") or (
+        isinstance(kinds, list) and "string" not in kinds
     ):
         try:
             return json.loads(text)

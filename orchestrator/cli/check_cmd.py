@@ -23,7 +23,7 @@ from orchestrator.diagnostics_text import FORMATS, render, render_text, summary
 @click.option("--strict", is_flag=True, help="Warnings fail the check too.")
 def command(paths: tuple[Path, ...], form: str, as_json: bool, fixes: bool, shows_diff: bool, strict: bool) -> int:
     """Check these flow files or folders (all of the project by default). `-` reads standard input."""
-    project, found, texts = _read(paths, fixes=fixes, shows_diff=shows_diff)
+    _project, found, texts = _read(paths, fixes=fixes, shows_diff=shows_diff)
     if shows_diff:
         return Exit.DIAGNOSTICS if has_errors(found) else Exit.OK
     form = "json" if as_json else form

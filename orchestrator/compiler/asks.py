@@ -6,6 +6,7 @@ from orchestrator.compiler.shapes import Shapes, verdict_field, verdicts_of
 from orchestrator.compiler.values import time_to_ir, value_to_ir
 from orchestrator.ir.model import AskIR, AudienceIR, EscalateIR, Value
 from orchestrator.language.spec import AskSpec, AudienceSpec, QuorumSpec, StepSpec
+from orchestrator.language.template_text import Value as SpecValue
 
 
 def ask_to_ir(step: StepSpec, ask: AskSpec, shapes: Shapes) -> AskIR:
@@ -54,11 +55,11 @@ def audience_to_ir(spec: AudienceSpec | None) -> AudienceIR | None:
     return AudienceIR(_people(spec.users), _people(spec.groups), _people(spec.exclude))
 
 
-def _people(value: object) -> Value:
-    found = value_to_ir(value)  # type: ignore[arg-type]  # a Value of the language, or None
+def _people(value: SpecValue | None) -> Value:
+    found = value_to_ir(value)
     if found is None:
         return ()
-    return tuple(found) if isinstance(found, list) else found
+    return found
 
 
 def _quorum(quorum: QuorumSpec) -> Value:

@@ -23,6 +23,7 @@ from orchestrator.diagnostics import Diagnostic, Severity, has_errors
 from orchestrator.errors import CompileFailed
 from orchestrator.ir.model import FlowIR
 from orchestrator.language.flow_reader import parse_flow
+from orchestrator.language.reader import paused_gc
 from orchestrator.language.spec import FlowSpec
 
 # Findings about what is missing in the graph; beside a part that could not be read they would only be its echo.
@@ -89,10 +90,11 @@ def compile_text(
     resolve_import: ResolveImport = no_imports,
 ) -> Compiled:
     """Read, lower and check a flow file. Raises: never, for any bytes."""
-    parsed = parse_flow(data, file)
-    if parsed.spec is None:
-        return Compiled(None, parsed.diagnostics)
-    compiled = compile_flow(parsed.spec, catalog=catalog, project=project, resolve_import=resolve_import)
+    with paused_gc():
+        parsed = parse_flow(data, file)
+        if parsed.spec is None:
+            return Compiled(None, parsed.diagnostics)
+        compiled = compile_flow(parsed.spec, catalog=catalog, project=project, resolve_import=resolve_import)
     unread = [d for d in parsed.diagnostics if d.severity is Severity.ERROR]
     found = [d for d in compiled.diagnostics if not _is_echo(d, unread)]
     return replace(compiled, diagnostics=_in_order([*parsed.diagnostics, *found]))

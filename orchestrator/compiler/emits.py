@@ -8,8 +8,9 @@ from orchestrator.compiler.linking import Names, Target
 from orchestrator.compiler.schemas import properties_of
 from orchestrator.compiler.shapes import Shapes, ask_outcomes
 from orchestrator.compiler.values import map_to_ir
+from orchestrator.diagnostics import Span
 from orchestrator.expr.suggest import nearest
-from orchestrator.ir.model import CatchIR, EmitEntryIR, EmitIR, FillIR, Value
+from orchestrator.ir.model import CatchIR, EmitEntryIR, EmitIR, FillIR, Json, Value
 from orchestrator.language.spec import EmitEntry, StepSpec
 
 RESULT: Value = {"$expr": "result"}
@@ -104,7 +105,7 @@ class EmitLowering:
             fix=self._report.replace(entry.outcome.span, guess) if guess and not missing_deadline else None,
         )
 
-    def _ev(self, step: StepSpec) -> list[object]:
+    def _ev(self, step: StepSpec) -> list[Json]:
         return [] if step.collect is not None else self._shapes.ev_members(step)
 
     def _fill(
@@ -114,7 +115,7 @@ class EmitLowering:
         with_: dict[str, Value],
         supply: Supply,
         entry: EmitEntry | None,
-        at: object,
+        at: Span,
     ) -> tuple[tuple[FillIR, ...], dict[str, Value]]:
         assert target.event is not None
         if target.step is not None:
@@ -136,7 +137,7 @@ class EmitLowering:
             fills.append(FillIR("result", "ev"))
         return tuple(fills)
 
-    def _report_missing(self, step: StepSpec, event: str, filled: Filled, at: object) -> None:
+    def _report_missing(self, step: StepSpec, event: str, filled: Filled, at: Span) -> None:
         names = ", ".join(f"`{name}`" for name in filled.missing)
         reasons = {
             "result": "the result has a field of that name, of another type",
@@ -152,16 +153,16 @@ class EmitLowering:
         self._report.add(
             "FLW501",
             message,
-            at,  # type: ignore[arg-type]  # a span, handed through
+            at,
             help=f"add `with: {{{first}: …}}`" + (f" ({near})" if near else ""),
             related=self._report.related((*declared, first), f"`{first}` is declared here"),
         )
 
-    def _report_dropped(self, step: StepSpec, event: str, field: str, at: object) -> None:
+    def _report_dropped(self, step: StepSpec, event: str, field: str, at: Span) -> None:
         self._report.add(
             "FLW520",
             f"the result of step `{step.name.value}` is dropped: `{field}` of `{event}` is filled from `ev.{field}`",
-            at,  # type: ignore[arg-type]  # a span, handed through
+            at,
             help=f"to send the result write `with: {{{field}: ${{{{ result }}}}}}`, else `${{{{ ev.{field} }}}}`",
         )
 

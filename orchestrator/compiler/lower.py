@@ -93,8 +93,8 @@ def _events(
             description=event.description,
             origin=origin_of(event.name.span),
         )
-    for step in spec.steps.values():
-        info = None if step.call is None else catalog.get(step.call.target.value)
+    for written in spec.steps.values():
+        info = None if written.call is None else catalog.get(written.call.target.value)
         for brought in info.events if info is not None else ():
             events.setdefault(brought.name, EventIR(brought.name, brought.schema))
     for step in steps.values():

@@ -25,6 +25,8 @@ FAILED_SCHEMA: Json = {
 }
 EMPTY_SCHEMA: Json = {"type": "object", "properties": {}, "additionalProperties": False}
 _KINDS = ("null", "boolean", "integer", "number", "string", "array", "object")
+_ALL = frozenset(_KINDS)
+_SINGLE = {kind: frozenset({kind}) for kind in _KINDS}
 
 
 def object_schema(properties: dict[str, Json], required: Iterable[str] | None = None) -> Json:
@@ -47,10 +49,14 @@ def members(schema: Json) -> Iterator[Json]:
 
 def kinds_of(schema: Json) -> frozenset[str]:
     """The JSON types that a value of the schema may have; all of them where the schema does not say."""
+    if isinstance(schema, dict):
+        kind = schema.get("type")
+        if kind.__class__ is str and "enum" not in schema and "const" not in schema and "anyOf" not in schema:
+            return _SINGLE[kind] if kind in _SINGLE else frozenset({kind})
     found: set[str] = set()
     for member in members(schema):
         if not isinstance(member, dict):
-            return frozenset(_KINDS)
+            return _ALL
         if "enum" in member or "const" in member:
             values = member["enum"] if "enum" in member else [member["const"]]
             found.update(_kind(value) for value in values)
@@ -58,7 +64,7 @@ def kinds_of(schema: Json) -> frozenset[str]:
         kind = member.get("type")
         if kind is None:
             if "properties" not in member:
-                return frozenset(_KINDS)
+                return _ALL
             kind = "object"
         found.update(kind if isinstance(kind, list) else [kind])
     return frozenset(found)
@@ -84,7 +90,7 @@ def _kind(value: Json) -> str:
 
 def is_known(schema: Json) -> bool:
     """Whether the schema says anything about the type of the value."""
-    return kinds_of(schema) != frozenset(_KINDS)
+    return kinds_of(schema) != _ALL
 
 
 def is_mapping(schema: Json) -> bool:

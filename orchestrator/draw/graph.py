@@ -33,6 +33,7 @@ from orchestrator.draw.wording import (
     value_text,
     wait_text,
 )
+from orchestrator.ir.link import routes
 from orchestrator.ir.model import EmitIR, FlowIR, StepIR, TriggerIR
 
 _CROWD = 3  # this many emitters and as many listeners of one event meet at a junction
@@ -85,12 +86,15 @@ class _Wiring:
         self.entrances: dict[str, str] = {}  # node id -> event, or "" for the outside world
         self.junctions: dict[str, str] = {}  # node id -> title
         self.reached: set[str] = set()
-        self.heard: dict[str, list[str]] = {}
+        self.heard = routes(flow)
         self.waited: dict[str, list[str]] = {}
         self.ends = {name: FAILED for name, event in flow.events.items() if event.kind in _ENDING_KINDS}
         self.ends.update((name, STOP) for name, event in flow.events.items() if event.kind == "stop")
         self.ends.update(dict.fromkeys(flow.stop, STOP))
-        self._listen()
+        for step in flow.steps.values():
+            wait = step.body.wait
+            if wait is not None and wait.event is not None:
+                self.waited.setdefault(wait.event, []).append(step.name)
         self._find_entrances()
 
     def edges(self) -> list[Edge]:
@@ -112,22 +116,6 @@ class _Wiring:
 
     def _listeners(self, event: str) -> int:
         return len(self.heard.get(event, ())) + len(self.waited.get(event, ()))
-
-    def _listen(self) -> None:
-        bases: dict[str, list[str]] = {}
-        for step in self.flow.steps.values():
-            closing = step.join.until_event if step.join is not None else None
-            for event in dict.fromkeys((*step.accepts, *((closing,) if closing else ()))):
-                self.heard.setdefault(event, []).append(step.name)
-                if step.accepts_subclasses:
-                    bases.setdefault(event, []).append(step.name)
-            wait = step.body.wait
-            if wait is not None and wait.event is not None:
-                self.waited.setdefault(wait.event, []).append(step.name)
-        for event, ir in self.flow.events.items():
-            takers = (s for base in getattr(ir, "bases", ()) for s in bases.get(base, ()))
-            if more := dict.fromkeys(takers):
-                self.heard[event] = list(dict.fromkeys((*self.heard.get(event, ()), *more)))
 
     def _find_entrances(self) -> None:
         for name, event in self.flow.events.items():

@@ -35,6 +35,11 @@ class Lane:
     label_x: float = 0.0
     box: Box | None = None
 
+    @property
+    def is_short(self) -> bool:
+        """Whether it stays within one row, as a step's way back to itself does."""
+        return self.first_row == self.last_row
+
 
 def plan_lanes(graph: Graph, mesh: Mesh, labels: Mapping[str, Dimension]) -> list[Lane]:
     """A lane for every outer edge, shared where words and target are the same; the shortest first.
@@ -56,7 +61,13 @@ def plan_lanes(graph: Graph, mesh: Mesh, labels: Mapping[str, Dimension]) -> lis
         lane.sources.append((n, source, _beyond(mesh, source, side) == 0))
         lane.first_row = min(lane.first_row, mesh.layer[source])
         lane.last_row = max(lane.last_row, mesh.layer[source])
-    return sorted(lanes.values(), key=lambda lane: lane.last_row - lane.first_row)
+    return sorted(lanes.values(), key=_reach)
+
+
+def _reach(lane: Lane) -> tuple[int, int]:
+    """Of lanes over as many rows, one that comes from below a box passes outside of one that leaves a box sideways."""
+    below = sum(not is_sideways for _, _, is_sideways in lane.sources)
+    return lane.last_row - lane.first_row, below + (not lane.enters_sideways)
 
 
 def _beyond(mesh: Mesh, vertex: int, side: int) -> int:
@@ -84,10 +95,10 @@ def place_lanes(lanes: Sequence[Lane], mesh: Mesh, x: Sequence[float], spacing: 
             rows = slice(lane.first_row, lane.last_row + 1)
             base = max(reach[rows]) + spacing.lane
             width = lane.label[0] if lane.label is not None else 0.0
-            is_short = lane.first_row == lane.last_row  # then the label has no room on the line, so it goes beside it
             half = spacing.half(width)
-            beside = spacing.label / 2 + half if is_short and width else 0.0
-            at = base if is_short else base + half
+            # The label of a short lane has no room on the line, so it goes beside it.
+            beside = spacing.label / 2 + half if lane.is_short and width else 0.0
+            at = base if lane.is_short else base + half
             lane.x = side * at
             lane.label_x = side * (at + beside)
             reach[rows] = [at + beside + half] * (rows.stop - rows.start)
@@ -134,11 +145,13 @@ def place_labels(
     lanes: Sequence[Lane],
     spans: Sequence[tuple[float, float]],
     crossing: Sequence[tuple[float, float, float]],
+    boxes: Sequence[Box],
     spacing: Spacing,
 ) -> None:
     """Set the label boxes: on the middle of the line, or as near to it as leaves free the lines that cross it.
 
-    Units: spans are (top, bottom) of each lane; crossing lines are (y, from x, to x).
+    Units: spans are (top, bottom) of each lane; crossing lines are (y, from x, to x). The label of a short lane stands
+    beside it, anywhere along its box.
     """
     by_height = sorted(crossing)
     for lane, (top, bottom) in zip(lanes, spans, strict=True):
@@ -146,12 +159,15 @@ def place_labels(
             continue
         width, height = lane.label
         left = lane.label_x - spacing.half(width)
-        middle = (top + bottom) / 2
-        within = by_height[bisect_left(by_height, (top,)) : bisect_right(by_height, (bottom, math.inf))]
-        near = [y for y, x0, x1 in within if min(x0, x1) < left + width and max(x0, x1) > left]
         own = height / 2 + (0.5 if spacing.is_orthogonal else 3.0)
-        tries = [y + side * own for y in near for side in (-1, 1)]
-        tries = [middle, *(y for y in tries if top + own <= y <= bottom - own)]
+        middle = (top + bottom) / 2
+        low, high = top + own, bottom - own
+        if lane.is_short:
+            box = boxes[lane.target]
+            low, high = box.y + height / 2, box.bottom - height / 2
+        within = by_height[bisect_left(by_height, (low - own,)) : bisect_right(by_height, (high + own, math.inf))]
+        near = [y for y, x0, x1 in within if min(x0, x1) < left + width and max(x0, x1) > left]
+        tries = [middle, *(y for line in near for y in (line - own, line + own) if low <= y <= high)]
         free = [y for y in tries if _is_free(y, near, own)]
         at = min(free, key=lambda y: abs(y - middle), default=middle) - height / 2
         lane.box = Box(left, float(math.floor(at + 0.5)) if spacing.is_orthogonal else at, width, height)

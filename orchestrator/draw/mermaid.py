@@ -10,7 +10,7 @@ import re
 
 from orchestrator.draw.graph import graph_of
 from orchestrator.draw.model import Edge, EdgeKind, Node, NodeKind
-from orchestrator.draw.overlay import Overlay, RunPath, StepState, overlay_of
+from orchestrator.draw.overlay import Overlay, RunPath, overlay_of
 from orchestrator.draw.theme import LIGHT
 from orchestrator.draw.wording import one_line, shorten
 from orchestrator.ir.model import FlowIR
@@ -30,13 +30,23 @@ _ARROWS = {
     EdgeKind.TIMEOUT: "-.->",
     EdgeKind.WAIT: "-.->",
 }
-_PLAIN = re.compile(r"[^A-Za-z0-9 ,\u00a0-\uffff\U00010000-\U0010ffff]")
-_STATE_PAINT = {
-    StepState.DONE: "done",
-    StepState.FAILED: "failed",
-    StepState.RUNNING: "running",
-    StepState.WAITING: "waiting",
-    StepState.SKIPPED: "skipped",
+# What is encoded: ASCII marks with a meaning to Mermaid, Markdown or HTML; what makes a line a list; bare web addresses.
+_SPECIAL = re.compile(
+    r"[^A-Za-z0-9 ,.():?='+\u00a0-\U0010ffff-]|^[+-]|(?<=^\d)[.)]|(?<=^\d\d)[.)]|(?<=www)\.", re.IGNORECASE
+)
+_PAINT = {
+    NodeKind.CALL: "call",
+    NodeKind.ASK: "ask",
+    NodeKind.OUTSIDE: "ask",
+    NodeKind.WAIT: "wait",
+    NodeKind.PYTHON: "python",
+    NodeKind.PROCEDURE: "python",
+    NodeKind.NONE: "none",
+    NodeKind.EVENT: "none",
+    NodeKind.SUB_FLOW: "sub_flow",
+    NodeKind.START: "start",
+    NodeKind.STOP: "stop",
+    NodeKind.FAILED: "end",
 }
 _MAX_WORDS = 60
 
@@ -54,7 +64,7 @@ def to_mermaid(flow: FlowIR, path: RunPath | None = None) -> str:
         arrow = _ARROWS.get(edge.kind, "-->")
         label = f'|"{words}"| ' if words else ""
         lines.append(f"    {number[edge.source]} {arrow} {label}{number[edge.target]}")
-    lines += _styles(overlay is not None)
+    lines += map(_style, dict.fromkeys(_class(node, overlay) for node in graph.nodes))
     if overlay is not None:
         taken = [str(n) for n, edge in enumerate(graph.edges) if edge.id in overlay.edges]
         if taken:
@@ -64,7 +74,7 @@ def to_mermaid(flow: FlowIR, path: RunPath | None = None) -> str:
 
 def encode(text: str) -> str:
     """Words for a quoted Mermaid label: everything that Mermaid, Markdown or HTML could read otherwise is a code point."""
-    return _PLAIN.sub(lambda m: f"#{ord(m[0])};", one_line(text))
+    return _SPECIAL.sub(lambda m: f"#{ord(m[0])};", one_line(text))
 
 
 def _box(node: Node, overlay: Overlay | None) -> str:
@@ -78,10 +88,11 @@ def _box(node: Node, overlay: Overlay | None) -> str:
 
 
 def _class(node: Node, overlay: Overlay | None) -> str:
-    if overlay is not None:
-        visit = overlay.nodes.get(node.id)
-        return _STATE_PAINT[visit.state] if visit is not None else "faint"
-    return node.kind.replace("-", "_")
+    """The class of a node: `is_` and its state, or `kind_` and its kind; the prefix keeps clear of Mermaid's own words."""
+    if overlay is None:
+        return f"kind_{_PAINT[node.kind]}"
+    visit = overlay.nodes.get(node.id)
+    return f"is_{visit.state}" if visit is not None else "is_faint"
 
 
 def _edge_words(edge: Edge, overlay: Overlay | None) -> str:
@@ -92,19 +103,19 @@ def _edge_words(edge: Edge, overlay: Overlay | None) -> str:
     return "<br/>".join(encode(shorten(row, _MAX_WORDS)) for row in rows if row)
 
 
-def _styles(has_path: bool) -> list[str]:
-    """Fills are light and text is dark in both of Mermaid's themes, so that contrast never depends on the page."""
-    ink = LIGHT["ink"]
-    if has_path:
-        out = [f"    classDef faint fill:{LIGHT['paper']},stroke:{LIGHT['faint']},color:{LIGHT['faint_ink']}"]
-        for paint in _STATE_PAINT.values():
-            out.append(f"    classDef {paint} fill:{LIGHT['card']},stroke:{LIGHT[paint]},stroke-width:2px,color:{ink}")
-        return out
-    paints = {"call": "call", "ask": "ask", "outside": "ask", "wait": "wait", "python": "python", "procedure": "python"}
-    paints |= {"none": "none", "sub_flow": "sub_flow", "event": "none"}
-    out = [f"    classDef {n} fill:{LIGHT[p + '_tint']},stroke:{LIGHT[p]},color:{ink}" for n, p in paints.items()]
-    out.append(f"    classDef start fill:{LIGHT['start']},stroke:{LIGHT['start']},color:{LIGHT['start_ink']}")
-    out.append(f"    classDef stop fill:{LIGHT['card']},stroke:{ink},stroke-width:2px,color:{ink}")
-    failed = LIGHT["failed"]
-    out.append(f"    classDef failed fill:{LIGHT['failed_tint']},stroke:{failed},stroke-width:2px,color:{failed}")
-    return out
+def _style(name: str) -> str:
+    """A class. Fills are light and text is dark in both of Mermaid's themes, so that contrast never depends on the page."""
+    match name.partition("_")[2]:
+        case "faint":
+            fill, rim, ink = LIGHT["paper"], LIGHT["faint"], LIGHT["faint_ink"]
+        case "start":
+            fill, rim, ink = LIGHT["start"], LIGHT["start"], LIGHT["start_ink"]
+        case "stop":
+            fill, rim, ink = LIGHT["card"], LIGHT["ink"], LIGHT["ink"]
+        case "end":
+            fill, rim, ink = LIGHT["failed_tint"], LIGHT["failed"], LIGHT["failed"]
+        case paint if name.startswith("kind_"):
+            fill, rim, ink = LIGHT[f"{paint}_tint"], LIGHT[paint], LIGHT["ink"]
+        case state:
+            fill, rim, ink = LIGHT["card"], LIGHT[state], LIGHT["ink"]
+    return f"    classDef {name} fill:{fill},stroke:{rim},stroke-width:2px,color:{ink}"

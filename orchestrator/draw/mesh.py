@@ -65,7 +65,7 @@ def mesh_of(graph: Graph, nodes: Mapping[str, Dimension], labels: Mapping[str, D
     for n in forward:
         if n not in outer:
             _add_chain(mesh, n, *pairs[n], labels.get(graph.edges[n].id))
-    _fill_rows(mesh)
+    fill_rows(mesh)
     return mesh
 
 
@@ -120,7 +120,8 @@ def _add_chain(mesh: Mesh, edge: int, source: int, target: int, label: Dimension
     mesh.chains[edge] = chain
 
 
-def _fill_rows(mesh: Mesh) -> None:
+def fill_rows(mesh: Mesh, *, is_turned: bool = False) -> None:
+    """Put the vertices into rows in depth-first order; `is_turned` takes the ways on in reverse order."""
     count = len(mesh.size)
     mesh.rows = [[] for _ in range(max(mesh.layer, default=-1) + 1)]
     mesh.place = [0] * count
@@ -132,5 +133,5 @@ def _fill_rows(mesh: Mesh) -> None:
             if not seen[vertex]:
                 seen[vertex] = True
                 mesh.rows[mesh.layer[vertex]].append(vertex)
-                stack.extend(reversed(mesh.down[vertex]))
+                stack.extend(mesh.down[vertex] if is_turned else reversed(mesh.down[vertex]))
     mesh.number_rows()

@@ -5,11 +5,15 @@ Source: Sugiyama, Tagawa, Toda 1981 (sweeps); Barth, Jünger, Mutzel 2004 (count
 
 from __future__ import annotations
 
-from orchestrator.draw.mesh import Mesh
+import itertools
+
+from orchestrator.draw.mesh import Mesh, fill_rows
 
 _SWEEPS = 12
 _WORK = 60_000  # vertices looked at over all sweeps; a large graph gets fewer of them
-_SWAP_LIMIT = 1_500  # vertices up to which neighbours are also swapped pairwise
+_SWAP_LIMIT = 1_500  # vertices up to which neighbours are also swapped pairwise, and several starts are tried
+# (ways on in reverse order, rows mirrored, first sweep downwards); the order of the flow itself comes first.
+_STARTS = tuple(itertools.product((False, True), (False, True), (True, False)))
 
 
 def order_rows(mesh: Mesh) -> None:
@@ -20,15 +24,21 @@ def order_rows(mesh: Mesh) -> None:
     best = _crossings(mesh)
     kept = [row[:] for row in mesh.rows]
     sweeps = max(4, min(_SWEEPS, _WORK // max(1, len(mesh.size))))
-    for n in range(sweeps):
-        if best == 0:
-            break
-        _sweep(mesh, downwards=n % 2 == 0)
-        if len(mesh.size) <= _SWAP_LIMIT:
-            _swap_neighbours(mesh)
-        crossings = _crossings(mesh)
-        if crossings < best:
-            best, kept = crossings, [row[:] for row in mesh.rows]
+    starts = _STARTS if len(mesh.size) <= _SWAP_LIMIT else _STARTS[:1]
+    for is_turned, is_mirrored, goes_down in starts:
+        fill_rows(mesh, is_turned=is_turned)
+        if is_mirrored:
+            mesh.rows = [row[::-1] for row in mesh.rows]
+            mesh.number_rows()
+        for n in range(sweeps):
+            if best == 0:
+                break
+            _sweep(mesh, downwards=(n % 2 == 0) == goes_down)
+            if len(mesh.size) <= _SWAP_LIMIT:
+                _swap_neighbours(mesh)
+            crossings = _crossings(mesh)
+            if crossings < best:
+                best, kept = crossings, [row[:] for row in mesh.rows]
     mesh.rows = kept
     mesh.number_rows()
 

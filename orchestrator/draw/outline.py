@@ -8,7 +8,7 @@ from orchestrator.draw.overlay import Overlay, edge_words
 
 
 def outline(graph: Graph, overlay: Overlay | None = None, width: int = 160) -> str:
-    """The nodes in the order of the flow, each with its ways out; `↑` marks a way back.
+    """The nodes in the order of the flow, each with its ways out; `↑` marks a way back, `×2` how often a run took it.
 
     Cost: linear.
     """
@@ -24,14 +24,12 @@ def outline(graph: Graph, overlay: Overlay | None = None, width: int = 160) -> s
 
 
 def _way(edge: Edge, target: str, overlay: Overlay | None) -> str:
-    words = edge_words(edge)
     text = f"{'↑' if edge.is_back else '→'} {target}"
-    if words:
-        text += f"  ({words})"
     count = overlay.edges.get(edge.id) if overlay is not None else None
     if count is not None:
-        text += f"  taken ×{count}" if count > 1 else "  taken"
-    return text
+        text += f" ×{count}"
+    words = edge_words(edge)
+    return f"{text}  ({words})" if words else text
 
 
 def _words(node: Node, overlay: Overlay | None) -> str:

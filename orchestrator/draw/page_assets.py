@@ -41,8 +41,7 @@ main { padding: 16px 28px 40px; }
 .tools button { min-width: 36px; height: 36px; padding: 0 10px; font: inherit; cursor: pointer; }
 .tools button { border: 1px solid; border-radius: 9px; }
 .panel { position: absolute; right: 12px; top: 12px; width: min(320px, calc(100% - 24px)); }
-.panel { max-height: calc(100% - 24px); overflow: auto; }
-.panel .card { box-shadow: 0 8px 28px rgb(0 0 0 / 18%); }
+.panel { max-height: calc(100% - 24px); overflow: auto; border-radius: 12px; box-shadow: 0 8px 28px rgb(0 0 0 / 18%); }
 .card { border: 1px solid; border-radius: 12px; padding: 14px 16px; font-size: 13.5px; }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(270px, 1fr)); gap: 14px; }
 .kind { margin: 2px 0 0; font-size: 12.5px; overflow-wrap: anywhere; }
@@ -52,8 +51,8 @@ dd { margin: 0; overflow-wrap: anywhere; }
 code { font: 12px MONO; padding: 1px 5px; border-radius: 5px; }
 .hint { margin: 8px 0 0; font-size: 13px; }
 .flow-graph .node { cursor: pointer; }
-.flow-graph.has-focus .edge:not(.is-near) { opacity: 0.3; }
-@media (prefers-reduced-motion: no-preference) { .flow-graph .edge { transition: opacity 120ms; } }
+.flow-graph.has-focus .edge:not(.is-near) :not(.halo) { opacity: 0.3; }
+@media (prefers-reduced-motion: no-preference) { .flow-graph .edge * { transition: opacity 120ms; } }
 @media (max-width: 640px) { header, main { padding-left: 14px; padding-right: 14px; } }
 @media print { .tools, .panel, .hint { display: none; } .stage { border: 0; } }
 """.strip()

@@ -194,7 +194,7 @@ class Router:
             for points in of_lane.values():
                 hops = itertools.pairwise(points)
                 crossing += [(y0, x0, x1) for (x0, y0), (x1, y1) in hops if y0 == y1]
-        place_labels(self.lanes, spans, crossing, self.gaps)
+        place_labels(self.lanes, spans, crossing, boxes, self.gaps)
         return {
             edge: Route(_straightened(points), lane.box if edge == lane.label_edge else None)
             for lane, of_lane in zip(self.lanes, lines, strict=True)

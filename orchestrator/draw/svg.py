@@ -60,7 +60,9 @@ def svg_element(drawing: Drawing, overlay: Overlay | None = None, *, prefix: str
         out.append(f"<style>{sheet}</style>")
     out.append(f'<rect class="paper" width="{width}" height="{height}"/>')
     out.append('<g class="edges">')
-    out += [_line(drawing, edge, overlay, prefix) for edge in graph.edges]
+    taken = overlay.edges if overlay is not None else {}
+    in_front_last = sorted(graph.edges, key=lambda edge: edge.id in taken)  # shared stretches show the way taken
+    out += [_line(drawing, edge, overlay, prefix) for edge in in_front_last]
     out.append('</g>\n<g class="labels">')
     out += [_words(drawing, edge, overlay, prefix) for edge in graph.edges]
     out.append('</g>\n<g class="nodes">')
@@ -100,8 +102,7 @@ def _line(drawing: Drawing, edge: Edge, overlay: Overlay | None, prefix: str) ->
     words = edge_words(edge)
     name = f"{source} to {target}" + (f": {words}" if words else "")
     return (
-        f'<g id="{prefix}{element_id("edge", edge.id)}" class="{_edge_class(edge, overlay)}" data-edge="{edge.id}"'
-        f' data-source="{escape(edge.source)}" data-target="{escape(edge.target)}"'
+        f'<g id="{prefix}{element_id("edge", edge.id)}" class="{_edge_class(edge, overlay)}" {_ends(edge)}'
         f' role="graphics-symbol" aria-label="{escape(name)}"><title>{escape(name)}</title>'
         f'<path class="line" d="{line_path(points)}"/><path class="tip" d="{_tip(points)}"/></g>'
     )
@@ -129,7 +130,12 @@ def _words(drawing: Drawing, edge: Edge, overlay: Overlay | None, prefix: str) -
         parts.append(f'<text class="mark-text" x="{_px(x)}" y="{_px(y + 4)}">{text}</text>')
     if not parts:
         return ""
-    return f'<g id="{prefix}{element_id("label", edge.id)}" class="{_edge_class(edge, overlay)}">{"".join(parts)}</g>'
+    opening = f'<g id="{prefix}{element_id("label", edge.id)}" class="{_edge_class(edge, overlay)}" {_ends(edge)}>'
+    return opening + "".join(parts) + "</g>"
+
+
+def _ends(edge: Edge) -> str:
+    return f'data-edge="{edge.id}" data-source="{escape(edge.source)}" data-target="{escape(edge.target)}"'
 
 
 def _label(label: Label, box: Box) -> list[str]:

@@ -124,7 +124,7 @@ _RULES = """
 .flow-graph .edge .mark-text { fill: {on_state}; text-anchor: middle; }
 .flow-graph .edge.failure .mark { fill: {failed}; }
 .flow-graph .edge.timeout .mark { fill: {waiting}; }
-.flow-graph .node:focus-visible { outline: none; }
+.flow-graph .node:focus { outline: none; }
 .flow-graph .node:focus-visible .box { stroke: {running}; stroke-width: 3; }
 """
 

@@ -187,7 +187,7 @@ def _policy_badges(policy: PolicyIR, *, is_in_loop: bool) -> list[Badge]:
     if policy.rate is not None:
         out.append(Badge("rate", f"{policy.rate.count} per {duration_text(policy.rate.per_s)}"))
     # A bound that the compiler filled in says nothing about this flow.
-    if is_in_loop and policy.max_visits is not None and not getattr(policy, "has_default_bound", False):
+    if is_in_loop and policy.max_visits is not None and not policy.has_default_bound:
         out.append(Badge("loop", f"at most {policy.max_visits} rounds"))
     if policy.effect == "at_most_once":
         out.append(Badge("effect", "at most once"))

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 from orchestrator.expr.errors import ExprSyntaxError
 from orchestrator.expr.filters import ALIASES, FILTERS, REQUIRED, FilterSpec, Form, Param, find_filter
 from orchestrator.expr.hints import refuse_call
-from orchestrator.expr.nodes import Call, Expr, Literal, Name
+from orchestrator.expr.nodes import Call, Expr, Literal, Name, word_span
 from orchestrator.expr.predicates import TEST_ALIASES, TESTS, find_test
 from orchestrator.expr.suggest import listed, nearest
 
@@ -46,7 +46,8 @@ def bind_filter(name: str, start: int, end: int, args: Sequence[Expr], named: Se
     if spec is None:
         guess = nearest(name, [*FILTERS, *ALIASES])
         help = f"did you mean `{guess}`?" if guess else f"there are: {listed(sorted(FILTERS), 50)}"
-        raise ExprSyntaxError("FLW307", f"there is no filter `{name}`", start, end, help, replacement=guess)
+        mend = guess if end - start == len(name) else None
+        raise ExprSyntaxError("FLW307", f"there is no filter `{name}`", start, end, help, replacement=mend)
     bound = _bind(f"filter `{name}`", spec.params, spec.is_variadic, start, end, args, named)
     _check_constants(spec, bound, start, end)
     return spec.name, bound
@@ -161,7 +162,7 @@ def _check_map(bound: Bound, start: int, end: int) -> None:
 
 
 def _place(bound: Bound, name: str) -> tuple[int, int]:
-    return next((arg.start, arg.end) for key, arg in bound if key == name)
+    return next(word_span(arg) for key, arg in bound if key == name)
 
 
 def _usage(params: tuple[Param, ...]) -> str | None:
@@ -173,4 +174,5 @@ def _unknown_test(name: str, start: int, end: int) -> ExprSyntaxError:
     help = f"did you mean `{guess}`?" if guess else f"there are: {listed(sorted(TESTS), 50)}"
     if name == "empty":
         help = "write `x | length == 0`, or `not x`"
-    return ExprSyntaxError("FLW308", f"there is no test `{name}`", start, end, help, replacement=guess)
+    mend = guess if end - start == len(name) else None
+    return ExprSyntaxError("FLW308", f"there is no test `{name}`", start, end, help, replacement=mend)

@@ -35,6 +35,7 @@ from orchestrator.expr.nodes import (
     Test,
     Unary,
     static_path,
+    word_span,
 )
 from orchestrator.expr.predicates import find_test
 from orchestrator.expr.roots import FOREIGN, ROOTS
@@ -180,7 +181,7 @@ class _Checker:
     def index(self, node: Index, base: Expr, key: Expr, facts: Facts) -> TypeT:
         owner, at = self.check(base, facts), self.check(key, facts)
         if isinstance(key, Literal) and isinstance(key.value, str):
-            return self.take(read_field(owner, key.value, unparse(base), key.start, key.end))
+            return self.take(read_field(owner, key.value, unparse(base), *word_span(key)))
         return self.take(read_item(owner, at, unparse(base), key.start, key.end))
 
     def slice(self, node: Slice, facts: Facts) -> TypeT:
@@ -294,12 +295,13 @@ def widened_if_many(t: TypeT, items: tuple[Expr, ...]) -> TypeT:
 def _field_at(item: TypeT, path: str, place: Expr) -> tuple[TypeT, ExprFinding | None]:
     """The type of a dotted path in an item."""
     shown = ITEM
+    start, end = word_span(place)
     found, finding = item, None
     for part in path.split("."):
         if part.isdecimal():
-            found, finding = read_item(found, INT, shown, place.start, place.end)
+            found, finding = read_item(found, INT, shown, start, end)
         else:
-            found, finding = read_field(found, part, shown, place.start, place.end)
+            found, finding = read_field(found, part, shown, start, end)
         if finding is not None and finding.code != "FLW329":
             return ANY, finding
         shown = f"{shown}.{part}"

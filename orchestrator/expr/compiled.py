@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from orchestrator.expr.limits import FUEL
+from orchestrator.expr.errors import ExprError
+from orchestrator.expr.limits import FUEL, Fuel
 from orchestrator.expr.lower import Lowering, Run
 from orchestrator.expr.nodes import Expr, used_names
 from orchestrator.expr.parser import parse
@@ -28,6 +29,16 @@ class Compiled:
         Raises: ExprError, and nothing else whatever the scope holds.
         """
         return self._run(scope, [FUEL])
+
+    def evaluate_within(self, scope: Mapping[str, Any], total: Fuel) -> Any:
+        """The same as one of several expressions, which share the budget `total` besides having their own."""
+        fuel = [FUEL]
+        value = self._run(scope, fuel)
+        total[0] -= FUEL - fuel[0]
+        if total[0] < 0:
+            message = "the expressions of this value do too much work together"
+            raise ExprError(message, 0, len(self.source), source=self.source)
+        return value
 
     @property
     def names(self) -> frozenset[str]:

@@ -6,6 +6,7 @@ and, in `filter_types`, by name. `form` says how the evaluator must call it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -13,7 +14,6 @@ from typing import Any, Final
 
 from orchestrator.expr import filter_lists as lists
 from orchestrator.expr import filter_text as text
-from orchestrator.expr import filter_time as time
 from orchestrator.expr.operators import MISSING
 
 
@@ -64,9 +64,13 @@ class FilterSpec:
     @property
     def signature(self) -> str:
         """`round(precision=0, method='common')`."""
-        shown = [p.name if p.default in (REQUIRED, MISSING) else f"{p.name}={p.default!r}" for p in self.params]
+        shown = [p.name if p.default in (REQUIRED, MISSING) else f"{p.name}={_word(p.default)}" for p in self.params]
         shown += ["…"] if self.is_variadic else []
         return f"{self.name}({', '.join(shown)})" if shown else self.name
+
+
+def _word(value: Any) -> str:
+    return f"'{value}'" if isinstance(value, str) else json.dumps(value)
 
 
 _ATTRIBUTE = Param("attribute", None, is_constant=True)
@@ -75,6 +79,18 @@ _CASE = Param("case_sensitive", False)
 
 def _unused(*_: Any) -> Any:
     raise AssertionError("the evaluator handles this filter itself")
+
+
+def _date(*args: Any) -> str:
+    from orchestrator.expr.filter_time import date  # its imports cost more than all else here
+
+    return date(*args)
+
+
+def _duration(*args: Any) -> Any:
+    from orchestrator.expr.filter_time import duration
+
+    return duration(*args)
 
 
 _TEXT = (
@@ -92,7 +108,7 @@ _TEXT = (
         "text",
         "A moment by a format of `%` letters, in a time zone.",
         ("'2026-12-01T09:05:00Z' | date('%d.%m.%Y %H:%M', 'Europe/Berlin')", "01.12.2026 10:05"),
-        time.date,
+        _date,
         (Param("format", "%Y-%m-%d"), Param("timezone", "UTC")),
     ),
     FilterSpec(
@@ -101,7 +117,7 @@ _TEXT = (
         "duration",
         "Seconds or a duration as the shortest duration text; with a unit (ms s m h d) as a number of it.",
         ("5400 | duration", "90m"),
-        time.duration,
+        _duration,
         (Param("unit", None),),
     ),
     FilterSpec(
@@ -360,7 +376,9 @@ def find_filter(name: str) -> FilterSpec | None:
 
 def documented() -> str:
     """The table as Markdown, for the reference."""
-    rows = [f"| `{s.signature}` | {s.takes} | {s.gives} | {s.summary} | `{s.example[0]}` |" for s in FILTERS.values()]
-    rows.sort()
-    head = "| filter | takes | gives | meaning | example |\n|---|---|---|---|---|\n"
-    return head + "\n".join(row.replace("| attr", "\\| attr") for row in rows) + "\n"
+    rows = []
+    for name in sorted(FILTERS):
+        spec = FILTERS[name]
+        cells = (f"`{spec.signature}`", spec.takes, spec.gives, spec.summary, f"`{spec.example[0]}`")
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(["| filter | takes | gives | meaning | example |", "|---|---|---|---|---|", *rows, ""])

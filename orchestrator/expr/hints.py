@@ -68,10 +68,17 @@ def not_closed(bracket: str, start: int) -> ExprSyntaxError:
     return ExprSyntaxError("FLW313", f"`{bracket}` is not closed", start, start + 1, help)
 
 
-def double_bar(start: int) -> ExprSyntaxError:
-    """`||`, which other languages have for `or`."""
+def double_bar(start: int, left_end: int, right_start: int) -> ExprSyntaxError:
+    """`||`, which other languages have for `or`; the places around it say whether spaces are needed."""
     help = "`||` is written `or` here"
-    return ExprSyntaxError("FLW306", "`||` is not part of an expression", start, start + 2, help, replacement="or")
+    word = f"{' ' if left_end == start else ''}or{' ' if right_start == start + 2 else ''}"
+    return ExprSyntaxError("FLW306", "`||` is not part of an expression", start, start + 2, help, replacement=word)
+
+
+def triple_equals(op: str, start: int, end: int) -> ExprSyntaxError:
+    """`===` and `!==`, as in JavaScript."""
+    help = f"values are compared with `{op}`"
+    return ExprSyntaxError("FLW306", f"`{op}=` is not part of an expression", start, end, help, replacement=op)
 
 
 def unquoted_key(key: Name) -> ExprSyntaxError:

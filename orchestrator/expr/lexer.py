@@ -137,6 +137,10 @@ def _bad_character(source: str, at: int) -> ExprSyntaxError:
     if char in _FOREIGN:
         whole, help, replacement = _FOREIGN[char]
         end = at + len(whole) if source.startswith(whole, at) else at + 1
+        if replacement == "and":
+            replacement = (
+                f"{'' if source[at - 1 : at].isspace() else ' '}and{'' if source[end : end + 1].isspace() else ' '}"
+            )
         return ExprSyntaxError(
             "FLW306", f"`{source[at:end]}` is not part of an expression", at, end, help, replacement=replacement
         )

@@ -21,7 +21,8 @@ EXPONENT = 64
 INTEGER_BITS = 1_024
 JSON_DEPTH = 64
 DATE_FORMAT_CHARS = 200
-FUEL = 200_000  # one unit is about 0.1 µs of work at the least
+FUEL = 200_000  # of one expression; a unit is about 0.1 µs of work
+RENDER_FUEL = 10 * FUEL  # of all expressions in one rendered value
 
 Fuel: TypeAlias = list[int]
 

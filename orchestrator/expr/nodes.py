@@ -248,6 +248,14 @@ def walk(node: Expr) -> Iterator[Expr]:
         stack.extend(reversed(children(current)))
 
 
+def word_span(node: Expr) -> tuple[int, int]:
+    """The place of a node, for a quoted text that of the word between the quotes (if it is written as it reads)."""
+    is_plain_text = (
+        isinstance(node, Literal) and isinstance(node.value, str) and node.end - node.start == len(node.value) + 2
+    )
+    return (node.start + 1, node.end - 1) if is_plain_text else (node.start, node.end)
+
+
 def static_path(node: Expr) -> str | None:
     """`ev.user.name` for a plain chain of fields from a root (`[]` for an index into a list), else None."""
     match node:

@@ -81,11 +81,10 @@ _parse_kept = lru_cache(maxsize=4096)(_parse)
 class _Parser:
     """A recursive descent over the tokens; `kind` is the current one's. Nodes span their parentheses."""
 
-    __slots__ = ("at", "depth", "ends", "kind", "kinds", "made", "source", "starts", "texts")
+    __slots__ = ("at", "depth", "ends", "kind", "kinds", "made", "starts", "texts")
 
     def __init__(self, source: str) -> None:
         tokens = tokenize(source)
-        self.source = source
         self.kinds = tokens.kinds
         self.texts = tokens.texts
         self.starts = tokens.starts
@@ -183,7 +182,7 @@ class _Parser:
                 self.advance()
             self.advance()
             if self.kind == "=":
-                self.unexpected()
+                raise hints.triple_equals(op, self.starts[self.at - 1], self.ends[self.at])
             rest.append((op, self.infix(SUM)))
         return Compare(first, tuple(rest), start, self.last_end())
 
@@ -336,7 +335,7 @@ class _Parser:
         self.advance()
         name, start, end = self.texts[self.at], self.starts[self.at], self.ends[self.at]
         if self.kind == "|":
-            raise hints.double_bar(self.starts[self.at - 1])
+            raise hints.double_bar(self.starts[self.at - 1], self.ends[self.at - 2], self.starts[self.at + 1])
         if self.kind != "name":
             self.unexpected("the name of a filter")
         self.advance()
@@ -397,5 +396,5 @@ class _Parser:
     def unexpected(self, wanted: str = "") -> NoReturn:
         before = self.kinds[self.at - 1] if self.at else ""
         if self.kind == "end":
-            raise hints.ends_early(len(self.source), self.starts[self.at - 1] if self.at else None, wanted)
+            raise hints.ends_early(self.starts[-1], self.starts[self.at - 1] if self.at else None, wanted)
         raise hints.unexpected_token(self.kind, self.texts[self.at], self.starts[self.at], before, wanted)

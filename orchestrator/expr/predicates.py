@@ -123,3 +123,9 @@ TESTS: Final[dict[str, TestSpec]] = {spec.name: spec for spec in _ALL}
 def find_test(name: str) -> TestSpec | None:
     """The test of that name or alias."""
     return TESTS.get(TEST_ALIASES.get(name, name))
+
+
+def documented() -> str:
+    """The table as Markdown, for the reference."""
+    rows = [f"| `{name}` | {TESTS[name].summary} | `{TESTS[name].example[0]}` |" for name in sorted(TESTS)]
+    return "\n".join(["| test | holds for a value that is | example |", "|---|---|---|", *rows, ""])

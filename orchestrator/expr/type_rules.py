@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.expr.findings import ExprFinding, error, warning
-from orchestrator.expr.nodes import Expr, Literal, Scalar
+from orchestrator.expr.nodes import Expr, Literal, Scalar, word_span
 from orchestrator.expr.suggest import listed, nearest
 from orchestrator.expr.types import (
     ANY,
@@ -31,6 +31,8 @@ from orchestrator.expr.types import (
 )
 from orchestrator.expr.unparse import unparse
 
+_COMPARABLE = frozenset({INT, FLOAT, BOOL, STR, DATETIME})
+_ORDER = frozenset({"==", "!=", "<", "<=", ">", ">="})
 ITEM = "an item"  # stands for what has no name of its own
 Answer = tuple[TypeT, ExprFinding | None]
 
@@ -126,7 +128,7 @@ def signed_type(op: str, operand: TypeT, start: int, end: int) -> Answer:
 
 def check_comparison(op: str, left_node: Expr, left: TypeT, right_node: Expr, right: TypeT) -> list[ExprFinding]:
     """What is wrong with one comparison."""
-    if ANY in (left, right):
+    if ANY in (left, right) or (left is right and left in _COMPARABLE and op in _ORDER):
         return []
     if op in ("==", "!="):
         return _check_equality(left_node, left, right_node, right)
@@ -190,7 +192,9 @@ def _check_enum(values: TypeT, node: Expr) -> ExprFinding | None:
     guess = nearest(node.value, texts) if isinstance(node.value, str) else None
     help = f"did you mean `{guess}`?" if guess else None
     message = f"{_literal(node.value)} is none of {listed(map(_literal, allowed))}"
-    return error("FLW326", message, node.start, node.end, help, replacement=f"'{guess}'" if guess else None)
+    start, end = word_span(node)
+    mend = guess if guess and isinstance(node.value, str) and end - start == len(node.value) else None
+    return error("FLW326", message, start, end, help, replacement=mend)
 
 
 def _may_be_equal(left: TypeT, right: TypeT) -> bool:
@@ -213,7 +217,8 @@ def _no_field(owner: TypeT, name: str, owner_text: str, start: int, end: int) ->
         help = f"did you mean `{guess}`?" if guess else None
         has = f"it has: {listed(names)}" if names else "it has no fields"
         message = f"{_quoted(owner_text)} has no field `{name}`; {has}"
-        return error("FLW321", message, start, end, help, replacement=guess)
+        mend = guess if end - start == len(name) else None
+        return error("FLW321", message, start, end, help, replacement=mend)
     help = None
     if any(isinstance(m, ListT) for m in members(owner)):
         help = f"take an item, `{owner_text}[0].{name}`, or all, `{owner_text} | map(attribute='{name}')`"

@@ -29,10 +29,11 @@ class Place(Enum):
     """Where in a text an expression stands."""
 
     TEXT = "text"  # any text that is no URL
-    BASE = "base"
+    BASE = "base"  # goes in as it is
     HOST = "host"
-    AFTER_HOST = "after host"
-    ENCODED = "encoded"  # after the host, and encoded by the author
+    PATH = "path"
+    ENCODED_PATH = "encoded path"  # encoded by the author
+    QUERY = "query"
 
     # Any is a plain value of the expression language.
     def convert(self, value: Any) -> Any:
@@ -44,10 +45,12 @@ class Place(Enum):
                 return _url_text(value)
             case Place.HOST:
                 return _host(value)
-            case Place.AFTER_HOST:
-                return _encoded(value)
-            case Place.ENCODED:
+            case Place.PATH:
+                return _encoded(_no_dots(_url_text(value)))
+            case Place.ENCODED_PATH:
                 return _no_dots(_url_text(value))
+            case Place.QUERY:
+                return _encoded(_url_text(value))
 
 
 def compile_url_parts(parts: Sequence[str | Compiled]) -> list[tuple[str | Compiled, Place]]:
@@ -63,11 +66,17 @@ def compile_url_parts(parts: Sequence[str | Compiled]) -> list[tuple[str | Compi
             placed.append((part, Place.BASE))
             has_base = True
         elif has_base or _AFTER_HOST.match(before):
-            placed.append((part, Place.ENCODED if is_encoded(part.expr) else Place.AFTER_HOST))
+            placed.append((part, _after_host(part.expr, "?" in before or "#" in before)))
         else:
             placed.append((part, Place.HOST))
             before += "x"
     return placed
+
+
+def _after_host(node: Expr, is_query: bool) -> Place:
+    if is_encoded(node):
+        return Place.BASE if is_query else Place.ENCODED_PATH
+    return Place.QUERY if is_query else Place.PATH
 
 
 def is_encoded(node: Expr) -> bool:
@@ -97,14 +106,13 @@ def _host(value: Any) -> Any:
     raise Fault("in the host of a URL only letters, digits, `.`, `-` and a port may come of an expression", help)
 
 
-def _encoded(value: Any) -> Any:
-    text = _url_text(value)
+def _encoded(text: Any) -> Any:
     if isinstance(text, SecretRef):
         return SecretRef(text.name, is_quoted=True)
     if isinstance(text, SecretText):
         pieces = (quote(p, safe="") if isinstance(p, str) else SecretRef(p.name, is_quoted=True) for p in text.parts)
         return SecretText(tuple(pieces))
-    return _no_dots(quote(text, safe=""))
+    return quote(text, safe="")
 
 
 def _no_dots(text: Any) -> Any:

@@ -12,15 +12,17 @@ from typing import Any, TypeAlias
 
 from orchestrator.expr.compiled import Compiled, compile_expr
 from orchestrator.expr.errors import ExprError, Fault
-from orchestrator.expr.limits import FUEL, TEMPLATE_BYTES
-from orchestrator.expr.nodes import Name, walk
+from orchestrator.expr.limits import FUEL, RENDER_FUEL, TEMPLATE_BYTES, Fuel
+from orchestrator.expr.nodes import used_names
 from orchestrator.expr.operators import SECRETS, to_text
+from orchestrator.expr.parser import parse
 from orchestrator.expr.secrets import join_secret
+from orchestrator.expr.taint import mentions_secrets
 from orchestrator.expr.text import Json, find_expressions, form_of, literal_object
 from orchestrator.expr.url import Place, compile_url_parts
 
 # Scope values and what is rendered of them are plain values: Any, as everywhere in this package.
-Render: TypeAlias = Callable[[Mapping[str, Any]], Any]
+Render: TypeAlias = Callable[[Mapping[str, Any], Fuel], Any]
 Lenient: TypeAlias = Mapping[str, Iterable[str]] | None
 
 
@@ -35,7 +37,7 @@ class CompiledValue:
 
     def render(self, scope: Mapping[str, Any]) -> Any:
         """The data with every expression replaced by its value. Raises: ExprError."""
-        return self._render(scope)
+        return self._render(scope, [RENDER_FUEL])
 
 
 def compile_value(value: Json, *, lenient_fields: Lenient = None) -> CompiledValue:
@@ -52,26 +54,25 @@ def compile_url_value(value: Json, *, lenient_fields: Lenient = None) -> Compile
 
 
 def _describe(value: Json, render: Render) -> CompiledValue:
-    compiled = [compile_expr(found.source) for found in find_expressions(value)]
-    has_secrets = any(isinstance(n, Name) and n.id == "secrets" for c in compiled for n in walk(c.expr))
-    names = frozenset(name for c in compiled for name in c.names)
-    return CompiledValue(not compiled, has_secrets, names, render)
+    trees = [parse(found.source) for found in find_expressions(value)]
+    names = frozenset(name for tree in trees for name in used_names(tree))
+    return CompiledValue(not trees, any(map(mentions_secrets, trees)), names, render)
 
 
 def _compile(value: Json, lenient: Lenient) -> Render:
     match form_of(value):
         case "$expr":
-            return compile_expr(value["$expr"], lenient_fields=lenient).evaluate
+            return compile_expr(value["$expr"], lenient_fields=lenient).evaluate_within
         case "$text":
             return _render_text([(part, Place.TEXT) for part in _compile_parts(value["$text"], lenient)])
         case "object":
             entries = [(key, _compile(item, lenient)) for key, item in literal_object(value).items()]
-            return lambda scope: {key: render(scope) for key, render in entries}
+            return lambda scope, total: {key: render(scope, total) for key, render in entries}
         case "list":
             items = [_compile(item, lenient) for item in value]
-            return lambda scope: [render(scope) for render in items]
+            return lambda scope, total: [render(scope, total) for render in items]
         case _:
-            return lambda scope: value
+            return lambda scope, total: value
 
 
 def _compile_parts(parts: list[Json], lenient: Lenient) -> list[str | Compiled]:
@@ -81,7 +82,7 @@ def _compile_parts(parts: list[Json], lenient: Lenient) -> list[str | Compiled]:
 def _render_text(parts: list[tuple[str | Compiled, Place]]) -> Render:
     """One text of all parts; each value is turned to text as its place wants it."""
 
-    def render(scope: Mapping[str, Any]) -> Any:
+    def render(scope: Mapping[str, Any], total: Fuel) -> Any:
         pieces: list[Any] = []
         size = 0
         has_secrets = False
@@ -89,7 +90,7 @@ def _render_text(parts: list[tuple[str | Compiled, Place]]) -> Render:
             if isinstance(part, str):
                 piece: Any = part
             else:
-                piece = part.evaluate(scope)
+                piece = part.evaluate_within(scope, total)
                 if place is not Place.TEXT or type(piece) is not str:
                     piece = _piece(part, place, piece)
                 if type(piece) in SECRETS:

@@ -26,7 +26,6 @@ from orchestrator.plugin.info import CallableInfo, Emitted, Example
 from orchestrator.plugin.invoke import bind
 from orchestrator.plugin.llm_fake import FakeModel
 from orchestrator.plugin.schema_check import SchemaRefused, compile_schema
-from orchestrator.plugin.services import PlainContext
 
 ERROR_CODE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)+\Z|timeout\Z|http\.[45]xx\Z")
 MAX_IMPORT_MS = 200
@@ -108,7 +107,7 @@ async def _run_example(info: CallableInfo, hub: ServiceHub, number: int, example
 
     try:
         async with asyncio.timeout(EXAMPLE_TIMEOUT_S):
-            result = await bind(info)(dict(example.inputs), hub.services(PlainContext(), info))
+            result = await hub.call(info, dict(example.inputs))
     except TimeoutError:
         return breach("example", f"takes longer than {EXAMPLE_TIMEOUT_S:g} s")
     except OrchestratorError as problem:
@@ -131,8 +130,7 @@ async def _run_example(info: CallableInfo, hub: ServiceHub, number: int, example
 
 async def _cancel_example(info: CallableInfo, hub: ServiceHub, number: int, example: Example) -> list[Breach]:
     """Cancel a call at its first wait; it must end at once, cancelled."""
-    call = bind(info)(dict(example.inputs), hub.services(PlainContext(), info))
-    task = asyncio.ensure_future(call)
+    task = asyncio.ensure_future(hub.call(info, dict(example.inputs)))
     await asyncio.sleep(0)
     task.cancel()
     done, _ = await asyncio.wait({task}, timeout=CANCEL_TIMEOUT_S)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import secrets
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.errors import StepError
+from orchestrator.plugin.secrets import SecretVault
 
 MAX_READ_BYTES = 10 * 1024 * 1024
 _PRIVATE = frozenset({".env", ".git", ".orchestrator", "orchestrator.toml"})
@@ -19,8 +20,9 @@ _CODE = (".py", ".pyi", ".pth", ".so", ".pyd", ".sh", ".toml", ".flow.yaml", ".f
 class ProjectFiles:
     """Read and write below one folder. Configuration, secrets and version control are out of reach."""
 
-    def __init__(self, root: Path | None) -> None:
+    def __init__(self, root: Path | None, vault: SecretVault | None = None) -> None:
         self._root = None if root is None else root.resolve()
+        self._vault = vault
 
     @property
     def root(self) -> Path:
@@ -54,6 +56,17 @@ class ProjectFiles:
         except OSError as problem:
             raise StepError("files.failed", f'"{name}" cannot be read: {problem.strerror}') from None
 
+    def write(self, name: str, text: str) -> int:
+        """Write a text file, whole or not at all; returns its size.
+
+        Raises: StepError `files.denied`, `files.failed`, `secret.denied`.
+        """
+        self._refuse_secrets(text)
+        data = text.encode("utf-8", errors="replace")
+        with self.writing(name) as file:
+            file.write(data)
+        return len(data)
+
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
         """A file to write that takes the place of `name` at the end, whole or not at all; makes folders on the way.
@@ -61,7 +74,7 @@ class ProjectFiles:
         Raises: StepError `files.denied`, `files.failed`.
         """
         path = self._writable(name)
-        half = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        half = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with half.open("wb") as file:
@@ -72,13 +85,14 @@ class ProjectFiles:
         finally:
             half.unlink(missing_ok=True)
 
-    def append(self, name: str, data: bytes) -> int:
-        """Add to the end of a file; returns its size. Raises: StepError `files.denied`, `files.failed`."""
+    def append(self, name: str, text: str) -> int:
+        """Add to the end of a file; returns its size. Raises: as `write`."""
+        self._refuse_secrets(text)
         path = self._writable(name)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("ab") as file:
-                file.write(data)
+                file.write(text.encode("utf-8", errors="replace"))
                 return file.tell()
         except OSError as problem:
             raise StepError("files.failed", f'"{name}" cannot be written: {problem.strerror}') from None
@@ -109,6 +123,10 @@ class ProjectFiles:
             if len(found) > limit:
                 raise StepError("limit.files", f'"{pattern}" matches more than {limit} files')
         return sorted(found)
+
+    def _refuse_secrets(self, text: str) -> None:
+        if self._vault is not None:
+            self._vault.refuse_in(text, "a file")
 
     def _writable(self, name: str) -> Path:
         path = self.path(name)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import StepError
 from orchestrator.plugin.config import LlmConfig, ProjectConfig
@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # loaded when first used
     from orchestrator.plugin.mail import Mailer
     from orchestrator.plugin.process import Processes
 
+Json = Any  # plain JSON
 MAX_BUDGETS = 10_000
 
 
@@ -64,6 +65,18 @@ class ServiceHub:
     def services(self, context: StepContext, info: CallableInfo | None = None) -> CallServices:
         """What one call may use."""
         return CallServices(self, context, self.vault(context.flow, info))
+
+    async def call(self, info: CallableInfo, inputs: Mapping[str, Json], context: StepContext | None = None) -> Any:
+        """Run one callable outside a flow: `run --step`, examples, tests. JSON or `Emitted`. Raises: StepError."""
+        from orchestrator.plugin.invoke import bind
+        from orchestrator.plugin.services import PlainContext
+
+        return await bind(info)(inputs, self.services(context or PlainContext(), info))
+
+    def may_have_secret(self, name: str) -> bool:
+        """Whether a secret is set, as far as can be told without importing the plugin that provides secrets."""
+        is_plugin = self.config.secrets.provider not in ("", "env")
+        return is_plugin or self.provider(name) is not None
 
     def vault(self, flow: str, info: CallableInfo | None = None) -> SecretVault:
         """The secrets of a flow; a callable's own declared secrets may go to the hosts that it declares."""
@@ -122,19 +135,19 @@ class CallServices:
 
     @property
     def files(self) -> ProjectFiles:
-        return self.hub.files
+        return self.hub.files if not self.secrets.resolved else ProjectFiles(self.hub.config.root, self.secrets)
 
     @property
     def mailer(self) -> Mailer:
         from orchestrator.plugin.mail import Mailer
 
-        return Mailer(self.hub.config.smtp, self.hub.provider)
+        return Mailer(self.hub.config.smtp, self.hub.provider, self.secrets)
 
     @property
     def processes(self) -> Processes:
         from orchestrator.plugin.process import Processes
 
-        return Processes(self.hub.config.process_allow, self.files)
+        return Processes(self.hub.config.process_allow, self.files, self.secrets)
 
     @property
     def http(self) -> HttpClient:
@@ -163,6 +176,7 @@ class CallServices:
             default_model=self.hub.config.llm.model,
             budget=self.hub.budget(context.run_id),
             on_delta=self.on_delta or write_delta,
+            vault=self.secrets,
         )
 
 

@@ -18,8 +18,8 @@ from orchestrator.errors import OrchestratorError, PluginError, StepError
 from orchestrator.events import Event
 from orchestrator.plugin.define import StepDef
 from orchestrator.plugin.info import CallableInfo, Emitted, Json, Target
-from orchestrator.plugin.secrets import Masker
-from orchestrator.plugin.services import Services
+from orchestrator.plugin.secrets import Masker, SecretVault
+from orchestrator.plugin.services import MaskedContext, Services, StepContext
 from orchestrator.plugin.signature import (
     Inject,
     Signature,
@@ -35,35 +35,53 @@ PLAIN = frozenset({str, int, float, bool, type(None)})  # exact types: a str tha
 class Invoker:
     """A callable that is ready to run: `await invoker(inputs, services)` gives JSON, or `Emitted` for an event."""
 
-    __slots__ = ("_adapter", "_function", "_keeps_result", "_result", "_run", "_signature", "info")
+    __slots__ = ("_adapter", "_contexts", "_function", "_result", "_run", "_signature", "info")
 
     def __init__(self, info: CallableInfo, function: Target, signature: Signature) -> None:
         self.info = info
         self._function = function
         self._signature = signature
+        self._contexts = tuple(name for name, kind in signature.injected if kind is Inject.CONTEXT)
         self._adapter = inputs_adapter(signature)
         self._result = _result_adapter(signature)
         if signature.streams:
-            self._run: Callable[[Arguments, Services], Awaitable[Any]] = self._run_stream
+            self._run: Callable[[Arguments, StepContext], Awaitable[Any]] = self._run_stream
         elif signature.is_async:
             self._run = self._run_async
         else:
             self._run = self._run_inline if info.is_inline else self._run_thread
 
     async def __call__(self, inputs: Mapping[str, Json], services: Services) -> Any:  # JSON or Emitted
-        """Run the callable once. Raises: StepError; OrchestratorError of the runtime passes through."""
+        """Run the callable once. Raises: StepError; OrchestratorError of the runtime passes through.
+
+        No secret that the call was given comes out of it again: results, errors and stream events are masked.
+        """
         arguments = self._check(inputs)
         for name, kind in self._signature.injected:
             arguments[name] = inject(name, kind, self.info, services)
+        masker = services.secrets.masker() if services.secrets.resolved else None
+        context: StepContext = services.context if masker is None else MaskedContext(services.context, masker)
+        for name in self._contexts:
+            arguments[name] = context
+        result = await self._settle(arguments, context, services)
+        if masker is None and not services.secrets.resolved:
+            return result
+        masker = services.secrets.masker()
+        if isinstance(result, Emitted):
+            return Emitted(result.event, masker.json(result.fields))
+        return masker.json(result)
+
+    async def _settle(self, arguments: Arguments, context: StepContext, services: Services) -> Any:  # JSON or Emitted
         try:
-            value = await self._run(arguments, services)
+            return self._to_json(await self._run(arguments, context))
+        except StepError as problem:
+            raise masked_error(problem, services.secrets) from problem.__cause__
         except OrchestratorError:
             raise
         except BaseExceptionGroup as group:
             raise _single_cause(group, services.secrets.masker()) from group
         except Exception as problem:
             raise call_failed(problem, services.secrets.masker()) from problem
-        return self._to_json(value)
 
     def _check(self, inputs: Mapping[str, Json]) -> Arguments:
         try:
@@ -72,23 +90,22 @@ class Invoker:
         except ValidationError as problem:
             raise payload_error(f"with of {self.info.name}", problem) from None
 
-    async def _run_async(self, arguments: Arguments, services: Services) -> Any:  # what the function returns
+    async def _run_async(self, arguments: Arguments, context: StepContext) -> Any:  # what the function returns
         return await self._function(**arguments)
 
-    async def _run_inline(self, arguments: Arguments, services: Services) -> Any:  # what the function returns
+    async def _run_inline(self, arguments: Arguments, context: StepContext) -> Any:  # what the function returns
         return self._function(**arguments)
 
-    async def _run_thread(self, arguments: Arguments, services: Services) -> Any:  # what the function returns
+    async def _run_thread(self, arguments: Arguments, context: StepContext) -> Any:  # what the function returns
         return await asyncio.to_thread(self._function, **arguments)
 
-    async def _run_stream(self, arguments: Arguments, services: Services) -> Any:  # joined text or a list of chunks
+    async def _run_stream(self, arguments: Arguments, context: StepContext) -> Any:  # joined text or a list of chunks
         chunks: list[Json] = []
-        write = services.context.write
         stream: AsyncIterator[Any] = self._function(**arguments)
         try:
             async for chunk in stream:
                 plain = chunk if type(chunk) in PLAIN else to_jsonable_python(chunk)
-                write({"type": "chunk", "call": self.info.name, "value": plain})
+                context.write({"type": "chunk", "call": self.info.name, "value": plain})
                 chunks.append(plain)
         finally:
             await cast("Any", stream).aclose()  # an async generator, which has aclose
@@ -180,6 +197,15 @@ def payload_error(what: str, problem: ValidationError) -> StepError:
     shown = "; ".join(f"{f['path']}: {f['message']}" if f["path"] else f["message"] for f in findings[:5])
     more = f" (and {len(findings) - 5} more)" if len(findings) > 5 else ""
     return StepError("type.payload", f"{what}: {shown}{more}", details=findings)
+
+
+def masked_error(problem: StepError, vault: SecretVault) -> StepError:
+    """The same error without the secrets that the call was given."""
+    if not vault.resolved:
+        return problem
+    masker = vault.masker()
+    details = masker.json(plain_json(problem.details))
+    return StepError(problem.code, masker.text(problem.message), details=details, retry_after=problem.retry_after)
 
 
 def call_failed(problem: Exception, masker: Masker) -> StepError:

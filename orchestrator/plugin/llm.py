@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from orchestrator.errors import StepError
 from orchestrator.plugin.http_body import parse_json
+from orchestrator.plugin.secrets import SecretVault
 
 Json = Any  # plain JSON
 OnDelta = Callable[[str], None]
@@ -135,7 +136,9 @@ class Llm:
         default_model: str = "",
         budget: Budget | None = None,
         on_delta: OnDelta | None = None,
+        vault: SecretVault | None = None,
     ) -> None:
+        self._vault = vault
         self._model = model
         self._default = default_model
         self._budget = budget or Budget()
@@ -171,6 +174,10 @@ class Llm:
 
     async def _ask(self, request: ChatRequest) -> ChatReply:
         self._budget.check()
+        if self._vault is not None and self._vault.resolved:
+            self._vault.refuse_in(
+                json.dumps([request.messages, request.tools], ensure_ascii=False), "a question to a model"
+            )
         reply = await self._model.complete(request, self._on_delta)
         self._budget.add(reply)
         return reply

@@ -11,7 +11,7 @@ from email.utils import parseaddr
 
 from orchestrator.errors import StepError
 from orchestrator.plugin.config import SmtpConfig
-from orchestrator.plugin.secrets import Provider
+from orchestrator.plugin.secrets import Provider, SecretVault
 
 TIMEOUT_S = 30.0
 MAX_RECEIVERS = 100
@@ -37,7 +37,8 @@ class Mailer:
             await mailer.send(Mail((to,), "Done", "The report is ready."))
     """
 
-    def __init__(self, config: SmtpConfig, provider: Provider) -> None:
+    def __init__(self, config: SmtpConfig, provider: Provider, vault: SecretVault | None = None) -> None:
+        self._vault = vault
         self._config = config
         self._provider = provider
 
@@ -46,6 +47,8 @@ class Mailer:
         config = self._config
         if not config.host or not config.sender:
             raise StepError("mail.not_configured", "no mail server is configured; set [smtp] host and sender")
+        if self._vault is not None:
+            self._vault.refuse_in("\n".join((mail.subject, mail.text, mail.html, *mail.to)), "a mail")
         message = build_message(mail, config.sender)
         password = self._provider(config.password) if config.password else None
         if config.password and password is None:

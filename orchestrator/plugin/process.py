@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from orchestrator.errors import StepError
 from orchestrator.plugin.files import ProjectFiles
+from orchestrator.plugin.secrets import SecretVault
 
 MAX_OUTPUT_BYTES = 1_048_576
 SAFE_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -34,7 +35,8 @@ class Finished:
 class Processes:
     """Runs the programs that `[process] allow` names, inside the project folder."""
 
-    def __init__(self, allow: Sequence[str], files: ProjectFiles) -> None:
+    def __init__(self, allow: Sequence[str], files: ProjectFiles, vault: SecretVault | None = None) -> None:
+        self._vault = vault
         self._allow = frozenset(allow)
         self._files = files
 
@@ -48,6 +50,8 @@ class Processes:
     ) -> Finished:
         """Run to the end. Raises: StepError `process.denied`, `process.failed`, `limit.process_output`, `timeout`."""
         program = self._program(command)
+        if self._vault is not None:  # every user of the machine can read arguments; a secret may go in by stdin
+            self._vault.refuse_in("\n".join(command), "the arguments of a program")
         inherited = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         try:
             process = await asyncio.create_subprocess_exec(

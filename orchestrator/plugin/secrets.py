@@ -234,3 +234,9 @@ class SecretVault:
 
     def masker(self) -> Masker:
         return Masker(self.resolved)
+
+    def refuse_in(self, text: str, where: str) -> None:
+        """Raises: StepError `secret.denied` if a secret stands in a text that is about to leave by a way without hosts."""
+        for secret in self.resolved:
+            if Masker([secret]).holds_secret(text):
+                raise StepError("secret.denied", f"secret {secret.name} may not be put into {where}")

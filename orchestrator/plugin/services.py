@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # each of these loads more than a catalog needs
     from orchestrator.plugin.llm import Llm
     from orchestrator.plugin.mail import Mailer
     from orchestrator.plugin.process import Processes
-    from orchestrator.plugin.secrets import SecretVault
+    from orchestrator.plugin.secrets import Masker, SecretVault
 
 
 @runtime_checkable
@@ -87,6 +87,47 @@ class Services(Protocol):
 
     @property
     def processes(self) -> Processes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedContext:
+    """A context for a call that has secrets: what it writes is masked on the way out."""
+
+    inner: StepContext
+    masker: Masker
+
+    @property
+    def run_id(self) -> str:
+        return self.inner.run_id
+
+    @property
+    def flow(self) -> str:
+        return self.inner.flow
+
+    @property
+    def step(self) -> str:
+        return self.inner.step
+
+    @property
+    def attempt(self) -> int:
+        return self.inner.attempt
+
+    @property
+    def idempotency_key(self) -> str:
+        return self.inner.idempotency_key
+
+    @property
+    def log(self) -> logging.Logger:
+        return self.inner.log
+
+    def now(self) -> datetime:
+        return self.inner.now()
+
+    def emit_progress(self, value: Any) -> None:
+        self.inner.emit_progress(self.masker.json(value))
+
+    def write(self, event: Mapping[str, Any]) -> None:
+        self.inner.write(self.masker.json(dict(event)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from orchestrator.errors import RunFinished, UnknownRun
+from orchestrator.errors import OrchestratorError, RunFinished, UnknownRun
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.clock import Clock, RealClock
@@ -78,12 +78,26 @@ class Engine:
         if target is None or target.is_over:
             sender.stream(Undelivered(command.run_id, command.type), 0, 0)
             return
-        target.apply(t.EventIn(0, 0.0, -1, command.type, command.value, None, command.dedup, sender.run_id))
+        name_of = getattr(target.plan.codec, "event_type", None)  # a class may have another name there
+        type_name = command.type if name_of is None or isinstance(command.value, dict) else name_of(command.value)
+        target.apply(t.EventIn(0, 0.0, -1, type_name, command.value, None, command.dedup, sender.run_id))
+
+    def expect(self, run_id: str) -> None:
+        """Refuse an event for a run that cannot take one, where that is known at once.
+
+        Raises: UnknownRun.
+        """
+        self.find(run_id)
 
     def start_child(self, parent: Actor, act: Activation, child: str) -> None:
         """Start the child run of a `call: flow.x` step."""
         body: Any = act.step.body
-        plan, tick = body.child_start(parent, act)
+        try:
+            plan, tick = body.child_start(parent, act)
+        except OrchestratorError as error:
+            record = {"code": error.code, "message": str(error), "step": None, "attempt": 0, "details": None}
+            parent.apply(t.ChildSettled(0, 0.0, -1, child, "failed", error=record))
+            return
         actor = self.create(plan, run_id=child)
         actor.parent = (parent.run_id, act.id)
         adopt = getattr(body, "adopt_child", None)
@@ -91,8 +105,20 @@ class Engine:
             actor.data = parent.data
         else:
             adopt(parent, act, actor)
-        actor.on_finish = lambda ended: self._child_finished(parent, ended)
+        self.adopt(parent, actor)
         actor.apply(tick)
+
+    def adopt(self, parent: Actor, child: Actor) -> None:
+        """Have the end of a child run told to its parent."""
+        before = child.on_finish
+
+        def settled(ended: Actor) -> None:
+            if before is not None:
+                before(ended)
+            if not parent.is_over:
+                self._child_finished(parent, ended)
+
+        child.on_finish = settled
 
     def _child_finished(self, parent: Actor, child: Actor) -> None:
         state = child.state
@@ -114,7 +140,6 @@ class Engine:
         """Cancel a child run, if it still runs."""
         actor = self.runs.get(child)
         if actor is not None and not actor.is_over:
-            actor.on_finish = None
             actor.apply(t.Cancel(0, 0.0, -1, "cancelled", "its parent run ended or cancelled it"))
 
     def notify(self, actor: Actor, request: str, what: str) -> None:

@@ -63,8 +63,9 @@ def activation_scope(run: Actor, act: Activation) -> Scope:
 
 
 def fields_of(event: EventRef) -> Any:
-    """The payload of an event as plain data."""
-    return event.value
+    """The payload of an event as plain data, and its `type` unless it has a field of that name."""
+    value = event.value
+    return {**value, "type": event.type} if isinstance(value, dict) and "type" not in value else value
 
 
 def typed_fields(event: EventRef) -> dict[str, Any]:

@@ -34,8 +34,8 @@ class StepBody(Protocol):
         """The call itself: a value or an awaitable of one."""
         ...
 
-    def settle(self, run: Actor, act: Activation, result: Any) -> StepSettled:
-        """What an attempt that returned leads to."""
+    def settle(self, run: Actor, act: Activation, result: Any) -> StepSettled | None:
+        """What an attempt that returned leads to; None if the body let go of itself and is run again after a wake."""
         ...
 
     def fail(self, run: Actor, act: Activation, error: BaseException | dict[str, Any]) -> StepSettled:

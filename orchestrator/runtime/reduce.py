@@ -18,6 +18,7 @@ from orchestrator.runtime.reduction import (
     Reduction,
     doom,
     free_slot,
+    own_copy,
     park,
     pull,
     release,
@@ -55,7 +56,8 @@ def _started(r: Reduction, tick: t.Started) -> None:
     state.status = Status.RUNNING
     state.started_at = tick.at
     state.inputs = tick.inputs
-    state.vars.update(tick.vars)
+    if tick.vars:
+        state.vars.update(own_copy(tick.vars))
     state.meta.update(tick.meta)
     if tick.deadline is not None:
         set_timer(r, tick.deadline, "run", None)

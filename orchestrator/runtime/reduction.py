@@ -311,7 +311,7 @@ def write_state(r: Reduction, ops: tuple[StateOp, ...]) -> None:
 
 
 def write_ops(vars: dict[str, Any], ops: tuple[StateOp, ...]) -> None:
-    """Change variables in place. Cost: O(path) per operation."""
+    """Change variables in place; ticks keep their values, so containers are copied in. Cost: O(path + value) each."""
     for kind, path, value in ops:
         target: Any = vars
         if kind == "clear":
@@ -319,19 +319,29 @@ def write_ops(vars: dict[str, Any], ops: tuple[StateOp, ...]) -> None:
             continue
         if kind == "replace":
             target.clear()
-            target.update(value)
+            target.update(own_copy(value))
             continue
         for part in path[:-1]:
             target = _descend(target, part)
         last = path[-1]
         if kind == "set":
-            target[last] = value
+            target[last] = own_copy(value)
         elif kind == "append":
-            _descend(target, last, list).append(value)
+            _descend(target, last, list).append(own_copy(value))
         elif isinstance(target, dict):
             target.pop(last, None)
         else:
             del target[last]
+
+
+def own_copy(value: Any) -> Any:
+    """The value with containers of its own. Cost: O(size)."""
+    kind = type(value)
+    if kind is dict:
+        return {k: own_copy(v) for k, v in value.items()}
+    if kind is list:
+        return [own_copy(v) for v in value]
+    return value
 
 
 def _descend(target: Any, part: str | int, make: type[Any] = dict) -> Any:

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 from orchestrator.plugin import Plugin, ProjectFiles, StepError
 
 READ_ERRORS = ("files.not_found", "files.denied", "files.failed", "limit.file")
-WRITE_ERRORS = ("files.denied", "files.failed")
+WRITE_ERRORS = ("files.denied", "files.failed", "secret.denied")
 Path = Annotated[str, Field(description="A file, from the project folder on: reports/today.md.", min_length=1)]
 plugin = Plugin("files", doc="Files of the project folder.")
 
@@ -46,10 +46,7 @@ def write(
     files: ProjectFiles, path: Path, text: Annotated[str, Field(description="The whole new content.")]
 ) -> Written:
     """Write a text file, whole or not at all; code and configuration are refused."""
-    data = text.encode("utf-8")
-    with files.writing(path) as file:
-        file.write(data)
-    return Written(path=path, size=len(data))
+    return Written(path=path, size=files.write(path, text))
 
 
 @plugin.step(errors=WRITE_ERRORS, idempotent=False)
@@ -57,7 +54,7 @@ def append(
     files: ProjectFiles, path: Path, text: Annotated[str, Field(description="What to add at the end.")]
 ) -> Written:
     """Add text to the end of a file, which is made if it is not there."""
-    return Written(path=path, size=files.append(path, text.encode("utf-8")))
+    return Written(path=path, size=files.append(path, text))
 
 
 @plugin.step(name="list", errors=("files.denied", "limit.files"), effect="none")

@@ -19,6 +19,7 @@ ERRORS = (
     "llm.refused",
     "llm.not_configured",
     "llm.not_recorded",
+    "secret.denied",
     "limit.llm_tokens",
     "limit.llm_cost",
     "http.4xx",

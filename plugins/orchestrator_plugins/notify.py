@@ -14,7 +14,7 @@ from orchestrator.plugin import Clock, Context, HttpClient, HttpRequest, Mail, M
 
 Json = Any  # plain JSON
 HTTP_ERRORS = ("http.4xx", "http.5xx", "http.connect", "http.blocked", "http.protocol", "http.redirect", "timeout")
-MAIL_ERRORS = ("mail.not_configured", "mail.refused", "mail.failed", "secret.missing")
+MAIL_ERRORS = ("mail.not_configured", "mail.refused", "mail.failed", "secret.missing", "secret.denied")
 Receivers = Annotated[list[str] | str, Field(description="One address or several.")]
 plugin = Plugin("notify", doc="Tell people.")
 

@@ -9,7 +9,15 @@ from typing_extensions import TypedDict
 
 from orchestrator.plugin import Duration, Plugin, Processes, StepError
 
-ERRORS = ("process.denied", "process.failed", "process.exit", "limit.process_output", "timeout", "files.denied")
+ERRORS = (
+    "process.denied",
+    "process.failed",
+    "process.exit",
+    "limit.process_output",
+    "timeout",
+    "files.denied",
+    "secret.denied",
+)
 plugin = Plugin("process", doc="Run programs of this machine.")
 
 

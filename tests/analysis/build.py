@@ -5,7 +5,9 @@ from __future__ import annotations
 from orchestrator.ir.model import EmitEntryIR, EmitIR, EventIR, FlowIR, JoinIR, StepIR
 
 
-def step(name: str, on: str, emits: str, *, join: JoinIR | None = None, fans: str = "", all_list: bool = False) -> StepIR:
+def step(
+    name: str, on: str, emits: str, *, join: JoinIR | None = None, fans: str = "", all_list: bool = False
+) -> StepIR:
     """`on` and `emits` are names in one text; events named in `fans` are emitted by a for_each."""
     events = emits.split()
     fanned = fans.split()

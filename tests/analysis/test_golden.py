@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.analysis.codes import CODES
+from orchestrator.authoring.project import Project
 from orchestrator.diagnostics_text import render_text
-from tests.compiler.support import STEPS, Project
+from tests.compiler.support import STEPS
 from tests.support.golden import matches_golden
 
 GOLDEN = Path(__file__).parent / "golden"

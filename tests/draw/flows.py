@@ -169,9 +169,7 @@ def order_saga() -> FlowIR:
     steps.append(StepIR("wait_paid", ("book_courier.done",), ("wait_paid.done", "wait_paid.timeout"), wait))
     steps.append(StepIR("dunning", ("wait_paid.timeout",), ("Failed",), calling("flow.dunning")))
     steps.append(StepIR("on_failure", (), ("Failed",), calling("notify.slack"), recovers=("*",)))
-    flow = flow_of(
-        "order-saga", *steps, Paid=EventIR("Paid", external=True), Failed=EventIR("Failed", kind="failed")
-    )
+    flow = flow_of("order-saga", *steps, Paid=EventIR("Paid", external=True), Failed=EventIR("Failed", kind="failed"))
     triggers = (TriggerIR("webhook", path="/orders"), TriggerIR("cron", cron="0 7 * * mon", timezone="Europe/Berlin"))
     return FlowIR(name=flow.name, events=flow.events, steps=flow.steps, triggers=triggers)
 
@@ -213,3 +211,92 @@ SMALL = {
     "saga": order_saga,
     "outside": ask_outside,
 }
+
+
+def star(size: int) -> FlowIR:
+    """One step that emits to many, which one other collects."""
+    arms = tuple(f"A{n}" for n in range(size))
+    backs = tuple(f"B{n}" for n in range(size))
+    steps = [python_step("open", ("Start",), arms)]
+    steps += [python_step(f"arm_{n}", (arms[n],), (backs[n],)) for n in range(size)]
+    steps.append(python_step("close", backs, ("Stop",), JoinIR("each", events=backs)))
+    return flow_of("star", *steps)
+
+
+def comb(size: int) -> FlowIR:
+    """One step with several ways on, each of which comes back to it."""
+    fan, backs = ([f"{letter}{n}" for n in range(size)] for letter in "AB")
+    arms = [python_step(f"arm{n}", (fan[n],), (backs[n], "Stop")) for n in range(size)]
+    return flow_of("comb", python_step("open", ("Start", *backs), tuple(fan)), *arms)
+
+
+def ladder(size: int) -> FlowIR:
+    """A chain in which every step may also fail to one handler, stop, or go back to the first step."""
+    steps = []
+    for n in range(size):
+        emits = (f"E{n + 1}" if n + 1 < size else "Stop", "Stop", "Bad", "Again")
+        steps.append(python_step(f"s{n}", (f"E{n}",) if n else ("Start", "Again"), tuple(dict.fromkeys(emits))))
+    steps.append(python_step("mend", ("Bad",), ("Stop",)))
+    return flow_of("ladder", *steps)
+
+
+def crowd(size: int) -> FlowIR:
+    """Many emitters and as many listeners of one event."""
+    steps = [python_step("open", ("Start",), ("Go",))]
+    steps += [python_step(f"a{n}", ("Go",), ("News",)) for n in range(size)]
+    steps += [python_step(f"b{n}", ("News",), ("Stop",)) for n in range(size)]
+    return flow_of("crowd", *steps)
+
+
+def layers(width: int, depth: int) -> FlowIR:
+    """Full bipartite hops between rows of steps, by an event for each pair: the worst for crossings."""
+    steps = [python_step("open", ("Start",), tuple(f"R0-{n}" for n in range(width)))]
+    for d in range(depth):
+        for n in range(width):
+            takes = (f"R0-{n}",) if d == 0 else tuple(f"R{d}-{m}-{n}" for m in range(width))
+            emits = ("Stop",) if d == depth - 1 else tuple(f"R{d + 1}-{n}-{m}" for m in range(width))
+            steps.append(python_step(f"s{d}_{n}", takes, emits))
+    return flow_of("layers", *steps)
+
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "\"quoted\" and 'single'",
+    "back`tick` ${x} #{y}",
+    "line one\nline two\r\n\ttab",
+    "</title></svg><img src=x onerror=alert(1)>",
+    "]]> --> <!-- %% ; | & &amp; \\N \\l \\",
+    'end]"] --> n9["x"]:::y\nclick n0 call alert(1)',
+    "digraph { a -> b } // /* */",
+    "数据 流程 😀 e\u0301 \u202egnp.exe \u2066x",
+    "\x1b[31mred\x1b[0m \x07 \x00 \ud800 \ufffe",
+    "1. first\n- second\n# third",
+    "",
+)
+
+
+def hostile() -> FlowIR:
+    """A flow in which every name, title and text is an attack."""
+    names = [text or "empty" for text in HOSTILE]
+    steps = []
+    for n, name in enumerate(names):
+        out = names[n + 1] if n + 1 < len(names) else "Stop"
+        ask = AskIR(title={"$text": [name, {"$expr": name}]}, to=AudienceIR(groups=(name,)), quorum={name: {name: 1}})
+        steps.append(
+            StepIR(
+                name,
+                (f"ev {name}",) if n else ("Start",),
+                (f"ev {out}" if out != "Stop" else out,),
+                BodyIR(kind="ask", ask=ask) if n % 2 else calling(name),
+                guard=name,
+                emit=rule(
+                    EmitEntryIR(f"ev {out}" if out != "Stop" else out, when=name, for_each=name), EmitEntryIR(None)
+                ),
+                catch=(CatchIR((name,), f"ev {out}" if out != "Stop" else out),),
+                title=HOSTILE[n],
+                description=name,
+                origin=Origin(name, 1),
+            )
+        )
+    flow = flow_of(names[0], *steps)
+    return FlowIR(name=names[0], title=names[4], description=names[3], events=flow.events, steps=flow.steps)

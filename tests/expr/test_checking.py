@@ -101,9 +101,9 @@ def test_the_type_of_an_expression_is_inferred(source: str, expected: str) -> No
     [
         ("ev.txt", "FLW321", "txt", "did you mean `text`?"),
         ("1 + inputs.max_round", "FLW321", "max_round", "did you mean `max_rounds`?"),
-        ("inputs['topc']", "FLW321", "'topc'", "did you mean `topic`?"),
-        ("answers | map(attribute='note')", "FLW321", "'note'", "did you mean `notes`?"),
-        ("answers | selectattr('verdict.x')", "FLW321", "'verdict.x'", None),
+        ("inputs['topc']", "FLW321", "topc", "did you mean `topic`?"),
+        ("answers | map(attribute='note')", "FLW321", "note", "did you mean `notes`?"),
+        ("answers | selectattr('verdict.x')", "FLW321", "verdict.x", None),
         ("answers.as", "FLW321", "as", "take an item, `answers[0].as`, or all, `answers | map(attribute='as')`"),
         ("ev.text.x", "FLW321", "x", None),
         ("outcom == 'approve'", "FLW320", "outcom", "did you mean `outcome`?"),
@@ -117,11 +117,11 @@ def test_the_type_of_an_expression_is_inferred(source: str, expected: str) -> No
         ("inputs.wait < '5m'", "FLW324", "inputs.wait < '5m'", "compare numbers: `x | duration('s') < 60`"),
         ("'%s' % 1", "FLW324", "'%s' % 1", "`%` does not format text; join with `~`"),
         ("-ev.text", "FLW324", "-ev.text", None),
-        ("outcome == 'aprove'", "FLW326", "'aprove'", "did you mean `approve`?"),
-        ("'timout' != outcome", "FLW326", "'timout'", "did you mean `timeout`?"),
-        ("outcome in ['approve', 'rejected']", "FLW326", "'rejected'", None),
-        ("outcome is eq 'aprove'", "FLW326", "'aprove'", "did you mean `approve`?"),
-        ("answers | selectattr('verdict', 'eq', 'aprove')", "FLW326", "'aprove'", "did you mean `approve`?"),
+        ("outcome == 'aprove'", "FLW326", "aprove", "did you mean `approve`?"),
+        ("'timout' != outcome", "FLW326", "timout", "did you mean `timeout`?"),
+        ("outcome in ['approve', 'rejected']", "FLW326", "rejected", None),
+        ("outcome is eq 'aprove'", "FLW326", "aprove", "did you mean `approve`?"),
+        ("answers | selectattr('verdict', 'eq', 'aprove')", "FLW326", "aprove", "did you mean `approve`?"),
         ("state.last.name", "FLW329", "name", "ask first: `state.last and state.last.name`, or `if state.last else …`"),
         ("ev.score > 3", "FLW329", "ev.score", "say what holds then: `| default(…)`"),
         ("ev.notes | upper", "FLW329", "upper", "say what holds then: `| default(…)` before it"),
@@ -134,6 +134,26 @@ def test_the_type_of_an_expression_is_inferred(source: str, expected: str) -> No
 def test_a_mistake_is_found_at_its_place(source: str, code: str, place: str, help: str | None) -> None:
     found = findings(source)
     assert [(f.code, source[f.start : f.end], f.help) for f in found] == [(code, place, help)]
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["ev.txt", "inputs['topc']", 'inputs["topc"]', "answers | map(attribute='note')", "outcome == 'aprove'",
+     'outcome in ["aprove"]', "outcom == 'approve'", "inputs | items | selectattr(0, 'eqq', 'x')", "ev.text | map('uper')",
+     "answers | join(atribute='as')"],
+)  # fmt: skip
+def test_the_replacement_mends_the_place_and_keeps_the_quotes(source: str) -> None:
+    try:
+        found = findings(source)[0]
+    except ExprSyntaxError as error:
+        found = finding_of(error)
+    mended = source[: found.start] + str(found.replacement) + source[found.end :]
+    assert found.code not in {left.code for left in findings(mended)}
+
+
+@pytest.mark.parametrize("source", ["inputs['top' 'c']", "outcome == 'apr\\x6fve' 'x'"])
+def test_a_text_written_in_pieces_is_not_mended(source: str) -> None:
+    assert [found.replacement for found in findings(source)] == [None]
 
 
 def test_an_unknown_field_lists_those_that_there_are() -> None:

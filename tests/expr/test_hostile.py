@@ -225,6 +225,12 @@ def test_a_text_of_many_large_values_is_refused() -> None:
         value.render({"t": "x" * 200_000})
 
 
+def test_the_expressions_of_one_value_share_a_budget() -> None:
+    value = compile_value([{"$expr": "big | sort | length"}] * 100)
+    with pytest.raises(ExprError, match="do too much work together"):
+        value.render(SCOPE)
+
+
 _PIECES = st.sampled_from(
     r"""ev ev.a l big text now null true 1 2.5 'x' "y" ( ) [ ] { } . , : | + - * / // % ** ~ == != < <= > >= = and or
     not in is if else defined none upper length map join sort attribute= first default range( tojson ' " \ ${{ }} _ é

@@ -82,7 +82,7 @@ def test_names_and_paths_that_are_read_are_listed() -> None:
         ("a || b", "FLW306", 2, 4),
         ("!a", "FLW306", 0, 1),
         ("a = 1", "FLW306", 2, 3),
-        ("a === 1", "FLW306", 4, 5),
+        ("a === 1", "FLW306", 2, 5),
         ("a ? b : c", "FLW306", 2, 3),
         ("${{ a }}", "FLW306", 0, 3),
         ("a == “x”", "FLW306", 5, 6),
@@ -92,9 +92,9 @@ def test_names_and_paths_that_are_read_are_listed() -> None:
         ("a | upper(1)", "FLW309", 10, 11),
         ("a | replace('x')", "FLW309", 4, 11),
         ("a is gt", "FLW309", 5, 7),
-        ("a | map('nope')", "FLW307", 8, 14),
-        ("a | select('nope')", "FLW308", 11, 17),
-        ("a | select('gt')", "FLW309", 11, 15),
+        ("a | map('nope')", "FLW307", 9, 13),
+        ("a | select('nope')", "FLW308", 12, 16),
+        ("a | select('gt')", "FLW309", 12, 14),
         ("a | map(attribute=b)", "FLW309", 18, 19),
         ("a.b.upper()", "FLW310", 4, 9),
         ("len(a)", "FLW310", 0, 3),
@@ -121,7 +121,18 @@ def test_a_mistake_is_found_at_its_column(source: str, code: str, start: int, en
 
 @pytest.mark.parametrize(
     ("source", "replacement"),
-    [("a && b", "and"), ("a | uper", "upper"), ("a is defind", "defined"), ("a = 1", "=="), ("{a: 1}", "'a'")],
+    [
+        ("a&&b", " and "),
+        ("a||b", " or "),
+        ("a || b", "or"),
+        ("a !== 1", "!="),
+        ("!a", "not "),
+        ("a && b", "and"),
+        ("a | uper", "upper"),
+        ("a is defind", "defined"),
+        ("a = 1", "=="),
+        ("{a: 1}", "'a'"),
+    ],
 )
 def test_a_near_miss_comes_with_what_mends_it(source: str, replacement: str) -> None:
     found = fault(source)

@@ -29,6 +29,8 @@ def url(text: str, **scope: Any) -> Any:
         ("https://h/${{ x }}", 7, "https://h/7"),
         ("https://h/${{ x }}", "100%", "https://h/100%25"),
         ("https://h/${{ x }}", "v1.2", "https://h/v1.2"),
+        ("https://h/p?q=${{ x }}", "a/../b", "https://h/p?q=a%2F..%2Fb"),
+        ("https://h/p?q=${{ x | urlencode }}", "..", "https://h/p?q=.."),
         ("https://h/fixed", None, "https://h/fixed"),
     ],
 )

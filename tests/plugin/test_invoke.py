@@ -151,12 +151,12 @@ async def test_everything_that_can_be_injected_is_injected_by_type() -> None:
         assert isinstance(http, HttpClient)
         assert isinstance(files, ProjectFiles)
         assert clock.now() > 0
-        return [ctx.run_id, log.name, api_key.reveal(), token.reveal(), wait]
+        return [ctx.run_id, log.name, api_key.reveal()[::-1], token.reveal(), wait]
 
     call = call_of(f, secrets=["API_KEY"])
     call.hub._given_model = object()  # type: ignore[assignment]  # only handed on here
     assert list(call.catalog.get("t.f").fields) == ["token", "wait"]  # type: ignore[union-attr]
-    assert await call("t.f", token="tok", wait="90s") == ["run", "orchestrator.step.t.f", "s3cr3t-key", "tok", 90.0]
+    assert await call("t.f", token="tok", wait="90s") == ["run", "orchestrator.step.t.f", "yek-t3rc3s", "tok", 90.0]
 
 
 async def test_a_sync_function_runs_in_a_thread_with_the_callers_context() -> None:

@@ -6,6 +6,7 @@ import base64
 import copy
 import json
 import pickle
+import sys
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -134,7 +135,10 @@ def test_a_plugin_of_the_project_can_be_the_source_of_secrets(tmp_path: Path) ->
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "vault.py").write_text(PROVIDER)
     config = ProjectConfig(root=tmp_path, plugins_folder="plugins", secrets=SecretsConfig(provider="vault.read"))
-    vault = ServiceHub(config).vault("any")
+    hub = ServiceHub(config)
+    assert hub.may_have_secret("KEY")
+    assert not any(name.endswith(".vault") for name in sys.modules), "a check must not import it"
+    vault = hub.vault("any")
     assert vault.get("KEY").reveal() == "from-vault"
     assert not vault.has("OTHER")
 

@@ -231,7 +231,8 @@ async def test_a_secret_reaches_its_host_and_no_error_shows_it(hostile: HostileS
     answer = await call("http.get", url=f"{hostile.url}/echo", auth={"bearer": "s3cr3t-value"})
     error = await call.error("http.get", url=f"{hostile.url}/none/s3cr3t-value")
     await call.hub.aclose()
-    assert "Bearer s3cr3t-value" in answer["json"]["head"]
+    assert "Bearer s3cr3t-value" in hostile.heads[0]
+    assert "Authorization: Bearer ***" in answer["json"]["head"]
     assert "s3cr3t" not in f"{error.message} {error.details}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import os
 import subprocess
 import time
 from collections.abc import AsyncIterator
@@ -12,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from orchestrator.errors import StepError
 from orchestrator.plugin.config import SecretsConfig, SmtpConfig
+from orchestrator.plugin.llm_fake import FakeModel
 from orchestrator.testing.loopback import Failure, LoopbackServer, PostService
 from tests.support.calling import Caller
 from tests.support.smtp import MailServer, mail_server
@@ -241,3 +244,47 @@ async def test_a_secret_field_takes_a_granted_secret(call: Caller) -> None:
         await granted("notify.webhook", url=f"{server.url}/posts", payload={"title": "t"}, secret="s3cr3t-key")
     await granted.hub.aclose()
     assert "s3cr3t" not in str(service.received[0])
+
+
+LEAKS: list[tuple[str, dict[str, Any]]] = [
+    ("llm.chat", {"prompt": "My key is s3cr3t-key."}),
+    ("files.write", {"path": "x.txt", "text": "s3cr3t-key"}),
+    ("files.append", {"path": "x.txt", "text": "czNjcjN0LWtleQ=="}),
+    ("notify.email", {"to": "a@example.com", "subject": "s3cr3t-key", "text": ""}),
+    ("process.run", {"command": ["echo", "s3cr3t-key"]}),
+]
+
+
+@pytest.mark.parametrize(("name", "inputs"), LEAKS, ids=[leak[0] for leak in LEAKS])
+async def test_a_secret_cannot_leave_by_a_way_that_has_no_granted_hosts(
+    tmp_path: Path, mail: MailServer, name: str, inputs: dict[str, Any]
+) -> None:
+    call = mailer(
+        mail,
+        root=tmp_path,
+        secrets={"KEY": "s3cr3t-key"},
+        secrets_to_resolve=("KEY",),
+        process_allow=("echo",),
+        model=FakeModel(),
+    )
+    error = await call.error(name, **inputs)
+    assert (error.code, "KEY" in error.message) == ("secret.denied", True)
+    assert not os.listdir(tmp_path)
+    assert mail.messages == []
+
+
+async def test_no_result_stream_or_error_gives_a_secret_back() -> None:
+    async def stream(text: str) -> AsyncIterator[str]:
+        yield text
+
+    def fail(text: str) -> None:
+        raise StepError("a.b", text, details={"text": text})
+
+    call = Caller(
+        steps={"a.stream": stream, "a.fail": fail}, secrets={"KEY": "s3cr3t-key"}, secrets_to_resolve=("KEY",)
+    )
+    assert await call("text.join", items=["<", "s3cr3t-key", ">"], separator="") == "<***>"
+    assert await call("a.stream", text="s3cr3t-key") == "***"
+    error = await call.error("a.fail", text="s3cr3t-key")
+    assert (error.code, error.message, error.details) == ("a.b", "***", {"text": "***"})
+    assert call.written == [{"type": "chunk", "call": "a.stream", "value": "***"}]

@@ -52,6 +52,8 @@ class Caller:
     async def __call__(self, name: str, **inputs: Any) -> Any:
         info = self.catalog.get(name)
         assert info is not None, f"{name}: {self.catalog.problem(name)}"
+        if not self.secrets_to_resolve:
+            return await self.hub.call(info, inputs, self.context)
         services = self.hub.services(self.context, info)
         for secret in self.secrets_to_resolve:
             services.secrets.get(secret)

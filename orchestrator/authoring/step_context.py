@@ -1,0 +1,451 @@
+"""The context inside a step. One per attempt, made only if the step takes one.
+
+Sends and writes go to the attempt's stage and are committed with the step's result, at a wait or at `flush`. When a body runs
+from the top (a retry, or a new process), what it did before an earlier commit is known: its reads and collects are answered as
+they were then (`calls`), its waits are found by `waiter_id` or by their order, and what it stages again up to a commit that is
+recorded is dropped. A call from an attempt that is over raises RunReleased.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from orchestrator.authoring.context import Context, call_in_loop, wait_in_loop
+from orchestrator.authoring.copying import Change, copy_value
+from orchestrator.authoring.delivery import check_event, check_target
+from orchestrator.authoring.run_data import RunData
+from orchestrator.authoring.serializer import UnreconstructedError
+from orchestrator.authoring.stage import EditGate, Stage
+from orchestrator.authoring.store import StateStore
+from orchestrator.errors import ContextStateError, RunReleased, WorkflowRuntimeError
+from orchestrator.events import Event
+from orchestrator.runtime import ticks as t
+from orchestrator.runtime.actor import Actor, current_cell
+from orchestrator.runtime.reduce import CALLS
+from orchestrator.runtime.state import Activation
+
+R = TypeVar("R")
+E = TypeVar("E", bound=Event)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryInfo:
+    """Which try this is. `retry_number` is 0 for the first attempt."""
+
+    retry_number: int
+    elapsed_seconds: float
+    last_exception: BaseException | None
+    last_failed_at: datetime | None
+
+
+class StepContext(Context[Any]):
+    """`ctx` of one attempt."""
+
+    __slots__ = (
+        "_act",
+        "_attempt",
+        "_calls",
+        "_children",
+        "_flushes",
+        "_known",
+        "_paused_s",
+        "_run",
+        "_store",
+        "_waits",
+    )
+
+    def __init__(self, run: Actor, act: Activation) -> None:
+        self._run = run
+        self._act = act
+        self._attempt = act.attempt
+        self._store: StateStore[Any] | None = None
+        self._calls: list[Any] | None = None  # answers given since the last commit
+        self._known: list[Any] | None = None  # answers of an earlier execution, next one last
+        self._waits: dict[str, asyncio.Future[Any]] | None = None
+        self._flushes = 0  # waits and flushes so far
+        self._children = 0
+        self._paused_s: float | None = None
+        if act.record is not None and CALLS in act.record:
+            self._known = [*reversed(act.record[CALLS][1])]
+
+    def _check(self) -> Activation:
+        act = self._act
+        if act.attempt != self._attempt or act.is_cancelled or act.id not in self._run.state.acts:
+            raise RunReleased(
+                f"step `{act.step.name}`: this call is over (it has ended, timed out or was let go of), "
+                "so its context does nothing any more"
+            )
+        return act
+
+    def _stage(self) -> Stage:
+        act = self._check()
+        stage: Stage | None = act.stage
+        if stage is None:
+            stage = act.stage = Stage()
+        return stage
+
+    # What everybody has.
+
+    @property
+    def store(self) -> StateStore[Any]:
+        """The state of the run; writes are committed with the step."""
+        if self._store is None:
+            self._store = StateStore(_StepSource(self))
+        return self._store
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the run goes on."""
+        return not self._run.is_over
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self._run.run_id
+
+    def send_event(self, message: Event, step: str | None = None, *, run_id: str | None = None) -> None:
+        """Send an event to the steps that take it (or to `step`), or to another run; committed with the step."""
+        check_event(message)
+        run = self._run
+        if run_id is not None and run_id != run.run_id:
+            self._post(message, step, run_id)
+            return
+        name = check_target(run, message, step)
+        self._stage().emitted.append((name, message, step))
+
+    def _post(self, message: Event, step: str | None, run_id: str) -> None:
+        if step is not None:
+            raise WorkflowRuntimeError("an event for another run goes to every step that takes it; leave `step` out")
+        act, run = self._check(), self._run
+        run.engine.expect(run_id)
+        stage = self._stage()
+        number = len(stage.posts)
+        name = run.data.flow.names.name_of(type(message))
+        stage.posts.append((run_id, name, message, f"{act.id}/{self._flushes}/{number}"))
+
+    def write_event_to_stream(self, ev: Event | None) -> None:
+        """Show an event to readers at once; None is ignored."""
+        if ev is None:
+            return
+        act = self._check()
+        loop = self._run.data.loop
+        if loop is _loop():
+            self._run.stream(ev, act.id, act.attempt)
+        else:
+            loop.call_soon_threadsafe(self._run.stream, ev, act.id, act.attempt)
+
+    async def running_steps(self) -> list[str]:
+        """The names of the steps that work right now."""
+        from orchestrator.authoring.context import active_steps
+
+        return active_steps(self._run)
+
+    def stream_events(self, expose_internal: bool = False) -> Any:
+        """Raises: ContextStateError; a step writes to the stream, its handler reads it."""
+        raise ContextStateError("stream_events is read outside a step, through the handler of the run")
+
+    def get_result(self) -> Any:
+        """Raises: ContextStateError; there is no result while a step runs."""
+        raise ContextStateError("get_result exists after the run has ended, on its handler")
+
+    def to_dict(self, serializer: Any = None, *, include_state: bool = True) -> dict[str, Any]:
+        """Raises: ContextStateError; a snapshot is taken from outside, through `handler.ctx`."""
+        raise ContextStateError("to_dict is called outside a step, through `handler.ctx`")
+
+    # What only a step has.
+
+    @property
+    def attempt(self) -> int:
+        """The attempt, from 1."""
+        return self._attempt
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same over all attempts of this step for this event."""
+        act = self._act
+        return f"{self._run.run_id}/{act.step.name}/{act.id}"
+
+    def retry_info(self) -> RetryInfo:
+        """How often this step has failed for this event, and how."""
+        act = self._check()
+        record = act.error if act.failures else None
+        exception = act.exception
+        if exception is None and record is not None:
+            exception = UnreconstructedError(str(record.get("code")), str(record.get("message")))
+        at = (record or {}).get("at")
+        return RetryInfo(
+            act.failures,
+            self._run.now() - act.first_at,
+            exception,
+            None if at is None else datetime.fromtimestamp(at, UTC),
+        )
+
+    def collect_events(
+        self, ev: Event, expected: list[type[Event]], buffer_id: str | None = None
+    ) -> list[Event] | None:
+        """Add an event to the step's buffer; the expected events once all are there, in that order, else None.
+
+        The buffer belongs to the step and is named `buffer_id` or "default"; what is not taken stays for the next round.
+        """
+        check_event(ev)
+        if not expected:
+            return []
+        return self.call(lambda: self._collect(ev, expected, buffer_id or "default"))
+
+    def _collect(self, ev: Event, expected: list[type[Event]], buffer_id: str) -> list[Event] | None:
+        found: list[Event] | None = self.remember(
+            f"collect:{buffer_id}", lambda: self._collect_now(ev, expected, buffer_id)
+        )
+        return found
+
+    def _collect_now(self, ev: Event, expected: list[type[Event]], buffer_id: str) -> list[Event] | None:
+        act, run = self._check(), self._run
+        name_of = run.data.flow.names.name_of
+        buffer = run.state.buffers.get((act.step.name, buffer_id))
+        count = 1 if buffer is None else 1 + sum(map(len, buffer.values()))
+        names: tuple[str, ...] = ()
+        if count >= len(expected):
+            names = tuple(map(name_of, expected))
+            if buffer is not None and not _is_complete(buffer, name_of(type(ev)), names):
+                names = ()
+        run.apply(t.Collected(0, 0.0, act.cause, act.id, buffer_id, name_of(type(ev)), ev, names))
+        found: list[Event] | None = act.collected
+        act.collected = None
+        return found
+
+    async def wait_for_event(
+        self,
+        event_type: type[E],
+        waiter_event: Event | None = None,
+        waiter_id: str | None = None,
+        requirements: Mapping[str, Any] | None = None,
+        timeout: float | None = 2000.0,
+    ) -> E:
+        """Wait for an event of this very type whose fields equal `requirements`; `waiter_event` is shown once.
+
+        Raises: TimeoutError after `timeout` seconds (None: never).
+        """
+        act, run = self._check(), self._run
+        self._flushes += 1
+        path = f"id:{waiter_id}" if waiter_id is not None else f"wait:{self._flushes}"
+        record = act.record
+        if record is not None and path in record:
+            self._drop_stage()
+            answer: E = _answer(record[path], path)
+            return answer
+        self._commit(f"flush@{path}")
+        is_open = path in run.state.open_waits.get(act.id, ())
+        if self._waits is None:
+            self._waits = {}
+        future = self._waits.get(path)
+        if future is None:
+            future = self._waits[path] = asyncio.get_running_loop().create_future()
+        if not is_open:
+            names = run.data.flow.names
+            due = None if timeout is None else run.now() + timeout
+            announce = None if waiter_event is None else (names.name_of(type(waiter_event)), waiter_event, None)
+            match = dict(requirements) if requirements else None
+            run.apply(t.WaitOpened(0, 0.0, act.cause, act.id, path, names.name_of(event_type), match, due, announce))
+        event: E = await self._await(future, path)
+        return event
+
+    async def _await(self, future: asyncio.Future[Any], path: str) -> Any:
+        act, run = self._act, self._run
+        self._pause()
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            if not act.is_cancelled and act.id in run.state.acts and path in run.state.open_waits.get(act.id, ()):
+                run.apply(t.WaitClosed(0, 0.0, act.cause, act.id, path))  # the body itself gave up waiting
+            raise
+        finally:
+            self._resume()
+            if self._waits is not None and future.done():
+                self._waits.pop(path, None)
+
+    def _pause(self) -> None:
+        """Stop the clock of the step's timeout: waiting for somebody is no work."""
+        limit = self._act.limit
+        if limit is not None and self._paused_s is None and limit.when() is not None and not limit.expired():
+            self._paused_s = limit.when() - asyncio.get_running_loop().time()
+            limit.reschedule(None)
+
+    def _resume(self) -> None:
+        limit, left = self._act.limit, self._paused_s
+        if limit is not None and left is not None:
+            self._paused_s = None
+            if not limit.expired():
+                limit.reschedule(asyncio.get_running_loop().time() + left)
+
+    def woken(self, wake: t.Wake) -> bool:
+        """A wait has its answer; False if no body waits for it here."""
+        future = self._waits.get(wake.path) if self._waits is not None else None
+        if future is None or future.done():
+            return False
+        if wake.kind == "timeout":
+            future.set_exception(TimeoutError(f"no event came within the timeout of wait {wake.path!r}"))
+            future.exception()  # the body may have stopped waiting
+        else:
+            future.set_result(wake.value.value if wake.kind == "event" else wake.value)
+        return True
+
+    async def flush(self) -> None:
+        """Commit what the step has sent and written so far."""
+        self._check()
+        self._flushes += 1
+        self._commit(f"flush:{self._flushes}")
+        if self._run.sink is not None:
+            await self._run.sink.flush()
+
+    def _commit(self, path: str) -> None:
+        """Commit the stage under a path, unless an earlier execution of the body has done so."""
+        act, run = self._act, self._run
+        if act.record is not None and path in act.record:
+            self._drop_stage()
+            return
+        stage: Stage | None = act.stage
+        calls, self._calls = self._calls, None
+        act.stage = None
+        emitted: tuple[Any, ...] = ()
+        writes: tuple[Any, ...] = ()
+        posts: tuple[Any, ...] = ()
+        if stage is not None:
+            emitted, posts = tuple(stage.emitted), tuple(stage.posts)
+            writes = stage.take_writes(run.state.vars)
+        elif not calls:
+            return
+        run.apply(t.Flushed(0, 0.0, act.cause, act.id, act.attempt, emitted, writes, posts, path, tuple(calls or ())))
+        run.data.gate.committed(act.id)
+
+    def _drop_stage(self) -> None:
+        self._act.stage = None
+        self._calls = None
+
+    def remember(self, key: str, ask: Callable[[], R]) -> R:
+        """The answer that an earlier execution of the body got at this place, or a new one."""
+        if self._known:
+            if self._known[-1][0] == key:
+                known: R = self._known.pop()[1]
+                return known
+            self._known = None  # the body takes another way than it did
+        answer = ask()
+        if self._calls is None:
+            self._calls = []
+        self._calls.append([key, copy_value(answer)])
+        return answer
+
+    # The loop.
+
+    def call(self, function: Callable[[], R]) -> R:
+        """Run in the loop of the run, from whatever thread this is."""
+        return call_in_loop(self._run.data.loop, function)
+
+    def next_child(self) -> str:
+        """The path of the next child run that this attempt starts."""
+        self._children += 1
+        return f"child:{self._children}"
+
+    async def wait_for_child(self, child: str) -> Any:
+        """Wait for the end of a child run that this step started."""
+        if self._waits is None:
+            self._waits = {}
+        future = self._waits.get(child)
+        if future is None:
+            future = self._waits[child] = asyncio.get_running_loop().create_future()
+        self._pause()
+        try:
+            return await asyncio.shield(future)
+        finally:
+            self._resume()
+
+
+def _answer(entry: Any, path: str) -> Any:
+    if entry[0] == "timeout":
+        raise TimeoutError(f"no event came within the timeout of wait {path!r}")
+    return entry[1].value
+
+
+def _is_complete(buffer: Mapping[str, Any], name: str, expected: tuple[str, ...]) -> bool:
+    """Whether the buffer with one more event of this name holds all that is expected. Cost: O(expected)."""
+    needed = Counter(expected)
+    return all(len(buffer.get(wanted, ())) + (wanted == name) >= count for wanted, count in needed.items())
+
+
+def _loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def context_of(run: Actor, act: Activation) -> StepContext:
+    """The context of an attempt; made if the step takes none itself."""
+    context = act.context
+    if not isinstance(context, StepContext) or context._attempt != act.attempt:
+        context = act.context = StepContext(run, act)
+    return context
+
+
+def ambient_context() -> StepContext:
+    """The context of the step that runs here.
+
+    Raises: ContextStateError outside a step.
+    """
+    cell = current_cell.get()
+    if cell is None or cell.act is None or not isinstance(cell.run.data, RunData):
+        raise ContextStateError("get_step_context is called inside a step")
+    return context_of(cell.run, cell.act)
+
+
+class _StepSource:
+    """The store's source inside a step: committed state with the attempt's stage on top."""
+
+    __slots__ = ("act", "ctx", "gate", "model")
+
+    def __init__(self, ctx: StepContext) -> None:
+        self.ctx = ctx
+        self.gate: EditGate = ctx._run.data.gate
+        self.model: type[BaseModel] | None = ctx._run.data.flow.state_model
+        self.act = ctx._act.id
+
+    def look(self, top: str) -> tuple[bool, Any]:
+        """Whether a top-level key exists for the step, and its value."""
+        act, committed = self.ctx._check(), self.ctx._run.state.vars
+        if act.stage is None:
+            return top in committed, committed.get(top)
+        stage: Stage = act.stage
+        return stage.look(top, committed)
+
+    def view(self) -> Mapping[str, Any]:
+        """The whole state for the step."""
+        act, committed = self.ctx._check(), self.ctx._run.state.vars
+        if act.stage is None:
+            return committed
+        stage: Stage = act.stage
+        return stage.view(committed)
+
+    def write(self, changes: list[Change]) -> None:
+        """Stage changes."""
+        stage = self.ctx._stage()
+        committed = self.ctx._run.state.vars
+        for change in changes:
+            stage.add(change, committed)
+
+    def remember(self, key: str, read: Callable[[], R]) -> R:
+        """What is read, or was read when the same body ran before."""
+        return self.ctx.remember(key, read)
+
+    def call(self, function: Callable[[], R]) -> R:
+        """Run in the loop of the run."""
+        return self.ctx.call(function)
+
+    def wait(self, coroutine: Awaitable[Any]) -> Any:
+        """Run a coroutine in the loop of the run."""
+        return wait_in_loop(self.ctx._run.data.loop, coroutine)

@@ -1,0 +1,127 @@
+"""A function as the one step of a flow: its FlowIR, and the body that the runtime drives."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import RunCancelled
+from orchestrator.functional.events import WorkflowErrorDetails
+from orchestrator.functional.passes import Outcome, Raised, Returned
+from orchestrator.functional.questions import schema_of
+from orchestrator.functional.session import RunSession
+from orchestrator.functional.values import encode
+from orchestrator.ir.model import BodyIR, EventIR, FlowIR, StepIR
+from orchestrator.runtime import ticks as t
+from orchestrator.runtime.actor import Actor
+from orchestrator.runtime.state import Activation, EventRef
+
+if TYPE_CHECKING:  # a workflow owns its body
+    from orchestrator.functional.workflow import FunctionalWorkflow
+
+
+def flow_from_function(workflow: FunctionalWorkflow[Any]) -> FlowIR:
+    """The flow of a functional workflow: one procedure step from Start to Stop that may ask.
+
+    What the function calls is not in it: calls are found when they happen, and recorded by their path. So no change of the
+    code makes another flow; a change that matters shows when a recorded call is not repeated.
+    """
+    shape = workflow.shape
+    takes = {"type": "object", "properties": {}} if shape.input is None else schema_of(shape.input_hint)
+    origin = shape.origin
+    return FlowIR(
+        name=workflow.name,
+        kind="function",
+        events={
+            "Start": EventIR("Start", schema=True if takes is None else takes, kind="start", origin=origin),
+            "Stop": EventIR("Stop", kind="stop", origin=origin),
+            "Request": EventIR("Request", kind="ask", origin=origin),
+        },
+        steps={
+            workflow.name: StepIR(
+                name=workflow.name,
+                accepts=("Start",),
+                emits=("Stop",),
+                body=BodyIR("procedure", ref=workflow.name),
+                description=workflow.description or "",
+                origin=origin,
+            )
+        },
+        inputs=takes or {},
+        drain_s=0.0,
+        description=workflow.description or "",
+        origin=origin,
+    )
+
+
+class FunctionBody:
+    """The body of the step: a pass over the function."""
+
+    is_plain = True
+    is_pure = False
+
+    def __init__(self, workflow: FunctionalWorkflow[Any]) -> None:
+        self.workflow = workflow
+
+    def guard(self, run: Actor, event: EventRef) -> t.Delivered:
+        """Never asked for: the step has no condition."""
+        return t.Delivered(0, 0.0, -1, event.id, self.workflow.name, True)
+
+    def prepare(self, run: Actor, act: Activation) -> t.StepStarted:
+        """Nothing to prepare."""
+        return t.StepStarted(0, 0.0, act.cause, act.id, act.attempt)
+
+    async def perform(self, run: Actor, act: Activation) -> Outcome:
+        """One pass."""
+        session: RunSession = run.data
+        current = session.begin_pass(act)
+        if run.sink is not None:
+            await run.sink.flush()
+        outcome = await current.execute(lambda: self.workflow.start_body(current, act.events[0].value))
+        if run.sink is not None:
+            await run.sink.flush()
+        return outcome
+
+    def settle(self, run: Actor, act: Activation, result: Outcome) -> t.StepSettled | None:
+        """What a pass came to; None if the run goes on later."""
+        if isinstance(result, Returned):
+            value = result.value
+            if run.sink is not None and value is not None:
+                try:
+                    encode(value, self.workflow.shape.return_hint, f"the result of workflow `{self.workflow.name}`")
+                except Exception as error:  # NotSerializable, or whatever a custom serializer raises
+                    return self.fail(run, act, error)
+            return t.StepSettled(0, 0.0, act.cause, act.id, act.attempt, (("Stop", value, None),), value)
+        if isinstance(result, Raised):
+            return self.fail(run, act, result.error)
+        session: RunSession = run.data
+        session.end_pass(result)
+        return None
+
+    def fail(self, run: Actor, act: Activation, error: BaseException | dict[str, Any]) -> t.StepSettled:
+        """The function raised: the run has failed."""
+        if isinstance(error, dict):
+            record = {**error, "type": error.get("code", "error")}
+            return t.StepSettled(0, 0.0, act.cause, act.id, act.attempt, error=record)
+        if isinstance(error, asyncio.CancelledError):
+            error = RunCancelled("the workflow function was cancelled from inside", run_id=run.run_id)
+        run.exception = error
+        details = WorkflowErrorDetails.of(error, self.workflow.name)
+        record = {
+            "code": getattr(error, "code", None) if isinstance(getattr(error, "code", None), str) else "step.failed",
+            "type": details.error_type,
+            "message": details.message,
+            "step": self.workflow.name,
+            "attempt": act.attempt,
+            "details": None,
+            "live": details,
+        }
+        return t.StepSettled(0, 0.0, act.cause, act.id, act.attempt, error=record)
+
+    def wake(self, run: Actor, act: Activation, wake: t.Wake) -> None:
+        """An answer has come."""
+        session: RunSession = run.data
+        session.wake(act, wake.path)
+
+    def drop(self, run: Actor, act: Activation) -> None:
+        """The driver is cancelled with the activation and ends the pass."""

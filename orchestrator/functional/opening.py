@@ -1,0 +1,324 @@
+"""How a `run()` call gets its run: a new one, one that waits, one from a checkpoint, or a fork. Checks before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from orchestrator.errors import JournalConflict, UnknownRun
+from orchestrator.functional.entries import Entry, tick_of
+from orchestrator.functional.errors import ReplayDiverged, RequestError, RunArgumentError
+from orchestrator.functional.questions import Question
+from orchestrator.functional.record_log import CheckpointStorage, RecordLog
+from orchestrator.functional.session import Phase, RunSession, unknown_request
+from orchestrator.functional.sink import RecordSink
+from orchestrator.functional.snapshots import SnapshotStorage
+from orchestrator.functional.values import Encoded, Value, copy_value, decode, encode
+from orchestrator.runtime import ticks as t
+from orchestrator.runtime.engine import current_engine, new_run_id
+from orchestrator.runtime.reduce import reduce_tick
+from orchestrator.runtime.reduction import Reduction
+from orchestrator.runtime.state import RunState
+
+if TYPE_CHECKING:  # a workflow makes openings
+    from orchestrator.functional.workflow import FunctionalWorkflow
+
+OnDivergence = Literal["abort", "continue", "fork"]
+
+
+class Opening:
+    """The arguments of one `run()`."""
+
+    __slots__ = (
+        "_is_plain",
+        "checkpoint_id",
+        "has_message",
+        "is_streaming",
+        "message",
+        "on_divergence",
+        "responses",
+        "run_id",
+        "storage",
+        "workflow",
+    )
+
+    def __init__(self, workflow: FunctionalWorkflow[Any], storage: RecordLog | None, *, is_plain: bool) -> None:
+        self.workflow = workflow
+        self.storage = storage
+        self.has_message = False
+        self.message: Value = None
+        self.responses: dict[str, Value] | None = None
+        self.checkpoint_id: str | None = None
+        self.run_id: str | None = None
+        self.on_divergence: OnDivergence = "abort"
+        self.is_streaming = False
+        self._is_plain = is_plain
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing but a message was given."""
+        return self._is_plain and self.responses is None and self.checkpoint_id is None and self.run_id is None
+
+    def check(self) -> None:
+        """Whether the arguments go together. Raises: RunArgumentError."""
+        name, shape = self.workflow.name, self.workflow.shape
+        resumes = self.responses is not None or self.checkpoint_id is not None
+        if self.responses is not None and not isinstance(self.responses, dict):
+            raise RunArgumentError(
+                f"{name}: responses is a dict of request id to answer, not {type(self.responses).__name__}"
+            )
+        if self.has_message and resumes:
+            other = "responses" if self.responses is not None else "checkpoint_id"
+            raise RunArgumentError(f"{name}: a message starts a run and {other} goes on with one; give one of them")
+        if self.responses is not None and not self.responses and self.checkpoint_id is None:
+            raise RunArgumentError(f"{name}: responses is empty; answer at least one request")
+        if self.checkpoint_id is not None and self.storage is None:
+            raise RunArgumentError(f"{name}: checkpoint_id needs a checkpoint_storage, here or in @workflow(...)")
+        if self.on_divergence not in ("abort", "continue", "fork"):
+            raise RunArgumentError(
+                f'{name}: on_divergence is "abort", "continue" or "fork", not {self.on_divergence!r}'
+            )
+        if self.run_id is not None and not (isinstance(self.run_id, str) and self.run_id):
+            raise RunArgumentError(f"{name}: run_id is {self.run_id!r}; it must be a non-empty text, or left out")
+        if self.has_message and shape.input is None:
+            raise RunArgumentError(f"{name}: takes no input, but was given {self.message!r}")
+        if (
+            not self.has_message
+            and not resumes
+            and shape.input is not None
+            and not shape.has_default
+            and self.run_id is None
+        ):
+            raise RunArgumentError(f"{name}: needs a message for `{shape.input}`, or responses, or a checkpoint_id")
+
+    async def begin(self) -> tuple[RunSession, Phase]:
+        """Get the run going; gives it and the look at it."""
+        if self.checkpoint_id is not None:
+            session = await self._from_checkpoint(self.checkpoint_id)
+        elif self.responses is not None:
+            session = await self._waiting()
+        else:
+            known = await self._known()
+            if known is None:
+                return self._start()
+            session = known
+        return self._go_on(session)
+
+    def _start(self) -> tuple[RunSession, Phase]:
+        workflow, shape = self.workflow, self.workflow.shape
+        message = self.message if self.has_message else shape.default if shape.has_default else None
+        if self.storage is not None:
+            message = Encoded(encode(message, shape.input_hint, f"workflow `{workflow.name}`: the message"))
+        else:
+            message = copy_value(message)
+        session = self._adopt(self.run_id or new_run_id(), None)
+        meta = {"workflow": workflow.name}
+        session.actor.apply(t.Started(0, 0.0, -1, "Start", message, inputs=message, meta=meta))
+        return session, session.begin_phase()
+
+    def _go_on(self, session: RunSession) -> tuple[RunSession, Phase]:
+        session.is_streaming = self.is_streaming
+        session.on_divergence = self.on_divergence
+        new = session.check_answers(self.responses or {})
+        phase = session.begin_phase()
+        if new:
+            session.answer(new)
+        elif session.current is None and self.responses and self.checkpoint_id is None:
+            session.repeat_questions()
+        else:
+            session.start_pass()
+        return session, phase
+
+    def _adopt(self, run_id: str, state: RunState | None) -> RunSession:
+        actor = current_engine().create(self.workflow.plan, run_id=run_id, state=state)
+        session = RunSession(self.workflow, actor, is_streaming=self.is_streaming)
+        session.on_divergence = self.on_divergence
+        if self.storage is not None:
+            actor.sink = RecordSink(actor, self.storage)
+        self.workflow.sessions[run_id] = session
+        return session
+
+    # Finding the run.
+
+    async def _known(self) -> RunSession | None:
+        """The run that `run_id` names, if there is one. Raises: JournalConflict if a message would start it again."""
+        if self.run_id is None:
+            return None
+        session = self.workflow.sessions.get(self.run_id)
+        entries = await self.storage.read(self.run_id) if self.storage is not None and session is None else None
+        if (session is not None or entries) and self.has_message:
+            raise JournalConflict(f"run {self.run_id!r} exists already; leave the message out to go on with it")
+        if session is not None:
+            self._attach(session)
+            return session
+        if entries:
+            return await self._restore(self.run_id, entries, entries)
+        shape = self.workflow.shape
+        if not self.has_message and shape.input is not None and not shape.has_default:
+            raise UnknownRun(
+                f"no run {self.run_id!r} of workflow `{self.workflow.name}` is known here; give a message to start it"
+            )
+        return None
+
+    async def _waiting(self) -> RunSession:
+        """The one waiting run that asked for all the given answers. Raises: RequestError."""
+        wanted = set(self.responses or {})
+        here = {
+            run_id: session
+            for run_id, session in self.workflow.sessions.items()
+            if self._has_same_storage(session) and wanted <= session.asked.keys() and session.pending()
+        }
+        found: dict[str, RunSession | None] = dict(here)
+        pending = {name for session in self.workflow.sessions.values() for name in session.pending()}
+        for summary in await self.storage.summaries(self.workflow.name) if self.storage is not None else ():
+            pending.update(summary.pending)
+            if wanted <= summary.asked and summary.pending:
+                found.setdefault(summary.run_id, None)
+        if self.run_id is not None:
+            return await self._named(found)
+        if not found:
+            lost = next((name for name in sorted(wanted) if name not in pending), sorted(wanted)[0])
+            raise RequestError(f"workflow `{self.workflow.name}`: " + unknown_request(lost, sorted(pending)))
+        if len(found) > 1:
+            raise RequestError(
+                f"workflow `{self.workflow.name}`: {len(found)} runs wait for {', '.join(sorted(wanted))}; "
+                f"name one by run_id: {', '.join(found)}"
+            )
+        return await self._take(*next(iter(found.items())))
+
+    async def _named(self, found: dict[str, RunSession | None]) -> RunSession:
+        assert self.run_id is not None
+        if self.run_id in found:
+            return await self._take(self.run_id, found[self.run_id])
+        session = self.workflow.sessions.get(self.run_id)
+        if session is not None:
+            return session
+        entries = await self.storage.read(self.run_id) if self.storage is not None else None
+        if not entries:
+            raise UnknownRun(f"no run {self.run_id!r} of workflow `{self.workflow.name}` is known here")
+        if entries[-1]["kind"] == "end":
+            raise RequestError(f"run {self.run_id!r} has ended and takes no more answers")
+        return await self._restore(self.run_id, entries, entries)
+
+    async def _take(self, run_id: str, session: RunSession | None) -> RunSession:
+        if session is not None:
+            self._attach(session)
+            return session
+        assert self.storage is not None
+        entries = await self.storage.read(run_id) or ()
+        return await self._restore(run_id, entries, entries)
+
+    def _attach(self, session: RunSession) -> None:
+        """Have a run that waited in memory go on in this event loop."""
+        engine = current_engine()
+        if session.actor.engine is not engine:
+            session.actor.engine = engine
+            engine.runs[session.actor.run_id] = session.actor
+
+    def _has_same_storage(self, session: RunSession) -> bool:
+        sink = session.actor.sink
+        return (sink.storage if isinstance(sink, RecordSink) else None) is self.storage
+
+    # Restoring.
+
+    async def _from_checkpoint(self, checkpoint_id: str) -> RunSession:
+        assert self.storage is not None
+        checkpoint = await self.storage.load(checkpoint_id)
+        if checkpoint.workflow_name != self.workflow.name:
+            raise RunArgumentError(
+                f"checkpoint {checkpoint_id!r} is of workflow `{checkpoint.workflow_name}`, not `{self.workflow.name}`"
+            )
+        if self.run_id is not None and self.run_id != checkpoint.run_id:
+            raise RunArgumentError(f"checkpoint {checkpoint_id!r} is of run {checkpoint.run_id}, not {self.run_id}")
+        entries = [checkpoint.entries[i] for i in range(checkpoint.count)]
+        everything = await self.storage.read(checkpoint.run_id) or entries
+        return await self._restore(checkpoint.run_id, entries, everything)
+
+    async def _restore(self, run_id: str, entries: Sequence[Entry], everything: Sequence[Entry]) -> RunSession:
+        """The run as its entries say; a fork, if the run has gone on since or has ended."""
+        assert self.storage is not None
+        kept = _without_end(entries, everything)
+        is_fork = len(kept) < len(everything) or run_id in self.workflow.sessions
+        if is_fork:
+            kept = [{**kept[0], "forked_from": run_id}, *kept[1:]]
+            run_id = new_run_id()
+            pending = self.storage.append(run_id, kept)
+            if pending is not None:
+                await pending
+        return self._fold(run_id, [tick_of(entry) for entry in kept])
+
+    def _fold(self, run_id: str, ticks: list[t.Tick]) -> RunSession:
+        reduction = Reduction(self.workflow.plan, RunState())
+        for tick in ticks:
+            reduce_tick(reduction, tick)
+        session = self._adopt(run_id, reduction.state)
+        session.actor.base = ticks[-1].seq + 1
+        for tick in ticks:
+            if isinstance(tick, t.Progress) and tick.writes:
+                session.note_writes(tick.writes)
+            elif isinstance(tick, t.WaitOpened) and tick.announce is not None and tick.request_id is not None:
+                shown = tick.announce[1]
+                data, text = decode(shown["data"], None), shown["text"]
+                question = Question(tick.path, tick.request_id, data, text, shown["source"], None, shown["schema"])
+                session.add_question(question)
+        return session
+
+    async def follow(self, session: RunSession, phase: Phase) -> tuple[RunSession, Phase]:
+        """What comes after a phase that was given up: the fork, if that was asked for. Raises: the phase's error."""
+        error = phase.error
+        assert error is not None
+        if not isinstance(error, ReplayDiverged) or self.on_divergence != "fork":
+            raise error
+        self.on_divergence = "continue"  # what was recorded before the call holds; the rest is new
+        run_id = session.actor.run_id
+        if self.storage is not None:
+            entries = await self.storage.read(run_id) or []
+            kept = _before(entries, error.path)
+            forked = await self._restore(run_id, kept, entries)
+        else:
+            ticks = [tick for tick in session.actor.log if not isinstance(tick, tuple) and _is_replayed(tick)]
+            cut = next((i for i, tick in enumerate(ticks) if getattr(tick, "path", None) == error.path), len(ticks))
+            forked = self._fold(new_run_id(), ticks[:cut])
+            for name, question in forked.asked.items():
+                question.response_type = session.asked[name].response_type
+        forked.is_streaming = self.is_streaming
+        next_phase = forked.begin_phase()
+        forked.start_pass()
+        return forked, next_phase
+
+
+def _is_replayed(tick: t.Tick) -> bool:
+    return not isinstance(tick, t.Streamed | t.StepSettled | t.Cancel)
+
+
+def _before(entries: Sequence[Entry], path: str) -> list[Entry]:
+    cut = next((i for i, entry in enumerate(entries) if entry.get("path") == path), len(entries))
+    return list(entries[:cut])
+
+
+def _without_end(entries: Sequence[Entry], everything: Sequence[Entry]) -> list[Entry]:
+    """The entries without the end of the run, and without the failures that ended it: those calls are made again."""
+    kept = [entry for entry in entries if entry["kind"] not in ("end", "cancel")]
+    error = everything[-1].get("error") if everything else None
+    if error:
+        causes = (error.get("type"), error.get("message"))
+        kept = [e for e in kept if "failure" not in e or (e["failure"]["type"], e["failure"]["message"]) != causes]
+    return kept
+
+
+def storage_of(checkpoint_storage: CheckpointStorage | RecordLog | None, store: Any) -> RecordLog | None:
+    """The storage that two arguments of many kinds mean. Raises: RunArgumentError, StoreError."""
+    if checkpoint_storage is not None and store is not None:
+        raise RunArgumentError("checkpoint_storage and store are two names of one thing; give one of them")
+    given = checkpoint_storage if checkpoint_storage is not None else store
+    if isinstance(given, str):
+        from orchestrator.functional.sqlite import open_storage
+
+        return open_storage(given)
+    if given is None or isinstance(given, RecordLog):
+        return given
+    if isinstance(given, CheckpointStorage):
+        return SnapshotStorage(given)
+    raise RunArgumentError(
+        f"{type(given).__name__} is no checkpoint storage: it lacks the methods of CheckpointStorage"
+    )

@@ -1,0 +1,332 @@
+"""What one process knows of one run: its passes, its questions, and the `run()` calls that wait for it.
+
+A *phase* is what one `run()` call sees: from a start or an answer until the run pauses or ends. Several may look at one run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import RunCancelled, StepFailed
+from orchestrator.functional.errors import InvalidResponse, RequestError
+from orchestrator.functional.events import (
+    WorkflowErrorDetails,
+    WorkflowEvent,
+    WorkflowRunResult,
+    WorkflowRunState,
+    framework_event,
+    status_event,
+)
+from orchestrator.functional.passes import Aborted, Outcome, Pass
+from orchestrator.functional.questions import Question, check_answer, encode_answer, request_event
+from orchestrator.functional.values import Encoded, Value, decode
+from orchestrator.runtime import ticks as t
+from orchestrator.runtime.actor import Actor
+from orchestrator.runtime.state import Activation, Status
+
+if TYPE_CHECKING:  # a workflow makes sessions
+    from orchestrator.functional.workflow import FunctionalWorkflow
+
+_STATES = {
+    Status.DONE: WorkflowRunState.IDLE,
+    Status.FAILED: WorkflowRunState.FAILED,
+    Status.TIMEOUT: WorkflowRunState.FAILED,
+    Status.CANCELLED: WorkflowRunState.CANCELLED,
+}
+
+
+class Phase:
+    """A stretch of a run's log, from `start`; `done` when the run has paused or ended. `error` is why it was given up."""
+
+    __slots__ = ("done", "end", "error", "start")
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.end = -1
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.error: BaseException | None = None
+
+
+class RunSession:
+    """One run, seen from the functional API; kept in `Actor.data`."""
+
+    __slots__ = (
+        "__weakref__",
+        "_by_path",
+        "_phases",
+        "_wants_pass",
+        "actor",
+        "asked",
+        "current",
+        "history",
+        "invalid",
+        "is_streaming",
+        "on_divergence",
+        "workflow",
+    )
+
+    def __init__(self, workflow: FunctionalWorkflow[Any], actor: Actor, *, is_streaming: bool = False) -> None:
+        self.workflow = workflow
+        self.actor = actor
+        self.is_streaming = is_streaming
+        self.on_divergence = "abort"
+        self.asked: dict[str, Question] = {}
+        self._by_path: dict[str, Question] = {}
+        self.history: dict[str, list[Value]] = {}  # every committed value of a state key, oldest first
+        self.invalid: list[InvalidResponse] = []
+        self.current: Pass | None = None
+        self._phases: list[Phase] = []
+        self._wants_pass = False
+        actor.data = self
+        actor.on_finish = self._finished
+
+    # Phases.
+
+    def begin_phase(self) -> Phase:
+        """A new look at the run, from here on."""
+        phase = Phase(len(self.actor.log))
+        self._phases.append(phase)
+        self.announce(framework_event("started"))
+        self.announce(status_event(WorkflowRunState.IN_PROGRESS))
+        return phase
+
+    def _end_phases(self, error: BaseException | None = None) -> None:
+        phases, self._phases = self._phases, []
+        for phase in phases:
+            phase.end = len(self.actor.log)
+            phase.error = error
+            if not phase.done.done():
+                phase.done.set_result(None)
+        self.actor._wake_readers()
+
+    def leave_phase(self, phase: Phase) -> bool:
+        """Stop looking; True if nobody else looks at the run any more."""
+        if phase in self._phases:
+            self._phases.remove(phase)
+        return not self._phases
+
+    def result_of(self, phase: Phase, *, with_status: bool) -> WorkflowRunResult:
+        """What a phase came to. Raises: the run's error, if it failed or was given up."""
+        if phase.error is not None:
+            raise phase.error
+        events = self.events(phase.start, phase.end)
+        return WorkflowRunResult(events, run_id=self.actor.run_id, with_status=with_status)
+
+    def announce(self, event: WorkflowEvent) -> None:
+        """Show an event to readers at once."""
+        actor = self.actor
+        event.run_id = actor.run_id
+        event.at = actor.now()
+        event.sequence = actor.next_seq
+        actor.stream(event, 0, 0)
+
+    # Passes.
+
+    def begin_pass(self, act: Activation) -> Pass:
+        """The next pass over the function."""
+        self._wants_pass = False
+        self.current = Pass(self, act)
+        return self.current
+
+    def end_pass(self, outcome: Outcome) -> None:
+        """A pass ended without ending the run."""
+        current, self.current = self.current, None
+        if isinstance(outcome, Aborted):
+            self._end_phases(outcome.error)
+            self.workflow.keep(self)
+        elif self._wants_pass and current is not None:
+            self.actor.rerun(current.act)
+        else:
+            invalid, self.invalid = self.invalid, []
+            self.announce(status_event(WorkflowRunState.IDLE_WITH_PENDING_REQUESTS))
+            self.workflow.keep(self)
+            self._end_phases(invalid[0] if invalid else None)
+
+    def wake(self, act: Activation, path: str) -> None:
+        """An answer has come: hand it to the pass that waits for it, or start another."""
+        current = self.current
+        if current is not None and path in current.waiting and not current.ended.done():
+            current.answer(path)
+        elif current is not None:
+            self._wants_pass = current.ended.done() or self._wants_pass
+        elif not self._wants_pass:
+            self._wants_pass = True
+            self.actor.rerun(act)
+
+    def start_pass(self) -> None:
+        """Run the function again from the top, as after a restart."""
+        if self.current is None and not self._wants_pass:
+            self._wants_pass = True
+            self.actor.rerun(self.act)
+
+    @property
+    def act(self) -> Activation:
+        """The one activation of a functional workflow."""
+        return next(iter(self.actor.state.acts.values()))
+
+    def _finished(self, actor: Actor) -> None:
+        self.current = None
+        status = actor.state.status
+        self.announce(status_event(_STATES[status]))
+        self.workflow.forget(self)
+        error: BaseException | None = None
+        if status is Status.CANCELLED:
+            error = RunCancelled(f"run {actor.run_id} was cancelled", run_id=actor.run_id)
+        elif status is not Status.DONE:
+            record = actor.state.error or {}
+            error = actor.exception or StepFailed(str(record.get("message")), run_id=actor.run_id, error=record)
+        self._end_phases(error)
+
+    async def cancel(self) -> None:
+        """Let go of the run: its code is cancelled and has ended when this returns. What is recorded stays recorded."""
+        current = self.current
+        if not self.actor.is_over:
+            self.announce(status_event(WorkflowRunState.CANCELLED))
+            self.actor.discard()
+        self.workflow.forget(self)
+        if current is not None:
+            await current.wait_over()
+        self._end_phases(RunCancelled(f"run {self.actor.run_id} was cancelled", run_id=self.actor.run_id))
+
+    def fail(self, error: BaseException) -> None:
+        """The storage failed: nothing more of this run can be kept, so it goes no further here."""
+        self.actor.discard()
+        self.workflow.forget(self)
+        self._end_phases(error)
+
+    # Questions.
+
+    def add_question(self, question: Question) -> None:
+        """A question was asked, or asked again."""
+        self.asked[question.request_id] = question
+        self._by_path[question.path] = question
+
+    def question_at(self, path: str) -> Question | None:
+        """The question that was asked last at a path."""
+        return self._by_path.get(path)
+
+    def pending(self) -> list[str]:
+        """The ids of open questions, in the order they were asked."""
+        waits = self.actor.state.open_waits
+        return [wait.request_id for by_path in waits.values() for wait in by_path.values() if wait.request_id]
+
+    def answered(self, request_id: str) -> Value:
+        """The accepted answer to a question, as it was given. Raises: KeyError."""
+        question = self.asked[request_id]
+        entry = (self.act.record or {})[question.path]
+        return decode(entry[1].value, None)
+
+    def check_answers(self, responses: dict[str, Value]) -> dict[str, Value]:
+        """The answers that are new, ready to be recorded.
+
+        Raises: RequestError for an unknown id or a changed answer, InvalidResponse for one of a wrong type.
+        """
+        pending = set(self.pending())
+        new: dict[str, Value] = {}
+        for request_id, value in responses.items():
+            if request_id in pending:
+                question = self.asked[request_id]
+                check_answer(question, value)
+                new[request_id] = encode_answer(question, value) if self.actor.sink is not None else value
+            elif request_id in self.asked:
+                if self.answered(request_id) != value:
+                    raise RequestError(
+                        f"request {request_id!r} of run {self.actor.run_id} was answered otherwise; an answer cannot be changed"
+                    )
+            else:
+                raise RequestError(unknown_request(request_id, sorted(pending), self.actor.run_id))
+        return new
+
+    def answer(self, answers: dict[str, Value]) -> None:
+        """Record checked answers; the pass goes on, or a new one starts."""
+        for request_id, value in answers.items():
+            self.actor.apply(t.EventIn(0, 0.0, -1, "?" + request_id, value))
+
+    def open_events(self) -> dict[str, WorkflowEvent]:
+        """The open questions as events, by id."""
+        return {request_id: request_event(self.asked[request_id]) for request_id in self.pending()}
+
+    def repeat_questions(self) -> None:
+        """Show the open questions again and leave the run as it is."""
+        for event in self.open_events().values():
+            self.announce(event)
+        self.announce(status_event(WorkflowRunState.IDLE_WITH_PENDING_REQUESTS))
+        self.workflow.keep(self)
+        self._end_phases()
+
+    def note_writes(self, writes: tuple[t.StateOp, ...]) -> None:
+        """Number committed writes, for reads to refer to."""
+        for _, path, value in writes:
+            self.history.setdefault(str(path[0]), []).append(value)
+
+    # Events.
+
+    def events(self, start: int, end: int) -> Iterator[WorkflowEvent]:
+        """The events of a stretch of the log."""
+        actor = self.actor
+        for index in range(start, end):
+            event = event_of(actor.log[index], self.workflow.name)
+            if event is None:
+                continue
+            if not event.run_id:
+                event.run_id = actor.run_id
+            event.sequence = actor.base + index
+            yield event
+
+    def result_inside(self, prefix: str, start: int, name: str, value: Value, with_status: bool) -> WorkflowRunResult:
+        """The result of an inner workflow: what happened under its path, and what it returned."""
+        events = [event for event in self.events(start, len(self.actor.log)) if event.call_path.startswith(prefix)]
+        if value is not None:
+            output = framework_event("output", value, executor_id=name)
+            output.run_id, output.at = self.actor.run_id, self.actor.now()
+            events.append(output)
+        events.append(status_event(WorkflowRunState.IDLE))
+        return WorkflowRunResult(events, run_id=self.actor.run_id, with_status=with_status)
+
+
+def event_of(entry: Any, workflow: str) -> WorkflowEvent | None:
+    """What readers see of an entry of the log."""
+    kind = type(entry)
+    if kind is tuple:
+        return entry[0] if isinstance(entry[0], WorkflowEvent) else None
+    if kind is t.Progress:
+        return _event_of_progress(entry)
+    if kind is t.Streamed:
+        return entry.value if isinstance(entry.value, WorkflowEvent) else None
+    if kind is not t.StepSettled:
+        return None
+    if entry.error is not None:
+        details = entry.error.get("live") or WorkflowErrorDetails(entry.error["type"], entry.error["message"])
+        event = framework_event("failed", details=details)
+    elif entry.emitted and entry.emitted[0][1] is not None:
+        value = entry.emitted[0][1]
+        event = framework_event("output", decode(value, None) if type(value) is Encoded else value)
+    else:
+        return None
+    event.executor_id = workflow
+    event.at = entry.at
+    return event
+
+
+def _event_of_progress(entry: t.Progress) -> WorkflowEvent | None:
+    note = entry.data
+    if note is None:
+        return None
+    failure = note[4]
+    if failure is None:
+        event = framework_event("executor_completed", entry.value)
+    else:
+        event = framework_event("executor_failed", details=failure.details)
+    event.executor_id = note[0]
+    event.call_path = entry.path
+    event.at = entry.at
+    return event
+
+
+def unknown_request(request_id: str, pending: list[str], run_id: str = "") -> str:
+    """What to say about an id that nobody asked under."""
+    where = f" in run {run_id}" if run_id else ""
+    open_ones = ", ".join(repr(name) for name in pending) or "none"
+    return f"no request {request_id!r} is open{where}; open: {open_ones}"
