@@ -179,9 +179,7 @@ class _Parser:
         while not (self.peek().kind == "mark" and self.peek().text == "}"):
             name = self.take()
             if name.kind != "word":
-                raise BadType(
-                    "FLW212", "the name of a field is missing here", max(0, name.start - 1), name.end
-                )
+                raise BadType("FLW212", "the name of a field is missing here", max(0, name.start - 1), name.end)
             colon = self.take()
             if colon.text != ":":
                 raise BadType("FLW212", f"`{name.text}` needs a type: `{name.text}: str`", name.start, name.end)
