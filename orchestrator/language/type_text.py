@@ -12,8 +12,9 @@ import re
 from dataclasses import dataclass
 from typing import NoReturn
 
+from orchestrator.expr.suggest import edit_distance
 from orchestrator.language.nodes import Scalar
-from orchestrator.language.suggest import edit_distance, suggest
+from orchestrator.language.suggest import suggest
 from orchestrator.language.types import (
     PRIMITIVES,
     TYPE_SYNONYMS,

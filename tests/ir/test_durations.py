@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from orchestrator.language.durations import BadTime, parse_duration, parse_moment, parse_time, resolve_time
+from orchestrator.ir.durations import BadTime, parse_duration, parse_moment, parse_time, resolve_time
 
 
 @pytest.mark.parametrize(
