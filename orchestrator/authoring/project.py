@@ -14,6 +14,7 @@ from orchestrator.compiler.compile import Compiled, compile_text
 from orchestrator.compiler.project import Imported, ImportedFlow, ImportProblem, ProjectContext
 from orchestrator.diagnostics import Diagnostic, Severity, has_errors
 from orchestrator.errors import CompileFailed, StoreError, UsageError
+from orchestrator.expr.suggest import nearest
 from orchestrator.ir.codec import flow_hash
 from orchestrator.ir.model import FlowIR
 from orchestrator.language.limits import MAX_BYTES
@@ -143,10 +144,9 @@ class Project:
         try:
             data = read_flow(path)
         except UsageError as error:
-            near = [p.name for p in self.flow_files()]
-            return ImportProblem(
-                f"`{target}` cannot be read: {str(error).rpartition(': ')[2]}", f"flows here: {', '.join(near[:8])}"
-            )
+            near = nearest(path.name, (p.name for p in self.flow_files()))
+            hint = f"did you mean `./{near}`?" if near else "write the path from this file, such as `./child.flow.yaml`"
+            return ImportProblem(f"`{target}` cannot be read: {str(error).rpartition(': ')[2]}", hint)
         compiled = self._compile(data, path, outer)
         if compiled.flow is None or not compiled.is_ok:
             first = next((d for d in compiled.diagnostics if d.severity is Severity.ERROR), None)

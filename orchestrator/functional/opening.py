@@ -258,15 +258,9 @@ class Opening:
                 session.note_writes(tick.writes)
             elif isinstance(tick, t.WaitOpened) and tick.announce is not None and tick.request_id is not None:
                 shown = tick.announce[1]
-                session.asked[tick.request_id] = Question(
-                    tick.path,
-                    tick.request_id,
-                    decode(shown["data"], None),
-                    shown["text"],
-                    shown["source"],
-                    None,
-                    shown["schema"],
-                )
+                data, text = decode(shown["data"], None), shown["text"]
+                question = Question(tick.path, tick.request_id, data, text, shown["source"], None, shown["schema"])
+                session.add_question(question)
         return session
 
     async def follow(self, session: RunSession, phase: Phase) -> tuple[RunSession, Phase]:

@@ -175,6 +175,9 @@ class RecordLog:
                 found.append(summarise(run_id, entries))
         return found
 
+    def release(self, run_id: str) -> None:
+        """The run does not go on in this process for now; what was held open for it may be closed."""
+
     async def hidden(self, run_id: str) -> set[int]:
         """The seqs whose checkpoints were deleted."""
         raise NotImplementedError

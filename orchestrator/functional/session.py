@@ -53,6 +53,8 @@ class RunSession:
     """One run, seen from the functional API; kept in `Actor.data`."""
 
     __slots__ = (
+        "__weakref__",
+        "_by_path",
         "_phases",
         "_wants_pass",
         "actor",
@@ -71,6 +73,7 @@ class RunSession:
         self.is_streaming = is_streaming
         self.on_divergence = "abort"
         self.asked: dict[str, Question] = {}
+        self._by_path: dict[str, Question] = {}
         self.history: dict[str, list[Value]] = {}  # every committed value of a state key, oldest first
         self.invalid: list[InvalidResponse] = []
         self.current: Pass | None = None
@@ -96,7 +99,7 @@ class RunSession:
             phase.error = error
             if not phase.done.done():
                 phase.done.set_result(None)
-        self.actor._wake_readers()
+        self.actor.wake_readers()
 
     def leave_phase(self, phase: Phase) -> bool:
         """Stop looking; True if nobody else looks at the run any more."""
@@ -195,9 +198,14 @@ class RunSession:
 
     # Questions.
 
+    def add_question(self, question: Question) -> None:
+        """A question was asked, or asked again."""
+        self.asked[question.request_id] = question
+        self._by_path[question.path] = question
+
     def question_at(self, path: str) -> Question | None:
-        """The question that was asked at a path."""
-        return next((question for question in self.asked.values() if question.path == path), None)
+        """The question that was asked last at a path."""
+        return self._by_path.get(path)
 
     def pending(self) -> list[str]:
         """The ids of open questions, in the order they were asked."""

@@ -8,6 +8,7 @@ import json
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Awaitable, Sequence
 from contextvars import Context
 from typing import Any
@@ -58,14 +59,14 @@ class SQLiteCheckpointStorage(RecordLog):
         self._pool: concurrent.futures.ThreadPoolExecutor | None = None
         self._writer = self._connect()
         self._reader = self._connect()
+        weakref.finalize(self, _close_both, self._writer, self._reader)
 
     def close(self) -> None:
         """Finish what was accepted and close the file."""
         self._write_late()
         if self._pool is not None:
             self._pool.shutdown()
-        self._writer.close()
-        self._reader.close()
+        _close_both(self._writer, self._reader)
 
     def append(self, run_id: str, entries: list[Entry]) -> Awaitable[None] | None:
         """Keep entries. Raises: JournalConflict if their seq is taken, StoreBusy, StoreError."""
@@ -218,6 +219,11 @@ class SQLiteCheckpointStorage(RecordLog):
         if entries[-1]["kind"] in ("end", "cancel"):
             ended = "failed" if entries[-1].get("error") else entries[-1]["kind"]
             connection.execute("UPDATE function_run SET ended = ? WHERE run_id = ?", (ended, run_id))
+
+
+def _close_both(writer: sqlite3.Connection, reader: sqlite3.Connection) -> None:
+    reader.close()
+    writer.close()
 
 
 def _store_error(path: str, error: sqlite3.Error) -> StoreError:

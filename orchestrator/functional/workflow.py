@@ -19,6 +19,7 @@ from orchestrator.functional.passes import Pass
 from orchestrator.functional.record_log import CheckpointStorage, RecordLog
 from orchestrator.functional.session import Phase, RunSession
 from orchestrator.functional.signature import shape_of_workflow
+from orchestrator.functional.sink import RecordSink
 from orchestrator.functional.steps import StepDefinition, run_step
 from orchestrator.functional.stream import ResponseStream
 from orchestrator.functional.values import Value, decode
@@ -261,11 +262,13 @@ class FunctionalWorkflow(Generic[R]):
         """A run waits: in memory it is kept, with a storage it is rows and nothing else."""
         if session.actor.sink is not None:
             session.actor.discard()
-            self.sessions.pop(session.actor.run_id, None)
+            self.forget(session)
 
     def forget(self, session: RunSession) -> None:
-        """A run has ended here."""
+        """A run goes no further here."""
         self.sessions.pop(session.actor.run_id, None)
+        if isinstance(session.actor.sink, RecordSink):
+            session.actor.sink.storage.release(session.actor.run_id)
 
     def __repr__(self) -> str:
         return f"FunctionalWorkflow({self.name!r})"

@@ -180,7 +180,7 @@ class _Writer:
             self._next += 1
 
     def _child_column(self, node: Node) -> int | None:
-        if node.__class__ is ScalarNode or node.is_flow:
+        if isinstance(node, ScalarNode) or node.is_flow:
             return None
         column = self._source.position(node.start)[1]
         return column if column > 1 else None

@@ -42,9 +42,7 @@ KEYWORDS = (*_ONE, *_MANY, *_NAMED, *_OTHER)
 def check_schema(node: Node, findings: Findings) -> None:
     """Report every part of a JSON Schema that a flow may not hold, at its place."""
     before = len(findings)
-    count = 0
-    for schema in _schemas(node):
-        count += 1
+    for count, schema in enumerate(_schemas(node), 1):
         if count > MAX_SCHEMAS:
             findings.error("FLW214", f"the schema has more than {MAX_SCHEMAS:,} parts", _span_start(node))
             return

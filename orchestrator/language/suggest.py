@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-
 _MANY = 5_000  # legal names beyond which nothing is suggested
 _MOST = 200  # candidates whose distance is worked out; a bound on time for files with thousands of names
 

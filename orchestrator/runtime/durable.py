@@ -512,6 +512,16 @@ class DurableEngine(Engine):
             self.rest_if_quiet(actor)
         self.keeper.wake()
 
+    def abandon(self) -> None:
+        """Stop at once, as a process that dies does: what is held stays held until its lease ends."""
+        self._is_closing = True
+        self.keeper.abandon()
+        for sink in list(self.sinks.values()):
+            sink.close(StoreBusy("this engine has been abandoned"))
+            sink.actor.discard()
+        self.sinks.clear()
+        self.runs.clear()
+
     async def aclose(self, *, grace_s: float = 0.0) -> None:
         """Stop, commit what is applied, give up every claim. Bodies that still run after `grace_s` are cancelled; they run
         again elsewhere.
@@ -521,8 +531,8 @@ class DurableEngine(Engine):
             actor.is_passive = True  # what runs may end, nothing new begins
         await self.keeper.close()
         deadline = self.clock.now() + grace_s
-        while self.clock.now() < deadline and not all(actor.rests for actor in self.runs.values()):
-            await asyncio.sleep(0.02)  # noqa: ASYNC110 - bodies tell nobody when they suspend
+        while self.clock.now() < deadline and not all(a.rests for a in self.runs.values()):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
         for run_id, sink in list(self.sinks.items()):
             if await sink.barrier() and run_id in self.runs and not sink.actor.state.is_over:
                 await self.give_up(sink.actor, sink)
