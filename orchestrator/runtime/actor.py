@@ -409,8 +409,9 @@ class Actor:
         self._is_gone = self.sink is not None
         for act in list(self.state.acts.values()):
             self._cancel_task(t.CancelTask(act))
-        if self._is_gone:
-            self.state.acts.clear()  # what a body still returns belongs to nobody
+        if self._is_gone:  # what a body still returns belongs to nobody; the state stays as it was committed
+            acts, self.state.acts = self.state.acts, dict(self.state.acts)
+            acts.clear()
         for handle in (self._handles or {}).values():
             handle.cancel()
         self._handles = None
