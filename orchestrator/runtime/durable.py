@@ -116,6 +116,7 @@ class DurableEngine(Engine):
         """
         await self.keeper.open()
         await self.keep_flow(plan)
+        self.refuse_known(run_id)
         actor = self.create(plan, run_id=run_id)
         if attach is not None:
             attach(actor)
