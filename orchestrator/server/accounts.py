@@ -310,9 +310,10 @@ class Accounts:
                 raise
             self._db.execute("COMMIT")
 
-    def _one(self, sql: str, *values: object) -> tuple[object, ...] | object | None:
+    def _one(self, sql: str, *values: object) -> Row | None:
         with self._lock:
-            return self._db.execute(sql, values).fetchone()
+            found: Row | None = self._db.execute(sql, values).fetchone()
+        return found
 
     def _all(self, sql: str, *values: object) -> list[Row]:
         with self._lock:
