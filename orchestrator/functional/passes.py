@@ -13,8 +13,9 @@ Invariants
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from orchestrator.functional.calls import read_call
 from orchestrator.functional.errors import ReplayDiverged, RequestError, RunReleased
 from orchestrator.functional.events import WorkflowEvent, framework_event
 from orchestrator.functional.frames import Frame, Numbering, current_frame, enter_loop, leave_loop
-from orchestrator.functional.quiet import Task, awaited_tasks, look_at
+from orchestrator.functional.quiet import Task, look_at, tasks_to_end
 from orchestrator.runtime import ticks as t
 
 if TYPE_CHECKING:  # a session makes passes
@@ -66,9 +67,7 @@ class Aborted:
     error: ReplayDiverged
 
 
-Note = tuple[
-    Any, ...
-]  # (step, Written, place or -1, began, Failure | None[, JSON of the value]): beside the result of a call
+Note = Sequence[Any]  # [step, call, place or -1, began, failure or None]: beside the result of a call
 Outcome = Returned | Raised | Paused | Aborted
 
 
@@ -76,6 +75,7 @@ class Pass:
     """One execution of the body."""
 
     __slots__ = (
+        "_arrivals",
         "_background_since",
         "_is_checking",
         "_main",
@@ -94,6 +94,7 @@ class Pass:
         "is_released",
         "is_replaying",
         "loop",
+        "reads",
         "session",
         "tasks",
         "visited",
@@ -109,6 +110,9 @@ class Pass:
         self.is_durable = session.actor.sink is not None
         self.is_replaying = bool(act.record)
         self.visited: set[str] = set()
+        self.reads: dict[
+            str, tuple[Any, str]
+        ] = {}  # state key -> (value, path) of the last read that was recorded whole
         self.tasks: dict[Task, Frame] = {}
         self.blocked: set[Task] = set()
         self.waiting: dict[str, asyncio.Future[Any]] = {}
@@ -122,7 +126,8 @@ class Pass:
         self._refusals = 0
         self._ranks: dict[str, int] | None = None
         self._places: dict[tuple[str, int], str] | None = None
-        self._turns: list[tuple[int, asyncio.Future[None]]] = []
+        self._arrivals = 0
+        self._turns: list[tuple[int, int, asyncio.Future[None]]] = []  # a heap: recorded place, arrival, who waits
 
     async def execute(self, start: Callable[[], Coroutine[Any, Any, Any]]) -> Outcome:
         """Run the function; when this returns (or raises, if cancelled), the pass is over (P2)."""
@@ -233,10 +238,7 @@ class Pass:
         self.is_released = True
         if not self.tasks:
             return
-        awaited = awaited_tasks(self.tasks)
-        doomed = {
-            task for task, frame in self.tasks.items() if task is self._main or frame.is_touched or task in awaited
-        }
+        doomed = tasks_to_end(self.tasks, self.blocked)
         for _ in range(RELEASE_ROUNDS):
             alive = {task for task in doomed if not task.done()}
             if not alive:
@@ -274,12 +276,12 @@ class Pass:
         future: asyncio.Future[None] = self.loop.create_future()
         if not self._turns:
             self.loop.call_soon(self._give_turn)
-        self._turns.append((self._ranks.get(path, 0), future))
+        self._arrivals += 1
+        heapq.heappush(self._turns, (self._ranks.get(path, 0), self._arrivals, future))
         await future
 
     def _give_turn(self) -> None:
-        best = min(range(len(self._turns)), key=lambda i: self._turns[i][0])
-        _, future = self._turns.pop(best)
+        _, _, future = heapq.heappop(self._turns)
         if not future.done():
             future.set_result(None)
         if self._turns:
@@ -337,7 +339,7 @@ class Pass:
         actor = self.actor
         event.run_id = actor.run_id
         event.at = actor.now()
-        event.sequence = actor.base + len(actor.log)
+        event.sequence = actor.next_seq
         actor.stream(event, self.act.id, self.act.attempt)
 
     def record(
@@ -348,8 +350,6 @@ class Pass:
         writes: tuple[t.StateOp, ...] = (),
     ) -> None:
         """Keep the result of a call under its path, with what it changed."""
-        if writes:
-            self.session.note_writes(writes)
         self.visited.add(path)
         act = self.act
         self.actor.apply(t.Progress(0, 0.0, act.cause, act.id, path, value, writes, note))

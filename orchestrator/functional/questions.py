@@ -60,7 +60,7 @@ async def _ask(frame: Frame, question: Question) -> Any:
         if not is_same and before is not None:
             await run.diverge(question.source, path, before.show(), question.show(), what="a question")
         else:
-            run.session.asked[question.request_id] = question
+            run.session.add_question(question)
             run.visited.add(path)
             if len(run.tasks) > 1:
                 await run.take_turn(path)
@@ -79,7 +79,7 @@ async def _open(frame: Frame, question: Question) -> Any:
         run.open_question(
             question.path, question.request_id, _shown(run.session.workflow.name, question, run.is_durable)
         )
-    session.asked[question.request_id] = question
+    session.add_question(question)
     run.announce(request_event(question))
     run.announce(status_event(WorkflowRunState.IN_PROGRESS_PENDING_REQUESTS))
     await run.commit()
@@ -164,7 +164,7 @@ def _shown(workflow: str, question: Question, is_durable: bool) -> dict[str, Any
     data = question.data
     if is_durable:
         what = f"workflow `{workflow}`: the data of request {question.request_id!r}"
-        data = Encoded(encode(data, type(data), what))
+        data = Encoded(encode(data, type(data), what), data)
     return {"data": data, "text": question.text, "source": question.source, "schema": question.schema}
 
 

@@ -38,6 +38,7 @@ def look_at(tasks: Mapping[Task, Frame], blocked: Collection[Task]) -> Standing:
     Cost: O(tasks) if nothing is busy, else up to the first busy one.
     """
     standing = Standing()
+    links = Links(tasks)
     idle: list[tuple[Task, Future]] = []
     for task, frame in tasks.items():
         if task in blocked or task.done():
@@ -46,7 +47,7 @@ def look_at(tasks: Mapping[Task, Frame], blocked: Collection[Task]) -> Standing:
         if waiter is None or waiter.done():
             standing.is_runnable = True
             return standing
-        cause = _outside_cause(task, waiter, tasks)
+        cause = links.outside_cause(task, waiter)
         if cause is None:
             continue
         if frame.is_touched:
@@ -54,7 +55,7 @@ def look_at(tasks: Mapping[Task, Frame], blocked: Collection[Task]) -> Standing:
             return standing
         idle.append((task, cause))
     if idle:
-        awaited = awaited_tasks(tasks)
+        awaited = links.awaited(blocked)
         for task, cause in idle:
             if task in awaited:
                 standing.busy = cause
@@ -63,33 +64,63 @@ def look_at(tasks: Mapping[Task, Frame], blocked: Collection[Task]) -> Standing:
     return standing
 
 
-def _outside_cause(task: Task, waiter: Future, tasks: Mapping[Task, Frame]) -> Future | None:
-    """The future outside the run that a task waits for; None if it waits for the run's own tasks."""
-    known, waits_for = _waits_for(task, waiter, tasks)
-    if not known:
-        return waiter
-    return next((f for f in waits_for if not f.done() and f not in tasks), None)
+def tasks_to_end(tasks: Mapping[Task, Frame], blocked: Collection[Task]) -> set[Task]:
+    """The tasks that end with a run: those that used it, and what these wait for; the rest is in the background."""
+    found = {task for task, frame in tasks.items() if frame.is_touched}
+    if len(found) < len(tasks):
+        found |= Links(tasks).awaited(blocked) & tasks.keys()
+    return found
 
 
-def _waits_for(task: Task, waiter: Future, tasks: Iterable[Task]) -> tuple[bool, Iterable[Future]]:
-    """What a task waits for, and whether that could be found out."""
-    if isinstance(waiter, asyncio.Task):
-        return True, (waiter,)
-    children = getattr(waiter, "_children", None)
-    if children is not None:
-        return True, tuple(children)
-    frame = _innermost(task)
-    if frame is not None:
-        file, name, local = frame.f_code.co_filename.replace("\\", "/"), frame.f_code.co_name, frame.f_locals
-        if file.endswith(_PRIMITIVES):
-            return True, ()
-        if name == "_wait" and file.endswith("asyncio/tasks.py"):
-            return True, tuple(local.get("fs", ()))
-        owned = getattr(local.get("self"), "_tasks", None)
-        if name in ("__aexit__", "_aexit") and isinstance(owned, set):
-            return True, tuple(owned)
-    feeders = [other for other in tasks if not other.done() and _completes(other, waiter)]
-    return bool(feeders), feeders
+class Links:
+    """What the tasks of a run wait for, as far as asyncio's structures show it at this moment."""
+
+    def __init__(self, tasks: Mapping[Task, Frame]) -> None:
+        self._tasks = tasks
+        self._feeders: dict[int, list[Task]] | None = None
+
+    def outside_cause(self, task: Task, waiter: Future) -> Future | None:
+        """The future outside the run that a task waits for; None if it waits for the run's own tasks."""
+        waits_for = self._waits_for(task, waiter)
+        if waits_for is None:
+            return waiter
+        return next((f for f in waits_for if not f.done() and f not in self._tasks), None)
+
+    def awaited(self, blocked: Collection[Task]) -> set[Task]:
+        """The tasks that a task using the run waits for, directly or not."""
+        found: set[Task] = set()
+        todo = [t for t, frame in self._tasks.items() if frame.is_touched and not t.done() and t not in blocked]
+        while todo:
+            task = todo.pop()
+            waiter = getattr(task, "_fut_waiter", None)
+            if waiter is None:
+                continue
+            for other in self._waits_for(task, waiter) or ():
+                if isinstance(other, asyncio.Task) and other not in found:
+                    found.add(other)
+                    todo.append(other)
+        return found
+
+    def _waits_for(self, task: Task, waiter: Future) -> Iterable[Future] | None:
+        """What a task waits for; None if that cannot be found out, or is a timer."""
+        if isinstance(waiter, asyncio.Task):
+            return (waiter,)
+        children = getattr(waiter, "_children", None)
+        if children is not None:
+            return tuple(children)
+        frame = _innermost(task)
+        if frame is not None:
+            file, name, local = frame.f_code.co_filename.replace("\\", "/"), frame.f_code.co_name, frame.f_locals
+            if file.endswith(_PRIMITIVES):
+                return ()
+            if file.endswith("asyncio/tasks.py") and name in ("sleep", "_wait"):
+                return None if name == "sleep" else tuple(local.get("fs", ()))
+            owned = getattr(local.get("self"), "_tasks", None)
+            if name in ("__aexit__", "_aexit") and isinstance(owned, set):
+                return tuple(owned)
+        if self._feeders is None:
+            self._feeders = _feeders(self._tasks)
+        return self._feeders.get(id(waiter))
 
 
 def _innermost(task: Task) -> Any:
@@ -107,32 +138,25 @@ def _innermost(task: Task) -> Any:
     return frame
 
 
-def _completes(task: Task, waiter: Future) -> bool:
-    """Whether the end of a task completes a future (`asyncio.shield`, `wait_for` before Python 3.12)."""
-    for entry in getattr(task, "_callbacks", None) or ():
-        callback = entry[0] if isinstance(entry, tuple) else entry
-        if isinstance(callback, functools.partial) and any(arg is waiter for arg in callback.args):
-            return True
-        for cell in getattr(callback, "__closure__", None) or ():
-            try:
-                if cell.cell_contents is waiter:
-                    return True
-            except ValueError:  # a cell that is still empty
-                continue
-    return False
-
-
-def awaited_tasks(tasks: Mapping[Task, Frame]) -> set[Future]:
-    """The tasks that a task using the run waits for, directly or not."""
-    found: set[Future] = set()
-    todo = [task for task, frame in tasks.items() if frame.is_touched and not task.done()]
-    while todo:
-        task = todo.pop()
-        waiter = getattr(task, "_fut_waiter", None)
-        if waiter is None:
+def _feeders(tasks: Iterable[Task]) -> dict[int, list[Task]]:
+    """For the id of a future: the tasks whose end completes it (`asyncio.shield`, `wait_for` before Python 3.12)."""
+    found: dict[int, list[Task]] = {}
+    for task in tasks:
+        if task.done():
             continue
-        for other in _waits_for(task, waiter, tasks)[1]:
-            if other not in found and isinstance(other, asyncio.Task):
-                found.add(other)
-                todo.append(other)
+        for entry in getattr(task, "_callbacks", None) or ():
+            callback = entry[0] if isinstance(entry, tuple) else entry
+            for value in _held_by(callback):
+                if isinstance(value, asyncio.Future):
+                    found.setdefault(id(value), []).append(task)
     return found
+
+
+def _held_by(callback: Any) -> Iterable[Any]:
+    if isinstance(callback, functools.partial):
+        yield from callback.args
+    for cell in getattr(callback, "__closure__", None) or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:  # a cell that is still empty
+            continue

@@ -22,7 +22,7 @@ from contextvars import Context, ContextVar, copy_context
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from orchestrator.errors import StepTimedOut
+from orchestrator.errors import NotSerializable, StepTimedOut
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.plan import FlowPlan
 from orchestrator.runtime.reduce import reduce_tick
@@ -40,10 +40,20 @@ FAIR_TICKS = 1024
 class Sink(Protocol):
     """Where a durable run puts its ticks, and what must wait for their commit."""
 
-    outbox: list[t.Command]
+    @property
+    def is_settled(self) -> bool:
+        """Whether the end of the run is committed."""
+        ...
 
     def add(self, tick: t.Tick) -> None:
-        """A tick was applied."""
+        """A tick is about to be applied; it comes into the run's log when readers may know it.
+
+        Raises: NotSerializable; then it must not be applied.
+        """
+        ...
+
+    def hold(self, command: t.Command) -> None:
+        """A command that reaches outside of the run waits for the commit."""
         ...
 
     def must_flush(self, is_pure: bool) -> bool:
@@ -52,6 +62,10 @@ class Sink(Protocol):
 
     async def flush(self) -> None:
         """Commit everything applied so far. Raises: what the journal raises."""
+        ...
+
+    async def barrier(self) -> bool:
+        """The same; False if the run does not go on here."""
         ...
 
     def flush_soon(self) -> None:
@@ -88,6 +102,7 @@ class Actor:
         "_drives",
         "_end_waiters",
         "_handles",
+        "_is_gone",
         "_is_working",
         "_ready",
         "_spare",
@@ -98,7 +113,9 @@ class Actor:
         "data",
         "engine",
         "exception",
+        "is_passive",
         "log",
+        "lost",
         "on_finish",
         "parent",
         "plan",
@@ -122,6 +139,7 @@ class Actor:
         self.data: Any = None  # what the front end keeps with the run (workflow instance, store, …)
         self.parent: tuple[str, int] | None = None
         self.exception: BaseException | None = None  # the live exception behind state.error, if there is one
+        self.lost: BaseException | None = None  # why the run does not go on here, though it has not ended
         self.on_finish: Callable[[Actor], None] | None = None
         self.relay: Callable[[Any], None] | None = None  # gets every entry of the log: a parent that shows its child
         self.timeout_s: float | None = None
@@ -135,6 +153,8 @@ class Actor:
         self._end_waiters: list[asyncio.Future[None]] | None = None
         self._tasks: set[asyncio.Task[None]] | None = None
         self._is_working = False
+        self._is_gone = False
+        self.is_passive = False  # only takes what comes; its bodies run in another process
         self._spare = False
         self._drives = False  # a driver is between two bodies and will look at what is ready
         self._context: Context = copy_context()
@@ -144,7 +164,12 @@ class Actor:
     @property
     def is_over(self) -> bool:
         """Whether the run has ended (and readers may know it)."""
-        return self.state.is_over
+        return self.state.is_over and (self.sink is None or self.sink.is_settled)
+
+    @property
+    def next_seq(self) -> int:
+        """The number of the next tick."""
+        return self.base + len(self.log) if self.sink is None else self.state.seq
 
     def now(self) -> float:
         """The engine's time, epoch seconds."""
@@ -153,12 +178,20 @@ class Actor:
     # Ticks.
 
     def apply(self, tick: t.Tick) -> None:
-        """Append a tick (its seq and time are set here), reduce it, and work off what follows."""
-        log = self.log
-        tick.seq = self.base + len(log)
-        tick.at = self.engine.clock.now()
-        log.append(tick)
-        if self.sink is not None:
+        """Append a tick (its seq and time are set here), reduce it, and work off what follows.
+
+        Nothing happens once the process has let go of the run. Raises: NotSerializable over a journal, before it is applied.
+        """
+        if self.sink is None:
+            log = self.log
+            tick.seq = self.base + len(log)
+            tick.at = self.engine.clock.now()
+            log.append(tick)
+        elif self._is_gone:
+            return
+        else:
+            tick.seq = self.state.seq
+            tick.at = round(self.engine.clock.now(), 6)  # as it is written
             self.sink.add(tick)
         commands = reduce_tick(self.reduction, tick)
         if commands:
@@ -167,8 +200,8 @@ class Actor:
             self.relay(tick)
         if not self._is_working:
             self._work()
-        if self._waiters:
-            self._wake_readers()
+        if self._waiters and self.sink is None:
+            self.wake_readers()
 
     def stream(self, value: Any, act: int, attempt: int) -> None:
         """Show an event to readers at once; it changes nothing else."""
@@ -180,7 +213,7 @@ class Actor:
         if self.relay is not None:
             self.relay(entry)
         if self._waiters:
-            self._wake_readers()
+            self.wake_readers()
 
     def _work(self) -> None:
         commands = self._commands
@@ -191,7 +224,7 @@ class Actor:
                 if type(command) is Activation:
                     self._start(command)
                 elif self.sink is not None and type(command) in OUTSIDE:
-                    self.sink.outbox.append(command)
+                    self.sink.hold(command)
                 else:
                     _PERFORM[type(command)](self, command)
         finally:
@@ -200,7 +233,7 @@ class Actor:
             self._account_time()
         if self.sink is not None:
             self.sink.flush_soon()
-        if self._ready and not (self._spare or self._drives):
+        if self._ready and not (self._spare or self._drives or self.is_passive):
             self.spawn()
 
     def _start(self, act: Activation) -> None:
@@ -215,7 +248,11 @@ class Actor:
             self._ready.append(act)
         else:
             started = body.prepare(self, act)
-            self.apply(started)
+            try:
+                self.apply(started)
+            except NotSerializable as error:
+                started = body.fail(self, act, error)
+                self.apply(started)
             if isinstance(started, t.StepStarted) and not started.parks:
                 self._ready.append(act)
 
@@ -223,6 +260,8 @@ class Actor:
         """Run the body of an activation from the top: the process that waited in it is gone."""
         if act not in self._ready:
             self._start(act)
+            if not self._is_working:
+                self._work()
 
     # Drivers.
 
@@ -244,14 +283,18 @@ class Actor:
         task = asyncio.current_task()
         acts = self.state.acts
         done = shown = 0
-        while ready:
+        while ready and not self.is_passive:
             self._drives = False
             act = ready.popleft()
             if act.id not in acts:
                 continue
             step = act.step
             if self.sink is not None and self.sink.must_flush(step.body.is_pure):
-                await self.sink.flush()
+                if not await self.sink.barrier():
+                    return
+                if self.is_passive:
+                    ready.appendleft(act)
+                    break
                 if act.id not in acts:
                     continue
             if ready and not self._spare:
@@ -292,7 +335,7 @@ class Actor:
                     except Exception as error:  # what it returned cannot be taken: the step failed
                         settled = step.body.fail(self, act, error)
                     if settled is not None:
-                        self.apply(settled)
+                        self._settle(act, settled)
             if act.is_cancelled and task is not None and task.cancelling():
                 task.uncancel()  # the body swallowed our cancellation
             if copy_context() != base:
@@ -305,13 +348,37 @@ class Actor:
                     self.spawn()
                 await asyncio.sleep(0)  # let readers and other runs have their turn
         self._drives = False
-        if ready and not self._spare:
+        if ready and not (self._spare or self.is_passive):
             self.spawn()
+
+    def _settle(self, act: Activation, settled: t.StepSettled) -> None:
+        try:
+            self.apply(settled)
+        except NotSerializable as error:  # the store cannot keep what it returned: the step failed
+            if act.id in self.state.acts:
+                self.apply(act.step.body.fail(self, act, error))
 
     @property
     def is_quiet(self) -> bool:
         """Whether no body runs or is about to."""
         return not self._tasks and not self._ready and not self._commands
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing is under way but waits: bodies that run here are all suspended in one."""
+        if self._commands or (self._ready and not self.is_passive):
+            return False
+        return not self._tasks or self.state.busy <= 0
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether a body is about to run."""
+        return bool(self._ready)
+
+    def adopt(self, state: RunState) -> None:
+        """Go on with a state that was rebuilt from a journal."""
+        self.state = state
+        self.reduction = Reduction(self.plan, state)
 
     def perform(self, command: t.Command) -> None:
         """Do what a committed tick asked for outside of the run."""
@@ -328,7 +395,7 @@ class Actor:
                     self._start(act)
                 else:
                     self._ready.append(act)
-        if self._ready and not self._spare:
+        if self._ready and not (self._spare or self.is_passive):
             self.spawn()
 
     def rerun(self, act: Activation) -> None:
@@ -338,9 +405,13 @@ class Actor:
             self.spawn()
 
     def discard(self) -> None:
-        """Let go of the run without changing it: bodies are cancelled, timers disarmed."""
-        for act in self.state.acts.values():
+        """Let go of the run without changing it: bodies are cancelled, timers disarmed, nothing more is applied."""
+        self._is_gone = self.sink is not None
+        for act in list(self.state.acts.values()):
             self._cancel_task(t.CancelTask(act))
+        if self._is_gone:  # what a body still returns belongs to nobody; the state stays as it was committed
+            acts, self.state.acts = self.state.acts, dict(self.state.acts)
+            acts.clear()
         for handle in (self._handles or {}).values():
             handle.cancel()
         self._handles = None
@@ -355,8 +426,8 @@ class Actor:
     def _interrupted(self, error: BaseException) -> None:
         """The loop is going down: nobody will finish this run here."""
         if not self.is_over:
-            self.exception = error
-            self._wake_readers()
+            self.exception = self.lost = error
+            self.wake_readers()
             self._wake_ended()
             self.engine.forget(self)
 
@@ -414,7 +485,7 @@ class Actor:
         if self._timeout_handle is not None:
             self._timeout_handle.cancel()
             self._timeout_handle = None
-        self._wake_readers()
+        self.wake_readers()
         self._wake_ended()
         self.engine.finished(self)
         if self.on_finish is not None:
@@ -466,7 +537,8 @@ class Actor:
         self._waiters.append(future)
         return future
 
-    def _wake_readers(self) -> None:
+    def wake_readers(self) -> None:
+        """Tell those who wait that the log has grown or the run has ended."""
         waiters, self._waiters = self._waiters, None
         for future in waiters or ():
             if not future.done():
@@ -474,9 +546,9 @@ class Actor:
 
     async def wait_finished(self) -> Status:
         """Wait until the run has ended; raises what interrupted it, if it will never end here."""
-        while not self.state.is_over:
-            if self.exception is not None and not self.state.is_over:
-                raise self.exception
+        while not self.is_over:
+            if self.lost is not None:
+                raise self.lost
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             if self._end_waiters is None:
                 self._end_waiters = []

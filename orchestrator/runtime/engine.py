@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from orchestrator.errors import RunFinished, UnknownRun
+from orchestrator.errors import OrchestratorError, RunFinished, UnknownRun
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.clock import Clock, RealClock
@@ -48,6 +48,7 @@ class Engine:
         self.clock: Clock = clock or RealClock()
         self.runs: dict[str, Actor] = {}
         self.listeners: list[Callable[[Actor, str, str], None]] = []
+        self.on_actor: list[Callable[[Actor], None]] = []  # told of every actor before it has a tick
         self.resolve_child: Callable[[str], FlowPlan] | None = None
 
     def create(self, plan: FlowPlan, *, run_id: str | None = None, state: RunState | None = None) -> Actor:
@@ -55,6 +56,8 @@ class Engine:
         name = run_id or new_run_id()
         actor = Actor(self, plan, name, state)
         self.runs[name] = actor
+        for listener in self.on_actor:
+            listener(actor)
         return actor
 
     def find(self, run_id: str) -> Actor:
@@ -97,7 +100,12 @@ class Engine:
     def start_child(self, parent: Actor, act: Activation, child: str) -> None:
         """Start the child run of a `call: flow.x` step."""
         body: Any = act.step.body
-        plan, tick = body.child_start(parent, act)
+        try:
+            plan, tick = body.child_start(parent, act)
+        except OrchestratorError as error:
+            record = {"code": error.code, "message": str(error), "step": None, "attempt": 0, "details": None}
+            parent.apply(t.ChildSettled(0, 0.0, -1, child, "failed", error=record))
+            return
         actor = self.create(plan, run_id=child)
         actor.parent = (parent.run_id, act.id)
         adopt = getattr(body, "adopt_child", None)

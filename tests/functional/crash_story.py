@@ -1,0 +1,64 @@
+"""Run as a program by test_kill: twenty steps with two branches and a question; kills itself at a given step.
+
+Usage: crash_story.py KIND PATH KILL_AT [ANSWER]. Every call of a step appends a line to PATH/calls.txt, fsynced.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from orchestrator.functional import FileCheckpointStorage, RunContext, SQLiteCheckpointStorage, step, workflow
+
+KIND, PATH, KILL_AT = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+storage: Any = {
+    "file": lambda: FileCheckpointStorage(PATH / "runs"),
+    "sqlite": lambda: SQLiteCheckpointStorage(PATH / "runs.db"),
+}[KIND]()
+
+
+def tell(line: str) -> int:
+    with (PATH / "calls.txt").open("a") as file:
+        file.write(line + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return len((PATH / "calls.txt").read_text().splitlines())
+
+
+@step
+async def work(name: str, ctx: RunContext) -> str:
+    count = tell(name)
+    await asyncio.sleep(0.0005)
+    ctx.set_state("done", ctx.get_state("done", 0) + 1)
+    if count == KILL_AT:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return name
+
+
+async def branch(name: str) -> list[str]:
+    return [await work(f"{name}{n}") for n in range(5)]
+
+
+@workflow(checkpoint_storage=storage)
+async def story(x: str, ctx: RunContext) -> Any:
+    ctx.set_state("started", ctx.get_state("started", 0) + 1)
+    found = [await work(f"{x}{n}") for n in range(5)]
+    parts = await asyncio.gather(branch("l"), branch("r"))
+    answer = await ctx.request_info({"so far": len(found)}, str, request_id="go")
+    tail = [await work(f"t{n}") for n in range(5)]
+    return [*found, *parts[0], *parts[1], answer, *tail, ctx.get_state("started"), ctx.get_state("done")]
+
+
+async def main() -> None:
+    if len(sys.argv) > 4:
+        result = await story.run(responses={"go": sys.argv[4]}, run_id="the run")
+    elif await storage.read("the run"):
+        result = await story.run(run_id="the run")
+    else:
+        result = await story.run("s", run_id="the run")
+    print(result.get_final_state(), result.get_outputs(), [e.request_id for e in result.get_request_info_events()])
+
+
+asyncio.run(main())
