@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.authoring.run_data import RunData
-from orchestrator.authoring.run_start import Call, Ended, Start, attach, first_tick, show_in
+from orchestrator.authoring.run_start import Call, Ended, Start, attach, first_tick, resume, show_in
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
 
@@ -63,6 +63,5 @@ def _join(start: Start, run: Actor, child: str, ended: Ended) -> bool:
     actor.data.saved_children = restored.children
     actor.relay = show_in(run, plan)
     run.engine.adopt(run, actor)
-    actor.restore_clock(restored.active_s)
-    actor.resume()
+    resume(actor, restored.active_s)
     return True

@@ -46,6 +46,7 @@ class Project:
     model: ChatModel | None = None  # in place of the configured one
     findings: tuple[Diagnostic, ...] = ()
     intercept: Intercept | None = None
+    replaced: frozenset[str] = frozenset()  # steps whose sub-flow is not run but intercepted
     _flows: dict[str, FlowIR] = field(default_factory=dict)
     _plans: dict[str, FlowPlan] = field(default_factory=dict)
     _binding: FlowBinding | None = None
@@ -97,6 +98,7 @@ class Project:
                 self.hub,
                 resolve_flow=self._resolve_child,
                 intercept=self.intercept,
+                replaced=self.replaced,
                 people=groups if people.groups or people.users else None,
             )
         return self._binding

@@ -105,8 +105,15 @@ def _resume(start: Start, plan: FlowPlan, ended: Ended) -> None:
     attach(run, start, ended)
     run.base = saved.state.seq
     run.data.saved_children = saved.children
-    run.restore_clock(saved.active_s)
+    resume(run, saved.active_s)
+
+
+def resume(run: Actor, active_s: float) -> None:
+    """Let a restored run go on. Steps that wait for child runs begin again at once: their calls bring the children back."""
+    run.restore_clock(active_s)
     run.resume()
+    for act_id in dict.fromkeys(run.state.children.values()):
+        run.run_again(run.state.acts[act_id])
 
 
 def attach(run: Actor, start: Start, ended: Ended) -> None:

@@ -10,10 +10,11 @@ from typing import Any, Generic, Literal, TypeVar, cast, overload
 from orchestrator.errors import RunError
 from orchestrator.functional.agent import FunctionalWorkflowAgent
 from orchestrator.functional.body import FunctionBody, flow_from_function
+from orchestrator.functional.codec import FunctionCodec
 from orchestrator.functional.context import WorkflowRunContext
 from orchestrator.functional.errors import RunArgumentError, SignatureError
 from orchestrator.functional.events import WorkflowRunResult, WorkflowRunState
-from orchestrator.functional.frames import Frame, current_frame, path_name
+from orchestrator.functional.frames import Frame, current_frame, frame_here, path_name
 from orchestrator.functional.opening import OnDivergence, Opening, storage_of
 from orchestrator.functional.passes import Pass
 from orchestrator.functional.record_log import CheckpointStorage, RecordLog
@@ -24,6 +25,7 @@ from orchestrator.functional.steps import StepDefinition, run_step
 from orchestrator.functional.stream import ResponseStream
 from orchestrator.functional.values import Value, decode
 from orchestrator.ir.model import FlowIR
+from orchestrator.runtime import ticks as t
 from orchestrator.runtime.plan import FlowPlan, plan_flow
 
 R = TypeVar("R")
@@ -74,7 +76,7 @@ class FunctionalWorkflow(Generic[R]):
     @functools.cached_property
     def plan(self) -> FlowPlan:
         """The workflow, ready for an engine."""
-        return plan_flow(self.ir, {self.name: FunctionBody(self)})
+        return plan_flow(self.ir, {self.name: FunctionBody(self)}, codec=FunctionCodec(self.shape))
 
     def build(self, *, checkpoint_storage: AnyStorage = None, store: str | AnyStorage = None) -> FunctionalWorkflow[R]:
         """The same workflow over another storage; its runs are apart from this one's."""
@@ -87,8 +89,12 @@ class FunctionalWorkflow(Generic[R]):
         """The workflow as an agent: `await agent.run(message)` gives a response with `.text`."""
         return FunctionalWorkflowAgent(self, name=name, description=description)
 
-    def __call__(self, message: Any = MISSING) -> Coroutine[Any, Any, R]:  # Any: the function's input
-        """Run and give the raw return value; inside another workflow its questions become that workflow's."""
+    def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, R]:  # Any: the function's input
+        """Run and give the raw return value; inside another workflow its questions become that workflow's.
+
+        Raises: RunArgumentError, unless there is one message, by place or by the input's name.
+        """
+        message = self._message_of(args, kwargs)
         frame = _frame_here()
         if frame is not None:
             return cast("Coroutine[Any, Any, R]", self._run_inside(frame, message))
@@ -168,7 +174,30 @@ class FunctionalWorkflow(Generic[R]):
         result: WorkflowRunResult = asyncio.run(self.run(message, **options))
         return result
 
+    async def cancel(self, run_id: str) -> None:
+        """End a run, whether it works here or waits, here or in the storage. Raises: UnknownRun."""
+        opening = Opening(self, self.storage, is_plain=False)
+        opening.run_id = run_id
+        session = await opening.find()
+        current = session.current
+        session.actor.apply(t.Cancel(0, 0.0, -1, "cancelled", "cancelled by its caller"))
+        if session.actor.sink is not None:
+            await session.actor.sink.flush()
+        if current is not None:
+            await current.wait_over()
+
     # Inside.
+
+    def _message_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        name = self.shape.input
+        if len(args) == 1 and not kwargs:
+            return args[0]
+        if not args and (not kwargs or (name is not None and list(kwargs) == [name])):
+            return kwargs.get(name or "", MISSING)
+        given = [*(repr(value) for value in args), *(f"{key}=…" for key in kwargs)]
+        raise RunArgumentError(
+            f"`{self.name}` takes {f'`{name}`' if name else 'no input'}, but was given {', '.join(given)}"
+        )
 
     def _opening(
         self,
@@ -216,12 +245,14 @@ class FunctionalWorkflow(Generic[R]):
         outputs = result.get_outputs()
         return cast(R, outputs[0] if outputs else None)
 
-    async def start_body(self, run: Pass, message: Value) -> R:
-        """Call the function, in a pass."""
+    async def start_body(self, run: Pass, message: dict[str, Value]) -> R:
+        """Call the function, in a pass; `message` holds its input under the input's name."""
         shape = self.shape
         given: dict[str, Any] = {}
         if shape.input is not None:
-            given[shape.input] = decode(message, shape.input_hint)
+            given[shape.input] = (
+                decode(message[shape.input], shape.input_hint) if shape.input in message else shape.default
+            )
         if shape.context is not None:
             given[shape.context] = WorkflowRunContext(run, current_frame.get())
         if not shape.is_positional:
@@ -275,7 +306,7 @@ class FunctionalWorkflow(Generic[R]):
 
 
 def _frame_here() -> Frame | None:
-    frame = current_frame.get()
+    frame = frame_here()
     return frame if frame is not None and not frame.run.is_released else None
 
 

@@ -260,6 +260,8 @@ class Actor:
         """Run the body of an activation from the top: the process that waited in it is gone."""
         if act not in self._ready:
             self._start(act)
+            if not self._is_working:
+                self._work()
 
     # Drivers.
 

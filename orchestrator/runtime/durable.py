@@ -286,6 +286,8 @@ class DurableEngine(Engine):
     def _revive(self, claim: Claim, plan: FlowPlan, rebuilt: Rebuilt, is_passive: bool) -> Actor:
         queued = self._queued.pop(claim.run_id, None)
         actor = queued[0] if queued is not None else Actor(self, plan, claim.run_id)
+        for listener in self.on_actor if queued is None else ():
+            listener(actor)
         actor.adopt(rebuilt.state)
         actor.is_passive = is_passive
         actor.log.extend(rebuilt.ticks)

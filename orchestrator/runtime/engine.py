@@ -43,6 +43,7 @@ class Engine:
         self.clock: Clock = clock or RealClock()
         self.runs: dict[str, Actor] = {}
         self.listeners: list[Callable[[Actor, str, str], None]] = []
+        self.on_actor: list[Callable[[Actor], None]] = []  # told of every actor before it has a tick
         self.resolve_child: Callable[[str], FlowPlan] | None = None
 
     def create(self, plan: FlowPlan, *, run_id: str | None = None, state: RunState | None = None) -> Actor:
@@ -50,6 +51,8 @@ class Engine:
         name = run_id or new_run_id()
         actor = Actor(self, plan, name, state)
         self.runs[name] = actor
+        for listener in self.on_actor:
+            listener(actor)
         return actor
 
     def find(self, run_id: str) -> Actor:
