@@ -120,8 +120,10 @@ def apply_answer(r: Reduction, tick: Answer) -> None:
     request.history.append(entry)
     if tick.action == "claim":
         request.claimed_by = user
+        r.out.append(Notify(tick.request, "claimed"))
     elif tick.action == "release":
         request.claimed_by = None
+        r.out.append(Notify(tick.request, "released"))
     elif tick.action == "delegate":
         request.delegates.append(str(tick.form["to"]))
         r.out.append(Notify(tick.request, "delegated"))
@@ -137,6 +139,8 @@ def apply_answer(r: Reduction, tick: Answer) -> None:
         if all(b.outcome is not None for b in request.ballots):
             outcomes = {b.outcome for b in request.ballots}
             _decide(r, request, str(next(iter(outcomes))) if len(request.ballots) == 1 else "answered")
+        else:
+            r.out.append(Notify(tick.request, "answered"))
 
 
 def fire_request_timer(r: Reduction, timer: Timer) -> None:
@@ -163,7 +167,7 @@ def close_request(r: Reduction, key: str, why: str) -> None:
         return
     for timer in request.timers:
         clear_timer(r, timer)
-    r.out.append(Notify(key, why))
+    r.out.append(Notify(key, why, request))
 
 
 def voters_of(ballot: Ballot, outcome: str, verdict_field: str | None) -> list[str]:

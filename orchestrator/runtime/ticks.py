@@ -369,10 +369,11 @@ class CancelChild:
 
 @dataclass(slots=True)
 class Notify:
-    """Tell people about a request: opened, reminded, escalated, closed."""
+    """Tell people about a request: opened, answered, claimed, reminded, escalated, closed; `closed` is it as it ended."""
 
     request: str
     what: str
+    closed: Any = None  # a people.Request
 
 
 @dataclass(slots=True)

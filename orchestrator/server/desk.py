@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.engine import adopt_engine
 from orchestrator.server.access import Identity
 from orchestrator.server.accounts import Accounts
-from orchestrator.server.book import RequestRow, RunBook, RunDetail, RunQuery, RunRow
+from orchestrator.server.book import ENDED, RequestRow, RunBook, RunDetail, RunQuery, RunRow
 from orchestrator.server.bus import Bus
 from orchestrator.server.gate import Gate
 from orchestrator.server.limits import RateLimiter
@@ -29,6 +29,7 @@ from orchestrator.server.metrics import Metrics
 from orchestrator.server.operations import check_flow_event, drained
 from orchestrator.server.questions import open_questions
 from orchestrator.server.shelf import Served, Shelf
+from orchestrator.server.store_book import StoreBook
 
 Json = Any  # plain JSON
 NOTE_EVERY_S = 0.1
@@ -57,6 +58,7 @@ class Desk:
         project: Project | None = None,
         accounts: Accounts | None = None,
         settings: ServerSettings | None = None,
+        store: StoreBook | None = None,
         clock: Clock | None = None,
         limiter: RateLimiter | None = None,
     ) -> None:
@@ -68,16 +70,20 @@ class Desk:
         self.metrics = Metrics()
         self.shelf = Shelf(project)
         self.memory = MemoryBook(MemoryEngine(clock=clock))
-        self.store: RunBook | None = None
+        self.store = store
         self.clock: Clock = self.memory.engine.clock
         self.streams = 0
         self.on_start: list[Callable[[], Awaitable[None]]] = []
         self.on_stop: list[Callable[[], Awaitable[None]]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._noting: set[str] = set()
+        self._pending: dict[str, Json] = {}  # notes of runs that are about to be told
         self.memory.engine.on_change.append(self._run_created)
         self.memory.on_request.append(self._request_changed)
+        if store is not None:
+            store.on_run.append(self._stored_run_changed)
+            store.on_request.append(self._request_changed)
+            store.on_elsewhere.append(self._changed_elsewhere)
 
     # Life.
 
@@ -98,6 +104,8 @@ class Desk:
         self._loop = asyncio.get_running_loop()
         adopt_engine(self.memory.engine)
         self.shelf.scan()
+        if self.store is not None:
+            await self.store.open()
         for hook in self.on_start:
             await hook()
 
@@ -115,6 +123,8 @@ class Desk:
         for record in list(self.memory.engine.records.values()):
             if not record.actor.is_over and not record.is_released:
                 record.actor.discard()
+        if self.store is not None:
+            await self.store.close()
         if self.project is not None:
             await self.project.hub.aclose()
 
@@ -175,14 +185,23 @@ class Desk:
         await self.store.run(run_id)
         return self.store
 
-    async def runs(self, query: RunQuery) -> tuple[list[RunRow], tuple[float, str] | None]:
+    async def runs(self, query: RunQuery) -> tuple[list[RunRow], tuple[int | None, ...] | None]:
         """Runs, newest first, and where the next page begins."""
-        wanted = replace(query, limit=query.limit + 1)
-        rows = [row for book in self.books for row in await book.runs(wanted)]
-        rows.sort(key=lambda row: (row.created_at, row.run_id), reverse=True)
-        page = rows[: query.limit]
-        more = len(rows) > query.limit
-        return page, (page[-1].created_at, page[-1].run_id) if more and page else None
+        before = [*query.before, *([None] * len(self.books))][: len(self.books)]
+        lists = [await book.runs(query, place, query.limit + 1) for book, place in zip(self.books, before, strict=True)]
+        page: list[RunRow] = []
+        heads = [0] * len(lists)
+        while len(page) < query.limit:
+            nonempty = [n for n, rows in enumerate(lists) if heads[n] < len(rows)]
+            if not nonempty:
+                return page, None
+            newest = max(nonempty, key=lambda n: lists[n][heads[n]].created_at)
+            row = lists[newest][heads[newest]]
+            heads[newest] += 1
+            before[newest] = row.place or None
+            page.append(row)
+        is_more = any(heads[n] < len(rows) for n, rows in enumerate(lists))
+        return page, tuple(before) if is_more else None
 
     async def run(self, run_id: str) -> RunDetail:
         """One run. Raises: UnknownRun."""
@@ -197,12 +216,20 @@ class Desk:
         """Start a YAML flow. Raises: UsageError for wrong inputs, JournalConflict for a run id that exists."""
         assert served.ir is not None
         plan = served.target if served.target is not None else self._project().plan(served.ir)
+        if self.store is not None:
+            await self.store.start(plan, inputs, run_id, meta)
+            return
         await RunService(self.memory.engine).start(plan, inputs, run_id=run_id, meta=meta)
 
     async def send_flow_event(self, run_id: str, event: str, data: Mapping[str, Json], step: str | None) -> None:
         """Send an event into a run of a YAML flow."""
+        if self.store is not None and run_id not in self.memory.engine.records:
+            plan = await self.store.plan_of(run_id)
+            check_flow_event(plan.ir, event, data, step)
+            await self.store.send(run_id, event, data, step)
+            return
         actor = self.memory.live(run_id)
-        check_flow_event(actor.plan.ir, event, data)
+        check_flow_event(actor.plan.ir, event, data, step)
         actor.apply(t.EventIn(0, 0.0, -1, event, dict(data), step))
 
     def _project(self) -> Project:
@@ -271,13 +298,8 @@ class Desk:
     # Changes.
 
     def _run_created(self, record: Record) -> None:
-        flow = self.memory.row(record).flow
-        self.metrics.runs_started[flow] = self.metrics.runs_started.get(flow, 0) + 1
+        self.metrics.run_started(self.memory.row(record).flow)
         self.spawn(self._note_run(record))
-
-    def _ended(self, row: RunRow) -> None:
-        key = (row.flow, row.status)
-        self.metrics.runs_ended[key] = self.metrics.runs_ended.get(key, 0) + 1
 
     async def _note_run(self, record: Record) -> None:
         """Tell of a run whenever it has moved on, not more often than every `NOTE_EVERY_S`."""
@@ -291,15 +313,33 @@ class Desk:
                 self.bus.publish("run", {"run_id": row.run_id, "flow": row.flow, "status": row.status, "seq": end - 1})
             if actor.is_over or record.actor is not actor or record.is_released:
                 if actor.is_over:
-                    self._ended(row)
+                    self.metrics.run_ended(row.flow, row.status)
                 return
             if record.end == seen:
                 await actor.wait_for_more()
             await asyncio.sleep(NOTE_EVERY_S)
 
+    def _stored_run_changed(self, row: RunRow, seq: int, is_new: bool) -> None:
+        """Tell of a commit, those of one run within a moment as one."""
+        if is_new:
+            self.metrics.run_started(row.flow)
+        if row.status in ENDED:
+            self.metrics.run_ended(row.flow, row.status)
+        if not self._pending:
+            asyncio.get_running_loop().call_later(NOTE_EVERY_S, self._publish_pending)
+        self._pending[row.run_id] = {"run_id": row.run_id, "flow": row.flow, "status": row.status, "seq": seq}
+
+    def _publish_pending(self) -> None:
+        pending, self._pending = self._pending, {}
+        for data in pending.values():
+            self.bus.publish("run", data)
+
+    def _changed_elsewhere(self) -> None:
+        self.bus.publish("run", {"run_id": None})
+
     def _request_changed(self, row: RequestRow) -> None:
         if row.state != "open":
-            self.metrics.requests_closed[row.state] = self.metrics.requests_closed.get(row.state, 0) + 1
+            self.metrics.request_closed(row.state)
         self.bus.publish(
             "request",
             {

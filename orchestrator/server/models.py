@@ -60,7 +60,6 @@ class RunDetailAnswer(RunAnswer):
     inputs: Json
     outputs: Json
     children: list[str]
-    events: int
 
 
 class RunsAnswer(Answer):

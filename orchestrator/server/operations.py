@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from orchestrator.errors import JournalConflict, OrchestratorError, RunFinished, UnknownRun, UsageError
+from orchestrator.ir.model import FlowIR
 from orchestrator.plugin.schema_check import compile_schema
 from orchestrator.runtime.engine import new_run_id
 from orchestrator.server.book import RunDetail
@@ -194,7 +195,7 @@ def event_of(served: Served, name: str, data: Any) -> Any:
         raise UsageError(f"event `{name}`: {describe(error)}", code="type.payload") from error
 
 
-def check_flow_event(ir: Any, event: str, data: Mapping[str, Json]) -> None:
+def check_flow_event(ir: FlowIR, event: str, data: Mapping[str, Json], step: str | None) -> None:
     """Whether a YAML flow takes an event from outside. Raises: UsageError."""
     declared = ir.events.get(event)
     external = sorted(name for name, e in ir.events.items() if e.external)
@@ -208,6 +209,8 @@ def check_flow_event(ir: Any, event: str, data: Mapping[str, Json]) -> None:
     problems = compile_schema(schema).problems(dict(data)) if schema is not True and schema else ()
     if problems:
         raise UsageError(f"event `{event}`: {'; '.join(map(str, problems[:8]))}", code="type.payload")
+    if step is not None and (step not in ir.steps or event not in ir.steps[step].accepts):
+        raise UsageError(f"flow `{ir.name}` has no step {step[:100]!r} that takes `{event}`", code="event.step")
 
 
 def describe(error: ValidationError) -> str:
