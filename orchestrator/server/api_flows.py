@@ -220,10 +220,10 @@ async def show_source(request: Request) -> Response:
 async def save_source(request: Request) -> Response:
     """Write a flow file, if it is still what was read."""
     body = await read_body(request, m.SaveSource)
-    return JSONResponse(save(desk_of(request), request.path_params["name"], body.text, body.digest))
+    return JSONResponse(await save(desk_of(request), request.path_params["name"], body.text, body.digest))
 
 
-def save(desk: Desk, name: str, text: str, known: str) -> dict[str, str]:
+async def save(desk: Desk, name: str, text: str, known: str) -> dict[str, str]:
     """Write a flow file, whole or not at all. Raises: Refused 403 where editing is off, 409 if the file has changed."""
     if not desk.settings.allows_edit:
         raise Refused(
@@ -243,19 +243,24 @@ def save(desk: Desk, name: str, text: str, known: str) -> dict[str, str]:
     served = desk.shelf.find(name)
     assert served.file is not None
     data = text.encode("utf-8")
-    handle, temporary = tempfile.mkstemp(dir=served.file.parent, prefix=".saving-")
+    await asyncio.to_thread(_write_whole, served.file, data)
+    await desk.rescan()
+    return {"name": name, "file": source["file"], "text": text, "digest": digest(data)}
+
+
+def _write_whole(file: Path, data: bytes) -> None:
+    """Write a file, whole or not at all. Raises: Refused."""
+    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=".saving-")
     try:
         with os.fdopen(handle, "wb") as out:
             out.write(data)
             out.flush()
             os.fsync(out.fileno())
-        os.chmod(temporary, served.file.stat().st_mode & 0o777)
-        os.replace(temporary, served.file)
+        os.chmod(temporary, file.stat().st_mode & 0o777)
+        os.replace(temporary, file)
     except OSError as error:
         Path(temporary).unlink(missing_ok=True)
         raise Refused(500, "edit.failed", f"the file cannot be written: {error.strerror}") from error
-    desk.rescan()
-    return {"name": name, "file": source["file"], "text": text, "digest": digest(data)}
 
 
 SEES = need(R.VIEWER, R.STARTER, R.EDITOR)

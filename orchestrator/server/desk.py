@@ -28,6 +28,7 @@ from orchestrator.server.memory_book import MemoryBook, MemoryEngine, Record
 from orchestrator.server.metrics import Metrics
 from orchestrator.server.operations import check_flow_event, drained
 from orchestrator.server.questions import open_questions
+from orchestrator.server.scheduler import Scheduler
 from orchestrator.server.shelf import Served, Shelf
 from orchestrator.server.store_book import StoreBook
 
@@ -72,11 +73,13 @@ class Desk:
         self.memory = MemoryBook(MemoryEngine(clock=clock))
         self.store = store
         self.clock: Clock = self.memory.engine.clock
+        self.scheduler = Scheduler(self, store.store if store is not None else None)
         self.streams = 0
         self.on_start: list[Callable[[], Awaitable[None]]] = []
         self.on_stop: list[Callable[[], Awaitable[None]]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._old_projects: list[Project] = []
         self._pending: dict[str, Json] = {}  # notes of runs that are about to be told
         self.memory.engine.on_change.append(self._run_created)
         self.memory.on_request.append(self._request_changed)
@@ -104,8 +107,11 @@ class Desk:
         self._loop = asyncio.get_running_loop()
         adopt_engine(self.memory.engine)
         self.shelf.scan()
+        self.people_changed()
         if self.store is not None:
             await self.store.open()
+        await self.scheduler.register()
+        self.spawn(self.scheduler.run())
         for hook in self.on_start:
             await hook()
 
@@ -125,20 +131,31 @@ class Desk:
                 record.actor.discard()
         if self.store is not None:
             await self.store.close()
-        if self.project is not None:
-            await self.project.hub.aclose()
+        for project in (*self._old_projects, *([self.project] if self.project is not None else [])):
+            await project.hub.aclose()
 
     def end_streams_soon(self) -> None:
         """Let open streams end; may be called from a signal handler."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self.bus.close)
 
-    def rescan(self) -> list[str]:
+    async def rescan(self) -> list[str]:
         """Look at the flow files again, and tell open pages what has changed."""
         names = self.shelf.scan()
         if names:
+            await self.scheduler.register()
             self.bus.publish("flows", {"names": names})
         return names
+
+    async def use_project(self, project: Project) -> None:
+        """Go on with the project as it was loaded anew; runs that are under way keep what they began with."""
+        if self.project is not None:
+            self._old_projects.append(self.project)
+        self.project = self.shelf.project = project
+        self.shelf.scan(is_forced=True)
+        self.people_changed()
+        await self.scheduler.register()
+        self.bus.publish("flows", {"names": [served.name for served in self.shelf]})
 
     async def checks(self) -> dict[str, str]:
         """What must be well for requests to be served: each `ok` or what is wrong."""
@@ -237,6 +254,13 @@ class Desk:
             raise OrchestratorError("this server has no project")
         return self.project
 
+    async def drop_run(self, run_id: str) -> None:
+        """Forget a run that has ended."""
+        if run_id in self.memory.engine.records:
+            self.memory.engine.drop(run_id)
+        elif self.store is not None:
+            await self.store.store.delete([run_id])
+
     # Requests.
 
     async def requests(self, state: str | None = "open", limit: int = 1_000) -> list[RequestRow]:
@@ -285,8 +309,10 @@ class Desk:
         return found
 
     def people_changed(self) -> None:
-        """Accounts were changed here: look them up anew."""
+        """Accounts were changed here: look them up anew, and let new requests know who may answer."""
         self.gate.forget()
+        if self.project is not None and self.knows_people():
+            self.project.binding.people = self.people()
 
     def groups_for(self, person: Identity, row: RequestRow) -> tuple[str, ...]:
         """The groups that count for somebody on a request; without known people, those that it asks for."""

@@ -95,10 +95,14 @@ class MemoryEngine(Engine):
         super().finished(actor)
         self._ended[actor.run_id] = None
         while len(self._ended) > self._keep:
-            oldest, _ = self._ended.popitem(last=False)
-            self.records.pop(oldest, None)
-            for listener in self.on_drop:
-                listener(oldest)
+            self.drop(next(iter(self._ended)))
+
+    def drop(self, run_id: str) -> None:
+        """Take a run that has ended off the record."""
+        self._ended.pop(run_id, None)
+        self.records.pop(run_id, None)
+        for listener in self.on_drop:
+            listener(run_id)
 
     def forget(self, actor: Actor) -> None:
         """A run was let go of; it is on record, and can be restored by whoever keeps it."""

@@ -219,6 +219,14 @@ class MakeLink(Body):
     lasts_s: float = Field(7 * 86_400, gt=0, le=90 * 86_400)
 
 
+class DecideLink(Body):
+    """Decide with a signed link."""
+
+    form: dict[str, Json] = Field(default_factory=dict)
+    verdict: str | None = None
+    item: int | None = None
+
+
 class LinkAnswer(Answer):
     """A signed link."""
 

@@ -123,14 +123,15 @@ def _start_event(served: Served, inputs: Mapping[str, Json]) -> Any:
         raise UsageError(f"workflow `{served.name}` cannot start: {describe(error)}", code="inputs") from error
 
 
-def start_class(desk: Desk, served: Served, event: Any, run_id: str, meta: dict[str, Any], context: Any = None) -> None:
-    """Start a run of a class workflow with its start event, perhaps with the context of an earlier run."""
+def start_class(desk: Desk, served: Served, event: Any, run_id: str, meta: dict[str, Any], context: Any = None) -> Any:
+    """Start a run of a class workflow with its start event, perhaps with the context of an earlier run; gives its handler."""
     engine = desk.memory.engine
     if run_id in engine.records and context is None:
         raise JournalConflict(f"there is a run {run_id!r} already", code="run.exists")
     desk.memory.meta[run_id] = meta
     handler = served.target.run(context, event, store=engine, run_id=run_id)
     desk.memory.expect(run_id, served.name, handler)
+    return handler
 
 
 async def _start_function(

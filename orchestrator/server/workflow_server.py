@@ -28,9 +28,10 @@ class WorkflowServer:
     def __init__(self, *, accounts: Any = None, settings: Any = None) -> None:  # Accounts, ServerSettings
         from orchestrator.server.app import create_app
         from orchestrator.server.desk import Desk
+        from orchestrator.server.llama_adapter import Adapter
 
         self._desk = Desk(accounts=accounts, settings=settings)
-        self._app = create_app(desk=self._desk)
+        self._app = create_app(desk=self._desk, more=Adapter(self._desk).routes())
         self._server: Any = None  # a uvicorn server, while `serve` runs
 
     @property

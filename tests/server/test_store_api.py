@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
-from tests.server.kit import client_of, open_request, start, wait_for, write_flows
 
 from orchestrator.authoring.project import Project
 from orchestrator.server.app import create_app
 from orchestrator.server.opening import open_desk
+from tests.server.kit import client_of, open_request, start, wait_for, write_flows
 
 
 @contextmanager
@@ -26,7 +26,9 @@ def test_a_stored_run_ends_and_is_listed(tmp_path: Path) -> None:
     with stored(write_flows(tmp_path)) as client:
         run_id = start(client, "echo", text="hello")
         run = wait_for(client, run_id, "done")
-        assert run["outputs"] == {"text": "HELLO"} and run["inputs"] == {"text": "hello"} and run["started_by"] == "local"
+        assert (
+            run["outputs"] == {"text": "HELLO"} and run["inputs"] == {"text": "hello"} and run["started_by"] == "local"
+        )
         assert [row["run_id"] for row in client.get("/api/runs?status=done").json()["runs"]] == [run_id]
 
 
