@@ -5,10 +5,11 @@ Starlette and uvicorn are imported when one of the names is first used.
 
 from __future__ import annotations
 
+import typing
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:  # for type checkers and editors; at run time see __getattr__
+if typing.TYPE_CHECKING:  # for type checkers and editors; at run time see __getattr__
     from orchestrator.server.app import create_app
     from orchestrator.server.workflow_server import WorkflowServer
 
