@@ -191,8 +191,8 @@ async def check(desk: Desk, text: str, file: str, *, draws: bool = False) -> dic
 
 
 def _inside(root: Path, file: str) -> Path:
-    place = (root / file).resolve()
-    if not place.is_relative_to(root.resolve()) or not place.name.endswith((".flow.yaml", ".flow.yml")) or "\0" in file:
+    place = (root / file.replace("\0", "")).resolve()
+    if "\0" in file or not place.is_relative_to(root.resolve()) or not place.name.endswith((".flow.yaml", ".flow.yml")):
         raise Refused(422, "file.place", "`file` must name a .flow.yaml file inside the project")
     return place
 
