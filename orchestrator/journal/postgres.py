@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import psycopg
 
@@ -22,7 +22,7 @@ from orchestrator.journal.postgres_errors import place_of, store_error
 from orchestrator.journal.postgres_listen import Listener, channel_of, hint
 from orchestrator.journal.postgres_operate import PostgresOperate
 from orchestrator.journal.postgres_threads import Db, PgThread, Reading, Target
-from orchestrator.journal.postgres_writes import Doing, Tx, Writer, dumps
+from orchestrator.journal.postgres_writes import Doing, Tx, Writer
 from orchestrator.journal.sqlite_claims import host_and_process
 from orchestrator.runtime.journal import FINAL, Batch, Claim, Committed, InboxEntry, Json, Loaded, Reserved
 
@@ -269,7 +269,9 @@ class PostgresJournal(PostgresOperate):
         """What is cached under a key and has not expired."""
 
         def work(db: Db) -> tuple[Json] | None:
-            row = db.execute("SELECT value, expires_at FROM cached WHERE scope = ? AND key = ?", (scope, key)).fetchone()
+            row = db.execute(
+                "SELECT value, expires_at FROM cached WHERE scope = ? AND key = ?", (scope, key)
+            ).fetchone()
             if row is None or (row[1] is not None and row[1] <= now):
                 return None
             return (json.loads(row[0]),)
@@ -293,7 +295,9 @@ class PostgresJournal(PostgresOperate):
     def close(self) -> None:
         """The same, from synchronous code."""
         self._writer.close()
+        self._listener.is_closed = True
         self._reader.put(self._work.forget)
+        self._reader.put(lambda db: hint(db, self._channel, {""}))  # wakes the listener
         self._reader.close()
         self._listener.close()
 

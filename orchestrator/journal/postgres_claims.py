@@ -19,7 +19,9 @@ from orchestrator.runtime.journal import FINAL, Claim
 
 _CLAIM = "id, epoch, flow, flow_hash, kind, status, parent, meta"
 _RETURNING = ", ".join(f"r.{name}" for name in _CLAIM.split(", "))
-_TAKE = "UPDATE runs r SET epoch = r.epoch + 1, owner = ?, ready_at = NULL, rung_at = NULL FROM ({}) d WHERE r.rk = d.rk"
+_TAKE = (
+    "UPDATE runs r SET epoch = r.epoch + 1, owner = ?, ready_at = NULL, rung_at = NULL FROM ({}) d WHERE r.rk = d.rk"
+)
 
 
 @dataclass(slots=True)
@@ -177,7 +179,8 @@ def next_due(db: Db, now: float, host: str, scope: Scope) -> float | None:
     """When the next run is due that this process may take, or the next lease of a worker ends."""
     where, values = scope.possible()
     due = db.execute(
-        f"SELECT ready_at FROM runs WHERE owner IS NULL AND ready_at IS NOT NULL{where} ORDER BY ready_at LIMIT 1", values
+        f"SELECT ready_at FROM runs WHERE owner IS NULL AND ready_at IS NOT NULL{where} ORDER BY ready_at LIMIT 1",
+        values,
     ).fetchone()
     rows = db.execute(
         "SELECT lease_until, host, pid FROM workers w WHERE EXISTS (SELECT 1 FROM runs WHERE owner = w.wk)"

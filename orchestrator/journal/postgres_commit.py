@@ -103,7 +103,10 @@ def released(status: str, wake_at: float | None, now: float) -> tuple[str, list[
     """How a row is set whose claim is given up; J4."""
     if status in FINAL or status == "parked":
         return "owner = NULL, ready_at = NULL, rung_at = NULL", []
-    return f"owner = NULL, rung_at = NULL, ready_at = CASE WHEN {OPEN_INBOX} THEN ? ELSE ? END::double precision", [now, wake_at]
+    return f"owner = NULL, rung_at = NULL, ready_at = CASE WHEN {OPEN_INBOX} THEN ? ELSE ? END::double precision", [
+        now,
+        wake_at,
+    ]
 
 
 def create(tx: Tx, new: NewRun, batch: Batch) -> tuple[Row, bool]:
@@ -126,14 +129,21 @@ def create(tx: Tx, new: NewRun, batch: Batch) -> tuple[Row, bool]:
         f" pool, admitted, ring) VALUES ({','.join('?' * 16)}) ON CONFLICT DO NOTHING RETURNING rk",
         (
             *(new.run_id, new.flow, new.flow_hash, new.kind, status, 1 if is_held else 0, owner if is_held else None),
-            *(None if is_held or is_queued else batch.at, new.created_at, new.parent, new.root or new.run_id, new.dedup),
+            *(
+                None if is_held or is_queued else batch.at,
+                new.created_at,
+                new.parent,
+                new.root or new.run_id,
+                new.dedup,
+            ),
             None if new.meta is None else dumps(new.meta),
             *(new.pool, new.admission is not None, 0 if is_held else 1),
         ),
     ).fetchone()
     if found is None:  # somebody else made it since we looked
         raise JournalConflict(f"a run {new.run_id!r} was made at the same time", code="run.exists")
-    row = Row(new.run_id, found[0], 1 if is_held else 0, status, owner if is_held else None, new.parent, new.admission is not None)
+    has_admission = new.admission is not None
+    row = Row(new.run_id, found[0], 1 if is_held else 0, status, owner if is_held else None, new.parent, has_admission)
     tx.rows[new.run_id] = row
     if new.admission is not None:
         tx.write(

@@ -14,7 +14,10 @@ _KNOWN: dict[str, tuple[str, str]] = {
     "28P01": ("store.permission", "the password is wrong"),
     "28000": ("store.permission", "this user may not connect; look at pg_hba.conf"),
     "3D000": ("store.cannot_open", "there is no such database; create it with `createdb`"),
-    "42501": ("store.permission", "this user may not do that; grant it the schema, or let an owner open the store once"),
+    "42501": (
+        "store.permission",
+        "this user may not do that; grant it the schema, or let an owner open the store once",
+    ),
     "XX001": ("store.corrupt", "a page of the database is damaged; stop, and restore a backup"),
     "XX002": ("store.corrupt", "an index of the database is damaged; stop, and REINDEX or restore a backup"),
 }
@@ -53,5 +56,7 @@ def store_error(error: BaseException, place: str) -> OrchestratorError:
         code, advice = _KNOWN[state]
         return StoreError(f"{place}: {advice} ({text})", code=code)
     if not state and isinstance(error, psycopg.OperationalError):
-        return StoreError(f"{place} cannot be reached; is it running, is the address right? ({text})", code="store.cannot_open")
+        return StoreError(
+            f"{place} cannot be reached; is it running, is the address right? ({text})", code="store.cannot_open"
+        )
     return StoreError(f"{place}: {type(error).__name__}: {text}")

@@ -20,6 +20,7 @@ from orchestrator.journal.postgres_threads import Db, Target
 
 MANY = 20
 PAUSE_S = 0.25
+LOOK_S = 1.0
 
 
 def channel_of(schema: str) -> str:
@@ -43,7 +44,7 @@ class Listener:
         self._channel = channel_of(target.schema)
         self._heard = 0
         self._is_deaf = True
-        self._is_closed = False
+        self.is_closed = False
         self._connection: psycopg.Connection[Any] | None = None
         self.callbacks: list[Callable[[], None]] = []
         self._thread = threading.Thread(target=self._loop, name="orchestrator-journal-listen", daemon=True)
@@ -61,11 +62,11 @@ class Listener:
 
     def close(self) -> None:
         """End the thread."""
-        self._is_closed = True
+        self.is_closed = True
         self._thread.join(timeout=5)
 
     def _loop(self) -> None:
-        while not self._is_closed:
+        while not self.is_closed:
             try:
                 self._connection = self._target.connect()
                 self._connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
@@ -81,8 +82,8 @@ class Listener:
                     self._connection.close()
 
     def _listen(self, connection: psycopg.Connection[Any]) -> None:
-        while not self._is_closed:
-            for _ in connection.notifies(timeout=PAUSE_S, stop_after=1):
+        while not self.is_closed:
+            for _ in connection.notifies(timeout=LOOK_S, stop_after=1):
                 self._tell()
 
     def _tell(self) -> None:

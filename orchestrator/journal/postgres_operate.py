@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from orchestrator.errors import JournalConflict
 from orchestrator.journal.audit import AuditProof, verify
@@ -37,7 +37,7 @@ class PostgresOperate(SqliteQueries):
 
     async def verify_audit(self) -> AuditProof:
         """Check the hash chain of the audit log."""
-        return await self._look(lambda db: verify(_every_line(db)))
+        return await self._look(lambda db: verify(_every_line(cast(Any, db))))
 
     async def stats(self) -> StoreStats:
         """How full the store is."""
@@ -157,7 +157,8 @@ def _remove(tx: Tx, keys: list[int]) -> int:
     for table in ("ticks", "snapshots", "inbox", "requests", "admission", "runs"):
         tx.write(f"DELETE FROM {table} WHERE rk = ANY(?)", (keys,))
     tx.write(
-        "DELETE FROM blobs b WHERE hash = ANY(?) AND NOT EXISTS (SELECT 1 FROM blob_refs r WHERE r.hash = b.hash)", (hashes,)
+        "DELETE FROM blobs b WHERE hash = ANY(?) AND NOT EXISTS (SELECT 1 FROM blob_refs r WHERE r.hash = b.hash)",
+        (hashes,),
     )
     return len(keys)
 

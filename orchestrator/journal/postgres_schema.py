@@ -108,12 +108,14 @@ def migrate(connection: psycopg.Connection[Any], schema: str, place: str) -> Non
 
 def _version(connection: psycopg.Connection[Any], schema: str, place: str) -> int:
     tables = connection.execute(
-        "SELECT count(*) FILTER (WHERE tablename = 'journal_version'), count(*) FROM pg_tables WHERE schemaname = %s", (schema,)
+        "SELECT count(*) FILTER (WHERE tablename = 'journal_version'), count(*) FROM pg_tables WHERE schemaname = %s",
+        (schema,),
     ).fetchone()
     assert tables is not None
     if not tables[0] and tables[1]:
         raise StoreError(
-            f"{place}: schema {schema!r} belongs to another program; name another one with `?schema=`", code="store.not_ours"
+            f"{place}: schema {schema!r} belongs to another program; name another one with `?schema=`",
+            code="store.not_ours",
         )
     if not tables[0]:
         return 0

@@ -33,6 +33,7 @@ OUTAGE_S = 30.0
 CLOSING_S = 2.0
 GROUP_LIMIT = 500
 CONFLICTS = 20
+_NOBODY: Any = None  # in place of the future and loop of a job for which nobody waits
 
 
 class Db:
@@ -93,7 +94,7 @@ class PgThread:
     def put(self, work: Any) -> None:
         """Have a job done for which nobody waits."""
         if not self._is_closed:
-            self._jobs.put(Job(work, None, None))
+            self._jobs.put(Job(work, _NOBODY, _NOBODY))
 
     def close(self) -> None:
         """Finish what was accepted and end the thread."""
@@ -117,7 +118,7 @@ class PgThread:
                 jobs.append(job)
             self.groups += 1
             self._do(jobs)
-            deliver([job for job in jobs if job.loop is not None])
+            deliver([job for job in jobs if job.loop is not _NOBODY])
         if self._connection is not None:
             self._connection.close()
 
@@ -234,4 +235,3 @@ def _pauses() -> Iterator[float]:
 
 def _line(error: BaseException) -> str:
     return " ".join(str(error).split())[:200]
-

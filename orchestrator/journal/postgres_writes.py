@@ -218,12 +218,12 @@ class _OneByOne(Exception):
 def append(db: Db, jobs: list[Job]) -> None:
     """Write plain commits, which only append ticks, as one statement: lock, fence, insert."""
     values: list[list[Any]] = [[], [], [], []]
-    long: list[tuple[Job, Batch, str]] = []
+    long: list[tuple[Batch, str]] = []
     for job in jobs:
         batch: Batch = job.work
         text = "[" + ",".join(batch.ticks) + "]"
         if len(text) > LONG:
-            long.append((job, batch, text))
+            long.append((batch, text))
             continue
         for column, value in zip(values, (batch.run_id, batch.epoch, batch.first_seq, text), strict=True):
             column.append(value)
@@ -238,7 +238,7 @@ def append(db: Db, jobs: list[Job]) -> None:
             values,
         )
         held = {(row[0], row[1]) for row in rows}
-    for job, batch, text in long:
+    for batch, text in long:
         _append_long(db, batch, text, held)
     for job in jobs:
         if (job.work.run_id, job.work.epoch) not in held:

@@ -1,4 +1,4 @@
-"""A new database of a real PostgreSQL for every test."""
+"""A new schema in a real PostgreSQL for every test."""
 
 from __future__ import annotations
 
@@ -14,4 +14,4 @@ def server() -> Server:
 
 @pytest.fixture
 def url(server: Server) -> str:
-    return server.new_database()
+    return server.new_schema()

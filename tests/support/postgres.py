@@ -45,6 +45,10 @@ class Server:
             connection.execute(f"CREATE DATABASE {name}".encode())
         return self.url(name)
 
+    def new_schema(self) -> str:
+        """The URL of a new schema in one database: as good, and quicker to have."""
+        return f"{self.url()}&schema=t{uuid.uuid4().hex[:12]}"
+
     def stop(self, mode: str = "fast") -> None:
         self._control("-w", "-m", mode, "stop")
 
@@ -54,7 +58,12 @@ class Server:
     def _control(self, *args: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            self._exec("pg_ctl", ("-D", str(self._folder), *args), bin_path=self._server.bin_path, user=self._server.system_user)
+            self._exec(
+                "pg_ctl",
+                ("-D", str(self._folder), *args),
+                bin_path=self._server.bin_path,
+                user=self._server.system_user,
+            )
 
     def close(self) -> None:
         try:
