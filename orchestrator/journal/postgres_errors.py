@@ -31,17 +31,13 @@ def place_of(dsn: str) -> str:
     return f"postgresql://{host}{port}/{parts.get('dbname') or parts.get('user') or ''}"
 
 
-def is_away(error: BaseException, connection: psycopg.Connection | None) -> bool:
+def is_away(error: BaseException) -> bool:
     """Whether the database cannot be reached now, so that the same work can succeed later over a new connection."""
     if not isinstance(error, psycopg.Error):
         return isinstance(error, OSError)
     if error.sqlstate in _AWAY or (error.sqlstate or "").startswith("08"):
         return True
-    if error.sqlstate in _KNOWN:
-        return False
-    return (connection is None or connection.closed or connection.broken) and isinstance(
-        error, psycopg.OperationalError | psycopg.InterfaceError
-    )
+    return not error.sqlstate and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
 
 
 def store_error(error: BaseException, place: str) -> OrchestratorError:

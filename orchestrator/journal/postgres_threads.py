@@ -139,7 +139,7 @@ class PgThread:
                 self._work.run(db, jobs)
                 return
             except Exception as error:  # the top of a thread: whatever it is, those who wait must hear of it
-                if is_away(error, self._connection):
+                if is_away(error):
                     is_unknown = True
                     self._drop()
                     if time.monotonic() - since > (CLOSING_S if self._is_closed else OUTAGE_S):
