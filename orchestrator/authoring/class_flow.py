@@ -100,12 +100,24 @@ def flow_from_class(workflow: type[Workflow] | Workflow) -> FlowIR:
     return with_details(flow, lower(flow, workflow.external))
 
 
+class _FreeSteps:
+    """How many free steps have been added to any class: a lowered class that saw fewer is looked at again."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+FREE_STEPS = _FreeSteps()
+
+
 def class_flow(cls: type[Workflow]) -> ClassFlow:
-    """The lowered form of a class; made at first use and when steps were added. Cost: O(classes in the MRO) when known.
+    """The lowered form of a class; made at first use and again when steps were added to any class. Cost: O(1) when known.
 
     Raises: WorkflowConfigurationError if there is not exactly one start class and one stop class.
     """
-    version = sum(len(base.__dict__.get("_free_steps", ())) for base in cls.__mro__)
+    version = FREE_STEPS.count
     known: tuple[int, ClassFlow] | None = cls.__dict__.get("_class_flow")
     if known is None or known[0] != version:
         known = (version, ClassFlow(cls, steps_of(cls)))

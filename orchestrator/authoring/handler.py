@@ -128,16 +128,21 @@ class WorkflowHandler:
             raise ContextStateError(f"WorkflowHandler.{member}: the run has not ended; await its handler")
         return run
 
-    async def stream_events(self, expose_internal: bool = False, *, after: int = -1) -> AsyncIterator[Event]:
+    def stream_events(self, expose_internal: bool = False, *, after: int = -1) -> AsyncIterator[Event]:
         """The events of the run, from the start or after the event of that number (from 0), to the last one.
 
         Any number of readers, during the run and after it.
         """
+        run = self._start.run
+        if run is not None:
+            return read_events(run, expose_internal=expose_internal, after=after)
+        return self._events_once_begun(expose_internal, after)
+
+    async def _events_once_begun(self, expose_internal: bool, after: int) -> AsyncIterator[Event]:
         run = await self._begun()
-        if run is None:
-            return
-        async for event in read_events(run, expose_internal=expose_internal, after=after):
-            yield event
+        if run is not None:
+            async for event in read_events(run, expose_internal=expose_internal, after=after):
+                yield event
 
     def send_event(self, message: Event, step: str | None = None) -> Done:
         """Send an event into the run. It is delivered at once; the call may be awaited or not.

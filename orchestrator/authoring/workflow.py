@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ValidationError
 
-from orchestrator.authoring.class_flow import ClassFlow, class_flow
+from orchestrator.authoring.class_flow import FREE_STEPS, ClassFlow, class_flow
 from orchestrator.authoring.context import Context, running_loop
 from orchestrator.authoring.definition import GRAPH_CHECKS, MARK, StepDef
 from orchestrator.authoring.engines import engine_of
@@ -109,6 +109,7 @@ class Workflow:
                 )
         definition.is_method = False
         cls._free_steps = {**cls._free_steps, definition.name: definition}
+        FREE_STEPS.count += 1
 
     @property
     def flow(self) -> ClassFlow:

@@ -31,6 +31,11 @@ def current_engine() -> Engine:
     return engine
 
 
+def adopt_engine(engine: Engine) -> None:
+    """Make an engine that of the running event loop, for all that start runs without naming one."""
+    _engines[asyncio.get_running_loop()] = engine
+
+
 def new_run_id() -> str:
     """A run id nobody can guess."""
     return os.urandom(10).hex()
