@@ -42,6 +42,7 @@ from orchestrator.runtime.journal import (
     NewRun,
 )
 from orchestrator.runtime.keeper import POLL_S, Keeper
+from orchestrator.runtime.placed import pool_of
 from orchestrator.runtime.plan import FlowPlan
 from orchestrator.runtime.rebuild import Rebuilt, rebuild
 from orchestrator.runtime.sink import ActorSink
@@ -85,6 +86,7 @@ class DurableEngine(Engine):
         self.sinks: dict[str, ActorSink] = {}
         self.on_committed: list[Callable[[Actor, Batch], None]] = []
         self.serves = False
+        self.pools: frozenset[str] | None = None  # whose placed steps run here; None: all
         self.keeper = Keeper(self, poll_s)
         self._known_flows: set[str] = set()
         self._plans: dict[str, FlowPlan] = {}
@@ -163,6 +165,10 @@ class DurableEngine(Engine):
         """Store a version of a flow, once, with the flows that it calls."""
         self.know(plan)
         if plan.hash not in self._known_flows:
+            for step in plan.steps.values():
+                called = getattr(step.body, "called", None)
+                if called is not None:
+                    await self.keep_flow(called())
             await self.journal.put_flow(plan.hash, flow_to_json(plan.stored_ir), now=self.clock.now())
             self._known_flows.add(plan.hash)
 
@@ -374,6 +380,7 @@ class DurableEngine(Engine):
         self.know(plan)
         tick.at = at
         is_known = plan.hash in self._known_flows
+        pool = pool_of(plan.ir)
         return NewRun(
             child,
             plan.ir.name,
@@ -384,7 +391,8 @@ class DurableEngine(Engine):
             parent=parent.run_id,
             root=parent.run_id,
             meta=None if is_known else {"ir": flow_to_json(plan.stored_ir)},
-            is_claimed=not parent.is_passive,
+            is_claimed=not parent.is_passive and (pool is None or self.pools is None or pool in self.pools),
+            pool=pool,
         )
 
     # After a commit.
