@@ -9,12 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
-from tests.server.kit import client_of, make_desk, people, start, wait_for, write_flows
 
 from orchestrator.errors import UsageError
 from orchestrator.server.access import GuardedRoute, Role, checked_routes
 from orchestrator.server.app import OPERATIONS, create_app
 from orchestrator.server.llama_adapter import Adapter
+from tests.server.kit import client_of, make_desk, people, start, wait_for, write_flows
 
 PUBLIC = {
     "/api/session",

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
-from tests.server.kit import open_client
 
 from orchestrator.server.app import OPERATIONS
+from tests.server.kit import open_client
 
 
 @pytest.fixture
