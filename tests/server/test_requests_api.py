@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from tests.server.kit import client_of, make_desk, open_client, open_request, people, start, wait_for, write_flows
 
 from orchestrator.runtime.clock import VirtualClock
 from orchestrator.server.app import create_app
 from orchestrator.server.links import make_link
 from orchestrator.server.models import LinkShown, RequestDetailAnswer, RequestsAnswer
 from orchestrator.server.opening import open_desk
+from tests.server.kit import client_of, make_desk, open_client, open_request, people, start, wait_for, write_flows
 
 QUORUM = """
 flow: quorum
@@ -57,7 +57,11 @@ def test_a_request_shows_what_is_needed_to_decide(client: TestClient) -> None:
     request = asked(client)
     RequestDetailAnswer.model_validate(request)
     RequestsAnswer.model_validate(client.get("/api/requests").json())
-    assert request["title"] == 'Publish "T"?' and request["show"] == {"body": "B"} and request["verdicts"] == ["approve", "reject"]
+    assert (
+        request["title"] == 'Publish "T"?'
+        and request["show"] == {"body": "B"}
+        and request["verdicts"] == ["approve", "reject"]
+    )
     assert request["edit"] == "body" and request["form"]["properties"]["note"]
 
 
@@ -87,7 +91,9 @@ def test_an_answer_decides_and_its_repetition_changes_nothing(client: TestClient
         ({"verdict": 7, "as": "kim"}, (422, "body.invalid")),
     ],
 )
-def test_a_wrong_answer_leaves_the_request_open(client: TestClient, body: dict[str, Any], expected: tuple[int, str]) -> None:
+def test_a_wrong_answer_leaves_the_request_open(
+    client: TestClient, body: dict[str, Any], expected: tuple[int, str]
+) -> None:
     request = asked(client)
     assert answer(client, request, **body) == expected
     assert client.get(f"/api/requests/{request['id']}").json()["state"] == "open"
@@ -135,7 +141,9 @@ def test_requests_are_listed_for_me_for_my_groups_and_for_all(tmp_path: Path) ->
 
 def test_a_quorum_counts_members_of_the_group_once(tmp_path: Path) -> None:
     accounts, sign = people()
-    with client_of(create_app(desk=make_desk(write_flows(tmp_path, quorum=QUORUM), accounts=accounts)), **sign("operator")) as client:
+    with client_of(
+        create_app(desk=make_desk(write_flows(tmp_path, quorum=QUORUM), accounts=accounts)), **sign("operator")
+    ) as client:
         run_id = start(client, "quorum", title="Q")
         url = f"/api/requests/{open_request(client, run_id)['id']}"
         codes = []
@@ -206,7 +214,10 @@ def test_a_link_is_bound_to_its_verdicts_its_person_and_its_revision(client: Tes
     client.post(f"/api/requests/{request['id']}/edit", json={"text": "B2", "revision": 1, "as": "lee"})
     assert client.get(f"/api/links/{only_reject}").json()["is_stale"] is True
     assert client.post(f"/api/links/{only_reject}", json={"verdict": "reject"}).json()["code"] == "request.revision"
-    assert client.post(f"/api/requests/{request['id']}/links", json={"person": "kim", "verdicts": ["odd"]}).status_code == 422
+    assert (
+        client.post(f"/api/requests/{request['id']}/links", json={"person": "kim", "verdicts": ["odd"]}).status_code
+        == 422
+    )
 
 
 def test_an_expired_link_is_gone(tmp_path: Path) -> None:

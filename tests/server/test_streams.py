@@ -10,12 +10,12 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.server.kit import async_client, make_desk, sse_events, write_flows
 
 from orchestrator.authoring.project import Project
 from orchestrator.server.app import create_app
 from orchestrator.server.opening import open_desk
 from orchestrator.testing.loopback import LoopbackServer
+from tests.server.kit import async_client, make_desk, sse_events, write_flows
 
 pytestmark = pytest.mark.anyio
 SSE = {"Accept": "text/event-stream"}
