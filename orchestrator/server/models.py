@@ -125,6 +125,28 @@ class Fork(Body):
     set: dict[str, Json] = Field(default_factory=dict, description="State to change first")
 
 
+class NewRunAnswer(Answer):
+    """A run that was made of another."""
+
+    run_id: str
+
+
+class Replay(Body):
+    """Check a run's record."""
+
+    current: bool = Field(False, description="Against the flow as it is served now, not the version the run began with")
+
+
+class ReplayAnswer(Answer):
+    """Whether the record fits; `diverged_at` is the first entry that does not."""
+
+    is_ok: bool
+    ticks: int
+    status: str
+    diverged_at: int | None
+    reason: str
+
+
 class Accepted(Answer):
     """It was done."""
 

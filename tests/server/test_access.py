@@ -170,7 +170,10 @@ def test_an_approver_sees_only_the_requests_that_concern_them(tmp_path: Path) ->
     with client_of(create_app(desk=make_desk(write_flows(tmp_path), accounts=accounts)), **sign("operator")) as client:
         run_id = start(client, "review", title="T", body="B")
         wait_for(client, run_id, "waiting")
-        seen = {who: len(client.get("/api/requests", headers=sign(who)).json()["requests"]) for who in ("kim", "noa", "viewer")}
+        seen = {
+            who: len(client.get("/api/requests", headers=sign(who)).json()["requests"])
+            for who in ("kim", "noa", "viewer")
+        }
         assert seen == {"kim": 1, "noa": 0, "viewer": 1}
         request = client.get("/api/requests", headers=sign("kim")).json()["requests"][0]
         assert client.get(f"/api/requests/{request['id']}", headers=sign("noa")).status_code == 404
@@ -187,7 +190,9 @@ def test_nobody_answers_in_another_name_where_there_are_accounts(tmp_path: Path)
         assert client.post(f"/api/requests/{request['id']}", json=body, headers=sign("lee")).json()["code"] == "auth.as"
         mine = client.post(f"/api/requests/{request['id']}", json={"verdict": "approve", "revision": 1})
         assert mine.status_code == 403 and mine.json()["code"] == "request.not_entitled"
-        done = client.post(f"/api/requests/{request['id']}", json={"verdict": "approve", "revision": 1}, headers=sign("lee"))
+        done = client.post(
+            f"/api/requests/{request['id']}", json={"verdict": "approve", "revision": 1}, headers=sign("lee")
+        )
         assert done.status_code == 200
 
 

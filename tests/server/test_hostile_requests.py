@@ -104,7 +104,9 @@ def test_a_bad_query_is_named(client: TestClient, query: str) -> None:
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "", "127.0.0.1@evil.example", "a b"])
 def test_a_foreign_host_name_is_refused(client: TestClient, host: str) -> None:
-    answer = TestClient(client.app, base_url="http://127.0.0.1", client=("127.0.0.1", 5)).get("/api/flows", headers={"Host": host})
+    answer = TestClient(client.app, base_url="http://127.0.0.1", client=("127.0.0.1", 5)).get(
+        "/api/flows", headers={"Host": host}
+    )
     assert answer.status_code == 421 and answer.json()["code"] == "host"
 
 
@@ -143,14 +145,21 @@ def test_no_get_and_no_head_changes_anything(client: TestClient) -> None:
     before = (client.get("/api/runs").json(), client.get("/api/requests").json(), client.get("/api/schedules").json())
     for op in OPERATIONS:
         if op.method == "GET" and op.path != "/api/stream":
-            path = op.path.replace("{run_id}", "r1").replace("{name}", "review").replace("{id}", "r1~look-1").replace("{seq}", "0")
+            path = (
+                op.path.replace("{run_id}", "r1")
+                .replace("{name}", "review")
+                .replace("{id}", "r1~look-1")
+                .replace("{seq}", "0")
+            )
             client.get(path.replace("{token}", "x"))
             client.head(path.replace("{token}", "x"))
     after = (client.get("/api/runs").json(), client.get("/api/requests").json(), client.get("/api/schedules").json())
     assert before == after
 
 
-def test_an_error_nobody_foresaw_shows_nothing_of_the_inside(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_nobody_foresaw_shows_nothing_of_the_inside(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     desk = client.app.state.desk  # type: ignore[attr-defined]  # a Starlette app
     desk.shelf._by_name["echo"] = None
     answer = client.get("/api/flows")
