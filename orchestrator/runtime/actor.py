@@ -260,10 +260,10 @@ class Actor:
                 self._make_ready(act)
 
     def _make_ready(self, act: Activation) -> None:
-        if type(self._ready) is tuple:
-            self._ready = deque((act,))
-        else:
+        if isinstance(self._ready, deque):
             self._ready.append(act)
+        else:
+            self._ready = deque((act,))
 
     def run_again(self, act: Activation) -> None:
         """Run the body of an activation from the top: the process that waited in it is gone."""
@@ -299,7 +299,7 @@ class Actor:
         done = shown = 0
         while not self.is_passive:
             ready = self._ready
-            if not ready or type(ready) is tuple:
+            if not ready or not isinstance(ready, deque):
                 break
             self._drives = False
             act = ready.popleft()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from orchestrator.authoring.project import Project
@@ -11,8 +10,6 @@ from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.plan import FlowPlan
 from orchestrator.server.accounts import Accounts
 from orchestrator.server.desk import Desk, ServerSettings
-
-ACCOUNTS_FILE = Path(".orchestrator") / "accounts.db"
 
 
 def open_desk(

@@ -150,7 +150,9 @@ async def tab_stream(desk: Desk, place: Place, topics: frozenset[str], *, shows_
             if note.topic == "run":
                 named = note.data["run_id"]  # None: some run of another process
                 moved |= place.runs.keys() if named is None else {named} & place.runs.keys()
-            if note.topic in topics:
+            if note.topic in topics and shows_details and not place.runs:
+                out.append(note.sent)
+            elif note.topic in topics:
                 out.append(encode_event(note.payload if shows_details else "{}", event=note.topic, id=str(place)))
         for run_id in [run_id for run_id in moved if run_id not in ended]:
             read = await _followed(desk, place, run_id, books, ended)
