@@ -105,7 +105,9 @@ def make_worker(project: Project, options: WorkerOptions) -> Worker:
     if options.dispatcher == "dbos":
         from orchestrator.dispatch.dbos import DbosDispatcher
 
-        dispatcher = DbosDispatcher(parsed.dsn)
+        # activations are named after runs, so every journal has queues of its own
+        schema = "dbos" if parsed.schema == "orchestrator" else f"{parsed.schema}_dbos"
+        dispatcher = DbosDispatcher(parsed.dsn, schema=schema)
     return Worker(
         open_store(project, options.store),
         project.plan,

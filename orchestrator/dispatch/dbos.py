@@ -15,8 +15,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.journal.postgres_scope import Ring
@@ -32,10 +35,11 @@ except ImportError as missing:
 if TYPE_CHECKING:  # a worker has a dispatcher
     from orchestrator.dispatch.worker import Worker
 
+T = TypeVar("T")
 VERSION = "orchestrator-engine-1"  # of what an activation means; never of this package, or upgrades would strand what is queued
 QUEUE = "orchestrator"
 ACTIVATION = "orchestrator.activate"
-RINGS = 200
+RINGS, THREADS = 200, 4
 HELP_S = 1.0
 AGAIN_S = 15.0
 AHEAD_S = 5.0
@@ -53,17 +57,19 @@ def queue_of(pool: str | None) -> str:
 class DbosDispatcher:
     """Wakes runs through DBOS on the database at `dsn`, in a schema of its own beside the journal's.
 
-    `poll_s` is how often DBOS looks at its queues.
+    `poll_s` is how often DBOS looks at its queues; after `slice_s` a run is given up and queues again.
     """
 
-    def __init__(self, dsn: str, *, schema: str = "dbos", poll_s: float = 0.1) -> None:
+    def __init__(self, dsn: str, *, schema: str = "dbos", poll_s: float = 0.1, slice_s: float = SLICE_S) -> None:
         self._dsn = dsn
         self._schema = schema
         self._poll_s = poll_s
+        self._slice_s = slice_s
         self._worker: Worker | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._cleaned_at = time.monotonic()
         self._is_up = False
+        self._threads = ThreadPoolExecutor(THREADS, "orchestrator-dbos")
         self.rung = self.helped = self.activated = 0
 
     async def start(self, worker: Worker) -> None:
@@ -75,14 +81,7 @@ class DbosDispatcher:
             raise UsageError("one process can have one DBOS dispatcher")
         _current, self._worker, self._loop = self, worker, asyncio.get_running_loop()
         queues = [queue_of(pool) for pool in (None, *sorted(worker.pools or ()))]
-        await asyncio.to_thread(self._launch, worker, queues)
-        for queue in queues:
-            await DBOS.register_queue_async(
-                queue,
-                worker_concurrency=worker.concurrency,
-                polling_interval_sec=self._poll_s,
-                on_conflict="always_update",
-            )
+        await self._do(self._launch, worker, queues)
         self._is_up = True
         worker.keeper.wake()
 
@@ -103,6 +102,17 @@ class DbosDispatcher:
         DBOS.workflow(name=ACTIVATION, serialization_type=WorkflowSerializationFormat.PORTABLE)(_activate)
         DBOS.listen_queues(queues)
         DBOS.launch()
+        for queue in queues:
+            DBOS.register_queue(
+                queue,
+                worker_concurrency=worker.concurrency,
+                polling_interval_sec=self._poll_s,
+                on_conflict="always_update",
+            )
+
+    async def _do(self, call: Callable[..., T], *args: Any) -> T:
+        """Call DBOS in a thread of ours: its own asynchronous functions put the event loop's calls into its thread pool."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *args))
 
     async def sweep(self, worker: Worker, room: int) -> int:
         """Ask for what is due; start here what was asked for in vain."""
@@ -130,7 +140,7 @@ class DbosDispatcher:
         if ring.delay_s > 0:
             options["delay_seconds"] = ring.delay_s
         try:
-            await DBOS.enqueue_workflow_with_options_async(options, ring.run_id)
+            await self._do(DBOS.enqueue_workflow_with_options, options, ring.run_id)
         except Exception as error:  # whatever DBOS or its database raises: the sweep asks again
             log.warning("run %s was not queued (%s: %s)", ring.run_id, type(error).__name__, error)
         else:
@@ -142,7 +152,7 @@ class DbosDispatcher:
         if worker is None or worker.shared is None:
             return
         self.activated += 1
-        if not await worker.activate(run_id, slice_s=SLICE_S, slice_ticks=SLICE_TICKS):
+        if not await worker.activate(run_id, slice_s=self._slice_s, slice_ticks=SLICE_TICKS):
             await worker.shared.decline(run_id, now=worker.clock.now())
 
     def wake_from(self, run_id: str) -> asyncio.Future[None]:
@@ -153,13 +163,7 @@ class DbosDispatcher:
     async def clean(self, *, older_than_s: float) -> int:
         """Remove activations that are over, or were queued or begun long ago and can matter to nobody; gives how many."""
         before = datetime.fromtimestamp(time.time() - older_than_s, UTC).isoformat()
-        found = await DBOS.list_workflows_async(
-            name=ACTIVATION, end_time=before, limit=1000, load_input=False, load_output=False
-        )
-        ids = [status.workflow_id for status in found]
-        if ids:
-            await DBOS.delete_workflows_async(ids)
-        return len(ids)
+        return await self._do(_clean, before)
 
     async def aclose(self) -> None:
         """Take no more activations; those under way end with their runs."""
@@ -167,7 +171,15 @@ class DbosDispatcher:
         if _current is self:
             _current = None
             self._is_up = False
-            await asyncio.to_thread(_destroy)
+            await self._do(_destroy)
+            self._threads.shutdown(wait=False)
+
+
+def _clean(before: str) -> int:
+    found = DBOS.list_workflows(name=ACTIVATION, end_time=before, limit=1000, load_input=False, load_output=False)
+    if found:
+        DBOS.delete_workflows([status.workflow_id for status in found])
+    return len(found)
 
 
 def _destroy() -> None:

@@ -82,6 +82,8 @@ class Worker(DurableEngine):
         self._gone: dict[str, asyncio.Future[None]] = {}
         self._offered: tuple[int, int] | None = None
         self._has_hint = False
+        self._slots = asyncio.Semaphore(concurrency)
+        self._end: asyncio.Future[None] | None = None
 
     # Serving.
 
@@ -97,6 +99,7 @@ class Worker(DurableEngine):
     async def aclose(self, *, grace_s: float = 0.0) -> None:
         """Take nothing more, let what runs end for up to `grace_s`, give everything back."""
         self._is_closing = True
+        self._ending().cancel()
         await self.dispatcher.aclose()
         await super().aclose(grace_s=grace_s)
 
@@ -138,18 +141,21 @@ class Worker(DurableEngine):
         After `slice_s` or `slice_ticks` it begins nothing new, is given up, and is due at once: somebody else gets a turn.
         """
         assert self.shared is not None
-        if self._is_closing or run_id in self.sinks or run_id in self._loading:
-            return False
-        async with self._claiming:
-            now = self.clock.now()
-            claims = await self.shared.claim_if_due(self.worker, run_id, now=now, lease_s=self.lease_s)
-            loading = self._begin_loading(claims, False)
-        for load in loading:
-            self.counts.taken += 1
-            actor = await asyncio.shield(load)
-            if actor is not None:
-                await self._while_here(actor, slice_s, slice_ticks)
-        return bool(claims)
+        async with self._slots:
+            if run_id in self.sinks or run_id in self._loading:
+                return False
+            async with self._claiming:
+                if self._is_closing or self.room <= 0:
+                    return False
+                now = self.clock.now()
+                claims = await self.shared.claim_if_due(self.worker, run_id, now=now, lease_s=self.lease_s)
+                loading = self._begin_loading(claims, False)
+            for load in loading:
+                self.counts.taken += 1
+                actor = await asyncio.shield(load)
+                if actor is not None:
+                    await self._while_here(actor, slice_s, slice_ticks)
+            return bool(claims)
 
     async def _while_here(self, actor: Actor, slice_s: float, slice_ticks: int) -> None:
         gone = self._gone.setdefault(actor.run_id, asyncio.get_running_loop().create_future())
@@ -160,6 +166,12 @@ class Worker(DurableEngine):
                 actor.is_passive = True
                 self.rest_if_quiet(actor)
         self._gone.pop(actor.run_id, None)
+
+    def _ending(self) -> asyncio.Future[None]:
+        """Done when the worker is being closed."""
+        if self._end is None:
+            self._end = asyncio.get_running_loop().create_future()
+        return self._end
 
     # What an engine does, counted and with an eye on what follows.
 
@@ -258,7 +270,7 @@ class Worker(DurableEngine):
                 await self._patrol_once()
             except OrchestratorError as error:
                 log.warning("worker %s: %s", self.worker, error)
-            await asyncio.sleep(PATROL_S)
+            await asyncio.wait({self._ending()}, timeout=PATROL_S)
 
     async def _patrol_once(self) -> None:
         shared = self.shared

@@ -164,7 +164,7 @@ class PostgresJournal(PostgresOperate):
     async def unseen_flows(self, *, now: float) -> list[str]:
         """Flow versions of due runs that this process has not looked at."""
         seen = [*(self.scope.can or ()), *self.scope.cannot]
-        return await self._look(lambda db: claims.unseen_flows(db, now, seen))
+        return await self._look(lambda db: claims.unseen_flows(db, now, self._host, seen))
 
     async def stranded(self, *, before: float, limit: int = 1000) -> list[Stranded]:
         """What has been due since before a time and this process cannot take; the runs of lost workers are due by then."""

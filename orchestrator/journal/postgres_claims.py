@@ -141,12 +141,17 @@ def next_due(db: Db, now: float, host: str, scope: Scope) -> float | None:
     return min(found) if found else None
 
 
-def unseen_flows(db: Db, now: float, seen: Sequence[str]) -> list[str]:
-    """Flow versions of due runs that are not among those seen."""
+def unseen_flows(db: Db, now: float, host: str, seen: Sequence[str]) -> list[str]:
+    """Flow versions of due runs, and of those of lost workers, that are not among those seen."""
+    due = (
+        "SELECT flow_hash FROM runs WHERE owner IS NULL AND ready_at IS NOT NULL AND ready_at <= ? AND flow_hash <> ALL(?)"
+        " ORDER BY ready_at LIMIT 200"
+    )
+    lost = "SELECT flow_hash FROM runs WHERE owner = ANY(?) AND flow_hash <> ALL(?) LIMIT 200"
+    known = list(seen)
     rows = db.execute(
-        "SELECT DISTINCT flow_hash FROM (SELECT flow_hash FROM runs WHERE owner IS NULL AND ready_at IS NOT NULL"
-        " AND ready_at <= ? AND flow_hash <> ALL(?) ORDER BY ready_at LIMIT 200) due",
-        (now, list(seen)),
+        f"SELECT DISTINCT flow_hash FROM (({due}) UNION ALL ({lost})) found",
+        (now, known, lost_workers(db, now, host), known),
     )
     return [row[0] for row in rows]
 
