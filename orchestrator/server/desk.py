@@ -14,10 +14,13 @@ from typing import Any
 
 from orchestrator.authoring.project import Project
 from orchestrator.authoring.run_service import RunService
-from orchestrator.errors import OrchestratorError, UnknownRun
+from orchestrator.errors import OrchestratorError, UnknownRun, UsageError
+from orchestrator.ir.codec import flow_hash
+from orchestrator.ir.model import FlowIR
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.engine import adopt_engine
+from orchestrator.runtime.plan import FlowPlan
 from orchestrator.server.access import Identity
 from orchestrator.server.accounts import Accounts
 from orchestrator.server.book import ENDED, RequestRow, RunBook, RunDetail, RunQuery, RunRow
@@ -84,6 +87,8 @@ class Desk:
         self.memory.engine.on_change.append(self._run_created)
         self.memory.on_request.append(self._request_changed)
         if store is not None:
+            store.served_name = self.served_name
+            store.has_classes = lambda: any(served.kind == "class" for served in self.shelf)
             store.on_run.append(self._stored_run_changed)
             store.on_request.append(self._request_changed)
             store.on_elsewhere.append(self._changed_elsewhere)
@@ -109,6 +114,7 @@ class Desk:
         self.shelf.scan()
         self.people_changed()
         if self.store is not None:
+            self._host_classes()
             await self.store.open()
         await self.scheduler.register()
         self.spawn(self.scheduler.run())
@@ -133,6 +139,14 @@ class Desk:
             await self.store.close()
         for project in (*self._old_projects, *([self.project] if self.project is not None else [])):
             await project.hub.aclose()
+
+    def _host_classes(self) -> None:
+        """Let the store's engine give runs of workflow classes their live side."""
+        classes = {s.ir.name: s.target for s in self.shelf if s.kind == "class" and s.ir is not None}
+        if classes and self.store is not None:
+            from orchestrator.authoring.engines import host_of
+
+            host_of(self.store.engine).classes.update(classes)
 
     def end_streams_soon(self) -> None:
         """Let open streams end; may be called from a signal handler."""
@@ -237,6 +251,38 @@ class Desk:
             await self.store.start(plan, inputs, run_id, meta)
             return
         await RunService(self.memory.engine).start(plan, inputs, run_id=run_id, meta=meta)
+
+    def bind(self, ir: FlowIR) -> FlowPlan:
+        """A stored version of a flow, ready to run here. Raises: UsageError `run.unbound`, PluginError."""
+        if ir.kind == "class":
+            return self.class_named(ir.name).target.plan_of(ir)  # type: ignore[no-any-return]  # a Workflow's
+        for served in self.shelf:
+            if (
+                served.target is not None
+                and served.kind == "yaml"
+                and served.ir is not None
+                and served.ir.name == ir.name
+            ):
+                plan: FlowPlan = served.target
+                if plan.hash == flow_hash(ir):
+                    return plan
+        if self.project is None or ir.kind != "yaml":
+            raise UsageError(f"nothing here can run flow `{ir.name}` ({ir.kind})", code="run.unbound")
+        return self.project.plan(ir)
+
+    def class_named(self, name: str) -> Served:
+        """The workflow class whose flow has this name. Raises: UsageError `run.unbound`."""
+        for served in self.shelf:
+            if served.kind == "class" and served.ir is not None and name in (served.ir.name, served.name):
+                return served
+        raise UsageError(f"no workflow class `{name}` is served here", code="run.unbound")
+
+    def served_name(self, flow: str) -> str:
+        """The name under which a class is served, by that of its flow; other names stay."""
+        for served in self.shelf:
+            if served.kind == "class" and served.ir is not None and served.ir.name == flow:
+                return served.name
+        return flow
 
     async def send_flow_event(self, run_id: str, event: str, data: Mapping[str, Json], step: str | None) -> None:
         """Send an event into a run of a YAML flow."""

@@ -165,7 +165,7 @@ class Adapter:
         if served.kind == "class":
             context = known.live.ctx if known is not None and known.live is not None else None
             event = self._start_event(served, body)
-            live = start_class(self._desk, served, event, run_id, {"by": by, "flow": served.name}, context)
+            live = await start_class(self._desk, served, event, run_id, {"by": by, "flow": served.name}, context)
         else:
             inputs = {**flat(read_event(body.get("start_event") or {}, "Start").value), **(body.get("kwargs") or {})}
             await start_run(self._desk, served, StartOrder(inputs, by, run_id))
@@ -312,9 +312,14 @@ class Adapter:
     async def _numbered(self, run_id: str, to_end: bool, *, waits: bool = False) -> Any:
         """The events of a run with their numbers; those that are there, or with `waits` all to its end."""
         record = self._desk.memory.engine.records.get(run_id)
+        live = next((h.live for h in self._handlers.values() if h.run_id == run_id and h.live is not None), None)
         number = -1
-        if record is not None and record.actor.plan.ir.kind == "class":
-            events = read_events(record.actor, expose_internal=True)
+        if live is not None or (record is not None and record.actor.plan.ir.kind == "class"):
+            events = (
+                live.stream_events(expose_internal=True)
+                if live is not None
+                else read_events(record.actor, expose_internal=True)
+            )
             while True:
                 upcoming = asyncio.ensure_future(anext(events, None))
                 if not waits:

@@ -220,3 +220,29 @@ async def test_start_and_stop_may_be_called_by_hand() -> None:
         answer = await client.post("/workflows/greet/run", json={})
         assert answer.json()["result"]["value"] == {"result": "Hello, World!"}
     await server.stop()
+
+
+async def test_runs_of_classes_outlive_a_server_over_a_store(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/runs.db"
+
+    def serve() -> LoopbackServer:
+        server = WorkflowServer(store=url)
+        server.add_workflow("ask", Asking())
+        server.add_workflow("greet", Greeting())
+        return LoopbackServer(server.app, lifespan="on")
+
+    with serve() as first:
+        client = WorkflowClient(base_url=first.url)
+        done = await client.run_workflow("greet", start_event={"name": "Ada"})
+        assert done.result is not None and done.result.value == {"result": "Hello, Ada!"}
+        handler = await client.run_workflow_nowait("ask")
+        stream = client.get_workflow_events(handler.handler_id)
+        assert (await anext(aiter(stream))).type == "Question"
+        await stream.aclose()
+    with serve() as second:
+        client = WorkflowClient(base_url=second.url)
+        assert (await client.get_handler(handler.handler_id)).status == "running"
+        await client.send_event(handler.handler_id, {"type": "Answer", "value": {"text": "late"}})
+        ended = await client.wait_for_handler(handler.handler_id, poll_interval=0.02)
+        assert ended.result is not None and ended.result.value == {"result": "late 1"} and ended.workflow_name == "ask"
+        assert [h.workflow_name for h in (await client.get_handlers(workflow_name=["greet"])).handlers] == ["greet"]
