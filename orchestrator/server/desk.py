@@ -30,6 +30,7 @@ from orchestrator.server.limits import RateLimiter
 from orchestrator.server.memory_book import MemoryBook, MemoryEngine, Record
 from orchestrator.server.metrics import Metrics
 from orchestrator.server.operations import check_flow_event, drained
+from orchestrator.server.problems import Refused
 from orchestrator.server.questions import open_questions
 from orchestrator.server.scheduler import Scheduler
 from orchestrator.server.shelf import Served, Shelf
@@ -109,6 +110,8 @@ class Desk:
         """Get ready in the running loop; doing so twice is harmless."""
         if self._loop is not None:
             return
+        if self.bus.is_closed:
+            raise Refused(503, "stopping", "this server is stopping", headers={"Retry-After": "5"})
         self._loop = asyncio.get_running_loop()
         adopt_engine(self.memory.engine)
         self.shelf.scan()

@@ -147,7 +147,7 @@ async def drive(url: str) -> tuple[Load, dict[str, float]]:
         followed = list(load.waiting)[: STREAMS // 10]
         streams = [asyncio.create_task(load.log(run_id)) for run_id in followed]
         streams += [asyncio.create_task(load.tab()) for _ in range(STREAMS - len(followed))]
-        while len([tab for tab in load.tabs if tab]) < STREAMS - len(followed):  # noqa: ASYNC110 - the streams say it
+        while len([tab for tab in load.tabs if tab]) < STREAMS - len(followed):
             await asyncio.sleep(0.05)
         load.figures.latencies.clear()
         began = time.perf_counter()

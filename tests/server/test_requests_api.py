@@ -146,7 +146,7 @@ def test_a_quorum_counts_members_of_the_group_once(tmp_path: Path) -> None:
     ) as client:
         run_id = start(client, "quorum", title="Q")
         url = f"/api/requests/{open_request(client, run_id)['id']}"
-        codes = []
+        codes: list[int] = []
         for who in ("kim", "kim", "noa", "lee"):
             verdict = "approve" if (who, len(codes)) != ("kim", 1) else "reject"
             codes.append(client.post(url, json={"verdict": verdict}, headers=sign(who)).status_code)

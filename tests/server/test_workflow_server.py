@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
-from llama_agents.client import WorkflowClient
+from llama_agents.client import WorkflowClient  # type: ignore[import-untyped]  # it has no types
 
 from orchestrator import Context, Event, HumanResponseEvent, InputRequiredEvent, StartEvent, StopEvent, Workflow, step
 from orchestrator.functional import RunContext, workflow
@@ -25,7 +26,7 @@ class StreamEvent(Event):
 
 class Greeting(Workflow):
     @step
-    async def greet(self, ctx: Context, ev: StartEvent) -> StopEvent:
+    async def greet(self, ctx: Context[Any], ev: StartEvent) -> StopEvent:
         for number in range(3):
             ctx.write_event_to_stream(StreamEvent(sequence=number))
             await asyncio.sleep(0)
@@ -46,7 +47,7 @@ class Asking(Workflow):
         return Question(text="why?")
 
     @step
-    async def take(self, ctx: Context, ev: Answer) -> StopEvent:
+    async def take(self, ctx: Context[Any], ev: Answer) -> StopEvent:
         count = await ctx.store.get("count", 0) + 1
         await ctx.store.set("count", count)
         return StopEvent(result=f"{ev.text} {count}")
