@@ -135,7 +135,7 @@ def apply_answer(r: Reduction, tick: Answer) -> None:
         r.out.append(Notify(tick.request, "edited"))
     else:
         for ballot in _ballots(request, tick.item):
-            _vote(request, ballot, user, tick)
+            count_vote(request, ballot, user, tick)
         if all(b.outcome is not None for b in request.ballots):
             outcomes = {b.outcome for b in request.ballots}
             _decide(r, request, str(next(iter(outcomes))) if len(request.ballots) == 1 else "answered")
@@ -208,7 +208,8 @@ def _decide(r: Reduction, request: Request, outcome: str) -> None:
     r.out.append(Wake(act, request.id, "answer", value))
 
 
-def _vote(request: Request, ballot: Ballot, user: str, tick: Answer) -> None:
+def count_vote(request: Request, ballot: Ballot, user: str, tick: Answer) -> None:
+    """Add a vote to a ballot, and its outcome if that decides it."""
     groups = list(tick.who.get("groups") or ())
     ballot.answers.append(
         {"by": user, "groups": groups, "revision": request.revision, "at": tick.at, "form": tick.form}
