@@ -7,7 +7,7 @@ lifespan did not start it, so that it works mounted in any other app.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from orchestrator.server.store_book import StoreBook
 
 Json = Any  # plain JSON
 NOTE_EVERY_S = 0.1
+PEOPLE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,30 @@ class ServerSettings:
     url: str = ""
     max_streams: int = 2_000
     is_secure: bool = False  # cookies only over https
+
+
+class LivePeople(Mapping[str, list[str]]):
+    """Every group with its members, as it is now: accounts may be changed by another process."""
+
+    def __init__(self, look: Callable[[], dict[str, list[str]]], clock: Clock) -> None:
+        self._look = look
+        self._clock = clock
+        self._seen: tuple[float, dict[str, list[str]]] = (float("-inf"), {})
+
+    def _now(self) -> dict[str, list[str]]:
+        now = self._clock.now()
+        if not 0 <= now - self._seen[0] < PEOPLE_S:
+            self._seen = (now, self._look())
+        return self._seen[1]
+
+    def __getitem__(self, group: str) -> list[str]:
+        return self._now()[group]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._now())
+
+    def __len__(self) -> int:
+        return len(self._now())
 
 
 class Desk:
@@ -361,7 +386,7 @@ class Desk:
         """Accounts were changed here: look them up anew, and let new requests know who may answer."""
         self.gate.forget()
         if self.project is not None and self.knows_people():
-            self.project.binding.people = self.people()
+            self.project.binding.people = LivePeople(self.people, self.clock)
 
     def groups_for(self, person: Identity, row: RequestRow) -> tuple[str, ...]:
         """The groups that count for somebody on a request; without known people, those that it asks for."""

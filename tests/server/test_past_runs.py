@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from tests.server.kit import open_client, open_request, start, wait_for, write_flows
+from tests.server.kit import desk_of, in_loop, open_client, open_request, start, wait_for, write_flows
 from tests.server.test_store_api import stored
 
 RISKY = """
@@ -105,7 +105,7 @@ def test_a_record_replays_on_its_own_version_and_diverges_on_a_changed_one(clien
     assert client.post(f"/api/runs/{run_id}/replay", json={}).json()["is_ok"] is True
     assert client.post(f"/api/runs/{run_id}/replay", json={"current": True}).json()["is_ok"] is True
     (tmp_path / "risky.flow.yaml").write_text(RISKY.lstrip().replace("count", "tally"), "utf-8")
-    client.portal.call(client.app.state.desk.rescan)  # type: ignore[union-attr,attr-defined]
+    in_loop(client, desk_of(client).rescan)
     changed = client.post(f"/api/runs/{run_id}/replay", json={"current": True}).json()
     assert changed["is_ok"] is False and "`count`" in changed["reason"]
 
