@@ -7,7 +7,7 @@ lifespan did not start it, so that it works mounted in any other app.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,13 @@ from orchestrator.runtime.engine import adopt_engine
 from orchestrator.runtime.plan import FlowPlan
 from orchestrator.server.access import Identity
 from orchestrator.server.accounts import Accounts
-from orchestrator.server.book import ENDED, RequestRow, RunBook, RunDetail, RunQuery, RunRow
+from orchestrator.server.book import RequestRow, RunBook, RunDetail, RunQuery, RunRow
 from orchestrator.server.bus import Bus
+from orchestrator.server.changes import ChangeNotes
 from orchestrator.server.gate import Gate
 from orchestrator.server.limits import RateLimiter
-from orchestrator.server.memory_book import MemoryBook, MemoryEngine, Record
+from orchestrator.server.membership import LivePeople
+from orchestrator.server.memory_book import MemoryBook, MemoryEngine
 from orchestrator.server.metrics import Metrics
 from orchestrator.server.operations import check_flow_event, drained
 from orchestrator.server.problems import Refused
@@ -37,8 +39,6 @@ from orchestrator.server.shelf import Served, Shelf
 from orchestrator.server.store_book import StoreBook
 
 Json = Any  # plain JSON
-NOTE_EVERY_S = 0.1
-PEOPLE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,30 +53,6 @@ class ServerSettings:
     url: str = ""
     max_streams: int = 2_000
     is_secure: bool = False  # cookies only over https
-
-
-class LivePeople(Mapping[str, list[str]]):
-    """Every group with its members, as it is now: accounts may be changed by another process."""
-
-    def __init__(self, look: Callable[[], dict[str, list[str]]], clock: Clock) -> None:
-        self._look = look
-        self._clock = clock
-        self._seen: tuple[float, dict[str, list[str]]] = (float("-inf"), {})
-
-    def _now(self) -> dict[str, list[str]]:
-        now = self._clock.now()
-        if not 0 <= now - self._seen[0] < PEOPLE_S:
-            self._seen = (now, self._look())
-        return self._seen[1]
-
-    def __getitem__(self, group: str) -> list[str]:
-        return self._now()[group]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._now())
-
-    def __len__(self) -> int:
-        return len(self._now())
 
 
 class Desk:
@@ -109,15 +85,15 @@ class Desk:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._old_projects: list[Project] = []
-        self._pending: dict[str, Json] = {}  # notes of runs that are about to be told
-        self.memory.engine.on_change.append(self._run_created)
-        self.memory.on_request.append(self._request_changed)
+        notes = ChangeNotes(self)
+        self.memory.engine.on_change.append(notes.run_created)
+        self.memory.on_request.append(notes.request_changed)
         if store is not None:
             store.served_name = self.served_name
             store.has_classes = lambda: any(served.kind == "class" for served in self.shelf)
-            store.on_run.append(self._stored_run_changed)
-            store.on_request.append(self._request_changed)
-            store.on_elsewhere.append(self._changed_elsewhere)
+            store.on_run.append(notes.stored_run_changed)
+            store.on_request.append(notes.request_changed)
+            store.on_elsewhere.append(notes.changed_elsewhere)
 
     # Life.
 
@@ -394,60 +370,3 @@ class Desk:
             return person.groups
         audiences = [row.data.get("to") or {}, (row.data.get("escalate") or {}).get("to") or {}]
         return tuple(dict.fromkeys(group for audience in audiences for group in audience.get("groups", ())))
-
-    # Changes.
-
-    def _run_created(self, record: Record) -> None:
-        self.metrics.run_started(self.memory.row(record).flow)
-        self.spawn(self._note_run(record))
-
-    async def _note_run(self, record: Record) -> None:
-        """Tell of a run whenever it has moved on, not more often than every `NOTE_EVERY_S`."""
-        actor = record.actor
-        seen = -2
-        while True:
-            end = record.end
-            row = self.memory.row(record)
-            if end != seen:
-                seen = end
-                self.bus.publish("run", {"run_id": row.run_id, "flow": row.flow, "status": row.status, "seq": end - 1})
-            if actor.is_over or record.actor is not actor or record.is_released:
-                if actor.is_over:
-                    self.metrics.run_ended(row.flow, row.status)
-                return
-            if record.end == seen:
-                await actor.wait_for_more()
-            await asyncio.sleep(NOTE_EVERY_S)
-
-    def _stored_run_changed(self, row: RunRow, seq: int, is_new: bool) -> None:
-        """Tell of a commit, those of one run within a moment as one."""
-        if is_new:
-            self.metrics.run_started(row.flow)
-        if row.status in ENDED:
-            self.metrics.run_ended(row.flow, row.status)
-        if not self._pending:
-            asyncio.get_running_loop().call_later(NOTE_EVERY_S, self._publish_pending)
-        self._pending[row.run_id] = {"run_id": row.run_id, "flow": row.flow, "status": row.status, "seq": seq}
-
-    def _publish_pending(self) -> None:
-        pending, self._pending = self._pending, {}
-        for data in pending.values():
-            self.bus.publish("run", data)
-
-    def _changed_elsewhere(self) -> None:
-        self.bus.publish("run", {"run_id": None})
-
-    def _request_changed(self, row: RequestRow) -> None:
-        if row.state != "open":
-            self.metrics.request_closed(row.state)
-        self.bus.publish(
-            "request",
-            {
-                "id": row.id,
-                "run_id": row.run_id,
-                "flow": row.flow,
-                "step": row.step,
-                "state": row.state,
-                "revision": row.revision,
-            },
-        )

@@ -210,7 +210,13 @@ def test_a_forged_cut_or_foreign_link_is_not_valid(client: TestClient, tmp_path:
     other = make_desk(tmp_path)
     row = in_loop(client, desk_of(client).request, request["run_id"], request["request_id"])
     foreign, _ = make_link(other, row, "kim", (), 60.0)
-    for bad in (token[:-1] + ("A" if token[-1] != "A" else "B"), token[3:], token + "x" * 3_000, "x.y", foreign):
+    for bad in (
+        token[:-9] + ("A" if token[-9] != "A" else "B") + token[-8:],
+        token[3:],
+        token + "x" * 3_000,
+        "x.y",
+        foreign,
+    ):
         assert client.get(f"/api/links/{bad}").status_code == 404
         assert client.post(f"/api/links/{bad}", json={"verdict": "approve"}).status_code == 404
     assert client.get(f"/api/requests/{request['id']}").json()["state"] == "open"
