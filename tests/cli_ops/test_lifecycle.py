@@ -145,3 +145,58 @@ def test_the_difference_of_two_versions_is_told_in_words(project: Path) -> None:
     done = orc(project, "diff", "order.flow.yaml")
     assert done.returncode == 0
     assert "pay" in done.stdout
+
+
+def test_a_recorded_run_replays_and_a_changed_flow_is_told_apart(project: Path) -> None:
+    run = start(project)
+    orc(project, "decide", run, "accept", "--as", "lee")
+    same = orc(project, "replay", run, "--json")
+    assert (same.returncode, data_of(same)["divergences"]) == (0, [])
+    (project / "order.flow.yaml").write_text(
+        FLOW.replace("accept: pay\n      refuse: refuse", "accept: refuse\n      refuse: pay"), "utf-8"
+    )
+    other = orc(project, "replay", run, "--flow", "order.flow.yaml", "--json")
+    assert other.returncode == 9
+    assert "`review`" in data_of(other)["divergences"][0]
+
+
+def test_a_fork_asks_again_and_goes_its_own_way(project: Path) -> None:
+    run = start(project)
+    orc(project, "decide", run, "accept", "--as", "lee")
+    forked = orc(project, "replay", run, "--fork-at", "1", "--json")
+    assert (forked.returncode, data_of(forked)["waiting"]) == (4, ["review"])
+    new = data_of(forked)["run_id"]
+    assert data_of(orc(project, "decide", new, "refuse", "--as", "lee", "--json"))["outputs"] == {"status": "refused"}
+    assert data_of(orc(project, "runs", "show", run, "--json"))["status"] == "waiting"
+
+
+def test_a_failed_run_is_repeated_from_the_step_that_failed(project: Path) -> None:
+    text = FLOW.replace(
+        "    emit:\n      event: Stop\n      with:\n        status: paid", "    emit:\n      event: bill"
+    )
+    text += "  bill:\n    call: files.read\n    with: {path: bill.txt}\n    emit:\n      event: Stop\n      with:\n        status: ${{ result }}\n"
+    (project / "order.flow.yaml").write_text(text, "utf-8")
+    run = start(project)
+    orc(project, "decide", run, "accept", "--as", "lee")
+    assert orc(project, "send", run, "Paid", "-i", "order=o1").returncode == 1
+    (project / "bill.txt").write_text("billed", "utf-8")
+    again = orc(project, "retry", run, "--json")
+    assert (again.returncode, data_of(again)["outputs"]) == (0, {"status": "billed"}), again.stderr
+
+
+def test_a_waiting_run_moves_to_the_flow_as_it_is_now(project: Path) -> None:
+    run = start(project)
+    (project / "order.flow.yaml").write_text(FLOW.replace("status: refused", "status: turned down"), "utf-8")
+    assert data_of(orc(project, "migrate", "order.flow.yaml", "--json")) == {"moved": [run], "stayed": {}}
+    done = orc(project, "decide", run, "refuse", "--as", "lee", "--json")
+    assert data_of(done)["outputs"] == {"status": "turned down"}
+
+
+def test_a_run_that_does_not_fit_the_new_flow_stays_with_the_reason(project: Path) -> None:
+    run = start(project)
+    (project / "order.flow.yaml").write_text(
+        FLOW.replace("  review:\n    on: Start", "  look:\n    on: Start"), "utf-8"
+    )
+    done = orc(project, "migrate", "order.flow.yaml", "--json")
+    assert done.returncode == 7
+    assert "step `review`, which it is in, is gone" in data_of(done)["stayed"][run]
