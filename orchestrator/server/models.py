@@ -121,7 +121,6 @@ class Fork(Body):
     """A new run that goes on from a point of this one."""
 
     at: int = Field(description="The sequence number to go on after")
-    run_id: str | None = None
     set: dict[str, Json] = Field(default_factory=dict, description="State to change first")
 
 
@@ -138,13 +137,12 @@ class Replay(Body):
 
 
 class ReplayAnswer(Answer):
-    """Whether the record fits; `diverged_at` is the first entry that does not."""
+    """Whether every decision comes out as recorded; `divergences` are those that do not, at most 100."""
 
-    is_ok: bool
+    is_same: bool
     ticks: int
-    status: str
-    diverged_at: int | None
-    reason: str
+    decisions: int
+    divergences: list[Json]
 
 
 class Accepted(Answer):
