@@ -41,7 +41,7 @@ export function liveGraph(host) {
     panel.hidden = !about;
     if (about) panel.replaceChildren(...[...about.childNodes].map((one) => one.cloneNode(true)));
   };
-  const choose = (node) => { chosen = node === chosen ? null : node; focus(chosen); host.dispatchEvent(new CustomEvent("chosen", { detail: chosen?.dataset.step || null })); };
+  const choose = (node) => { chosen = node === chosen ? null : node; focus(chosen); host.dispatchEvent(new CustomEvent("chosen", { detail: chosen?.dataset.step || null, bubbles: true })); };
   const nodeOf = (event) => event.target.closest?.(".node");
 
   let drag = null;
