@@ -14,13 +14,16 @@ from orchestrator.errors import StoreError
 if TYPE_CHECKING:  # loads sqlite
     from orchestrator.authoring.project import Project
     from orchestrator.journal.memory import MemoryJournal
+    from orchestrator.journal.postgres import PostgresJournal
     from orchestrator.journal.sqlite import SqliteJournal
 
 FOLDER = ".orchestrator"
 MEMORY = "memory:"
 
 store_option = click.option(
-    "--store", metavar="URL", help="Where runs are kept: sqlite:///FILE or memory:; the project's store by default."
+    "--store",
+    metavar="URL",
+    help="Where runs are kept: sqlite:///FILE, postgresql://… or memory:; the project's store by default.",
 )
 
 
@@ -39,7 +42,9 @@ def default_file(project: Project) -> Path:
     return project.root.resolve() / FOLDER / "runs.db"
 
 
-def open_store(project: Project, option: str | None, *, must_exist: bool = False) -> SqliteJournal | MemoryJournal:
+def open_store(
+    project: Project, option: str | None, *, must_exist: bool = False
+) -> SqliteJournal | MemoryJournal | PostgresJournal:
     """The project's store, made if it is not there.
 
     Raises: CommandFailed, with `must_exist` for a store that nobody has made yet; UsageError for a wrong URL.

@@ -16,11 +16,11 @@ import psycopg
 
 from orchestrator.journal import postgres_claims as claims
 from orchestrator.journal import sqlite_reads as reads
-from orchestrator.journal.postgres_claims import Offer, Ring, Scope, Stranded
 from orchestrator.journal.postgres_commit import commit, post, released, runs_of
 from orchestrator.journal.postgres_errors import place_of, store_error
 from orchestrator.journal.postgres_listen import Listener, channel_of, hint
 from orchestrator.journal.postgres_operate import PostgresOperate
+from orchestrator.journal.postgres_scope import Offer, Ring, Scope, Stranded
 from orchestrator.journal.postgres_threads import Db, PgThread, Reading, Target
 from orchestrator.journal.postgres_writes import Doing, Tx, Writer
 from orchestrator.journal.sqlite_claims import host_and_process
@@ -164,24 +164,47 @@ class PostgresJournal(PostgresOperate):
     async def unseen_flows(self, *, now: float) -> list[str]:
         """Flow versions of due runs that this process has not looked at."""
         seen = [*(self.scope.can or ()), *self.scope.cannot]
-        return await self._look(lambda db: claims.unseen_flows(db, now, seen))
+        return await self._look(lambda db: claims.unseen_flows(db, now, self._host, seen))
 
     async def stranded(self, *, before: float, limit: int = 1000) -> list[Stranded]:
-        """What has been due since before a time and this process cannot take."""
+        """What has been due since before a time and this process cannot take; the runs of lost workers are due by then."""
+        if await self._look(lambda db: claims.lost_workers(db, before, self._host)):
+            await self._change(lambda tx: claims.give_back_lost(tx, before, self._host))
         return await self._look(lambda db: claims.stranded(db, before, self.scope, limit))
 
-    async def take_rings(self, *, now: float, limit: int, again_s: float) -> list[Ring]:
-        """Due runs to wake through a dispatcher, each with a new ring number; those of lost workers are made due."""
+    async def claim_if_due(self, worker: str, run_id: str, *, now: float, lease_s: float) -> list[Claim]:
+        """Take one run if it is due, nobody holds it, and it is in this process's scope."""
 
-        def work(tx: Tx) -> list[Ring]:
-            claims.give_back_lost(tx, now, self._host)
-            return claims.take_rings(tx, now, limit, again_s, self.scope)
+        def work(tx: Tx) -> list[Claim]:
+            wk = claims.renew(tx, worker, now, lease_s, (self._host, self._process))
+            return claims.claim_if_due(tx, wk, run_id, now, self.scope)
 
         return await self._change(work)
 
-    async def give_back_lost(self, *, now: float) -> int:
-        """Make the runs of lost workers due; gives how many."""
-        return await self._change(lambda tx: claims.give_back_lost(tx, now, self._host))
+    async def claim_rung(
+        self, worker: str, *, now: float, lease_s: float, rung_before: float, limit: int
+    ) -> list[Claim]:
+        """Take due runs whose dispatcher was asked before a time, in vain."""
+
+        def work(tx: Tx) -> list[Claim]:
+            wk = claims.renew(tx, worker, now, lease_s, (self._host, self._process))
+            return claims.claim_rung(tx, wk, now, rung_before, limit, self.scope)
+
+        return await self._change(work)
+
+    async def decline(self, run_id: str, *, now: float) -> None:
+        """A wake-up came to a process that cannot take the run: whoever can need not wait for the next ring."""
+        sql = "UPDATE runs SET rung_at = 0 WHERE id = ? AND owner IS NULL AND ready_at <= ?"
+        await self._change(lambda tx: tx.write(sql, (run_id, now)).rowcount)
+
+    async def take_rings(self, *, now: float, limit: int, again_s: float, ahead_s: float) -> list[Ring]:
+        """Runs to wake through a dispatcher, each with a new ring number; those of lost workers are due."""
+
+        def work(tx: Tx) -> list[Ring]:
+            claims.give_back_lost(tx, now, self._host)
+            return claims.take_rings(tx, now, limit, again_s, ahead_s, self.scope)
+
+        return await self._change(work)
 
     # Reading runs.
 
@@ -231,7 +254,13 @@ class PostgresJournal(PostgresOperate):
 
         def work(db: Db) -> Json | None:
             row = db.execute("SELECT ir FROM flows WHERE hash = ?", (flow_hash,)).fetchone()
-            return None if row is None else json.loads(row[0])
+            if row is not None:
+                return json.loads(row[0])
+            brought = db.execute(
+                "SELECT meta FROM runs WHERE status = 'new' AND flow_hash = ? AND meta LIKE '{\"ir\":%' LIMIT 1",
+                (flow_hash,),
+            ).fetchone()
+            return None if brought is None else json.loads(brought[0])["ir"]
 
         return await self._look(work)
 

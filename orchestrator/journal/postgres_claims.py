@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.errors import RunFinished
+from orchestrator.journal.postgres_scope import Offer, Ring, Scope, Stranded
 from orchestrator.journal.postgres_threads import Db
 from orchestrator.journal.postgres_writes import Tx
 from orchestrator.journal.refusals import unknown
@@ -22,77 +22,6 @@ _RETURNING = ", ".join(f"r.{name}" for name in _CLAIM.split(", "))
 _TAKE = (
     "UPDATE runs r SET epoch = r.epoch + 1, owner = ?, ready_at = NULL, rung_at = NULL FROM ({}) d WHERE r.rk = d.rk"
 )
-
-
-@dataclass(slots=True)
-class Scope:
-    """What the runs of one process are: those of flows that it `can` run (None: all), in its pools (None: all).
-
-    `cannot` says of flow versions that were looked at why not.
-    """
-
-    can: set[str] | None = None
-    cannot: dict[str, str] = field(default_factory=dict)
-    pools: frozenset[str] | None = None
-    rung_before: float | None = None  # only what a dispatcher was asked for before this time, in vain
-
-    def claimable(self) -> tuple[str, list[Any]]:
-        """The condition of a row that may be taken."""
-        where, values = self._in_pools()
-        if self.can is not None:
-            where += " AND flow_hash = ANY(?)"
-            values.append(sorted(self.can))
-        if self.rung_before is not None:
-            where += " AND rung_at < ?"
-            values.append(self.rung_before)
-        return where, values
-
-    def possible(self) -> tuple[str, list[Any]]:
-        """The condition of a row that may be taken, now or once its flow was looked at."""
-        where, values = self._in_pools()
-        if self.cannot:
-            where += " AND flow_hash <> ALL(?)"
-            values.append(sorted(self.cannot))
-        return where, values
-
-    def _in_pools(self) -> tuple[str, list[Any]]:
-        if self.pools is None:
-            return "", []
-        return " AND (pool IS NULL OR pool = ANY(?))", [sorted(self.pools)]
-
-
-@dataclass(frozen=True, slots=True)
-class Ring:
-    """A due run that a dispatcher is asked to wake, as `run:epoch:ring`."""
-
-    run_id: str
-    epoch: int
-    ring: int
-
-    @property
-    def activation(self) -> str:
-        """The id of the activation; no two rings have the same."""
-        return f"{self.run_id}:{self.epoch}:{self.ring}"
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What a live worker says that it can run."""
-
-    worker: str
-    can: frozenset[str]
-    cannot: dict[str, str]
-    pools: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Stranded:
-    """Due runs of one flow version and pool that nobody has taken for a while."""
-
-    flow: str
-    flow_hash: str
-    pool: str | None
-    run_ids: tuple[str, ...]
 
 
 def renew(tx: Tx, worker: str, now: float, lease_s: float, process: tuple[str, str]) -> int:
@@ -111,6 +40,25 @@ def lost_workers(db: Db, now: float, host: str) -> list[int]:
         "SELECT wk, lease_until, host, pid FROM workers w WHERE EXISTS (SELECT 1 FROM runs WHERE owner = w.wk)"
     ).fetchall()
     return [row[0] for row in rows if row[1] < now or (host and row[2] == host and not is_alive(row[3]))]
+
+
+def claim_if_due(tx: Tx, wk: int, run_id: str, now: float, scope: Scope) -> list[Claim]:
+    """Take one run if it is due and nobody holds it."""
+    where, values = scope.claimable()
+    due = f"SELECT rk FROM runs WHERE id = ? AND owner IS NULL AND ready_at <= ?{where} FOR NO KEY UPDATE SKIP LOCKED"
+    rows = tx.write(f"{_TAKE.format(due)} RETURNING {_RETURNING}", (wk, run_id, now, *values))
+    return [_claim(row) for row in rows]
+
+
+def claim_rung(tx: Tx, wk: int, now: float, rung_before: float, limit: int, scope: Scope) -> list[Claim]:
+    """Take due runs whose dispatcher was asked before a time, in vain."""
+    where, values = scope.claimable()
+    due = (
+        f"SELECT rk FROM runs WHERE owner IS NULL AND ready_at IS NOT NULL AND ready_at <= ? AND rung_at < ?{where}"
+        " ORDER BY ready_at LIMIT ? FOR NO KEY UPDATE SKIP LOCKED"
+    )
+    rows = tx.write(f"{_TAKE.format(due)} RETURNING {_RETURNING}", (wk, now, rung_before, *values, limit))
+    return [_claim(row) for row in rows]
 
 
 def claim_due(tx: Tx, wk: int, now: float, limit: int, host: str, scope: Scope) -> list[Claim]:
@@ -163,14 +111,15 @@ def give_back_lost(tx: Tx, now: float, host: str) -> int:
     return int(tx.write(sql, (now, lost)).rowcount)
 
 
-def take_rings(tx: Tx, now: float, limit: int, again_s: float, scope: Scope) -> list[Ring]:
-    """Due runs that no dispatcher was asked for, or in vain for `again_s`; each gets a new ring number."""
+def take_rings(tx: Tx, now: float, limit: int, again_s: float, ahead_s: float, scope: Scope) -> list[Ring]:
+    """Runs that are due within `ahead_s` and no dispatcher was asked for, or in vain for `again_s`; each gets a new number."""
     where, values = scope.possible()
     rows = tx.write(
-        "UPDATE runs r SET ring = r.ring + 1, rung_at = ? FROM (SELECT rk FROM runs WHERE owner IS NULL AND ready_at IS NOT NULL"
-        f" AND ready_at <= ? AND (rung_at IS NULL OR rung_at < ?){where} ORDER BY ready_at LIMIT ?"
-        " FOR NO KEY UPDATE SKIP LOCKED) d WHERE r.rk = d.rk RETURNING r.id, r.epoch, r.ring",
-        (now, now, now - again_s, *values, limit),
+        "UPDATE runs r SET ring = r.ring + 1, rung_at = greatest(r.ready_at, ?) FROM (SELECT rk FROM runs"
+        " WHERE owner IS NULL AND ready_at IS NOT NULL AND ready_at <= ? AND (rung_at IS NULL OR rung_at < ?)"
+        f"{where} ORDER BY ready_at LIMIT ? FOR NO KEY UPDATE SKIP LOCKED) d WHERE r.rk = d.rk"
+        " RETURNING r.id, r.epoch, r.ring, r.pool, greatest(0, r.ready_at - ?)",
+        (now, now + ahead_s, now - again_s, *values, limit, now),
     ).fetchall()
     return [Ring(*row) for row in rows]
 
@@ -192,12 +141,17 @@ def next_due(db: Db, now: float, host: str, scope: Scope) -> float | None:
     return min(found) if found else None
 
 
-def unseen_flows(db: Db, now: float, seen: Sequence[str]) -> list[str]:
-    """Flow versions of due runs that are not among those seen."""
+def unseen_flows(db: Db, now: float, host: str, seen: Sequence[str]) -> list[str]:
+    """Flow versions of due runs, and of those of lost workers, that are not among those seen."""
+    due = (
+        "SELECT flow_hash FROM runs WHERE owner IS NULL AND ready_at IS NOT NULL AND ready_at <= ? AND flow_hash <> ALL(?)"
+        " ORDER BY ready_at LIMIT 200"
+    )
+    lost = "SELECT flow_hash FROM runs WHERE owner = ANY(?) AND flow_hash <> ALL(?) LIMIT 200"
+    known = list(seen)
     rows = db.execute(
-        "SELECT DISTINCT flow_hash FROM (SELECT flow_hash FROM runs WHERE owner IS NULL AND ready_at IS NOT NULL"
-        " AND ready_at <= ? AND flow_hash <> ALL(?) ORDER BY ready_at LIMIT 200) due",
-        (now, list(seen)),
+        f"SELECT DISTINCT flow_hash FROM (({due}) UNION ALL ({lost})) found",
+        (now, known, lost_workers(db, now, host), known),
     )
     return [row[0] for row in rows]
 

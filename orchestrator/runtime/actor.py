@@ -406,12 +406,17 @@ class Actor:
         for timer in list(self.state.timers.values()):
             self._set_timer(t.SetTimer(timer))
         queued = {act.id for queue in self.state.queues.values() for act in queue}
+        queued.update(timer.ref for timer in self.state.timers.values() if timer.kind == "again")
         for act in list(self.state.acts.values()):
             if act.is_running and act.waits == 0 and act.id not in queued:
                 if act.step.body.is_plain:
                     self._start(act)
                 else:
                     self._make_ready(act)
+            elif not act.is_running and act.waits == 0 and act.id not in queued:
+                self._start(act)  # a fork cut the log between its making and its start
+        if self._commands and not self._is_working:
+            self._work()
         if self._ready and not (self._spare or self.is_passive):
             self.spawn()
 

@@ -64,13 +64,20 @@ def placed_flow(flow: FlowIR, step: StepIR) -> FlowIR:
     call, policy = step.body.call, step.policy
     assert call is not None
     if policy.repeat is not None and not _is_alone(policy.repeat.until):
-        raise UsageError(f"step `{step.name}` is placed and polls: its `until` may look at `result` only", code="placement")
+        raise UsageError(
+            f"step `{step.name}` is placed and polls: its `until` may look at `result` only", code="placement"
+        )
     source = "item" if step.for_each is not None else "inputs.args"
     with_ = {
-        name: value if _has_secret(step, name, value) else {"$expr": f"{source}.{name}"} for name, value in call.with_.items()
+        name: value if _has_secret(step, name, value) else {"$expr": f"{source}.{name}"}
+        for name, value in call.with_.items()
     }
     done = f"{step.name}.done"
-    events = {name: replace(flow.events[name], kind="stop") for name in step.emits if name in flow.events and step.emit is None}
+    events = {
+        name: replace(flow.events[name], kind="stop")
+        for name in step.emits
+        if name in flow.events and step.emit is None
+    }
     events[START] = EventIR(START, kind="start")
     events[done] = EventIR(done, kind="stop")
     inner = StepIR(
@@ -170,7 +177,8 @@ def _has_secret(step: StepIR, name: str, value: Value) -> bool:
     roots = {_root(path) for path in compiled.names}
     if roots != {"secrets"}:
         raise UsageError(
-            f"step `{step.name}` is placed: `with.{name}` may not mix a secret with what the run knows", code="placement"
+            f"step `{step.name}` is placed: `with.{name}` may not mix a secret with what the run knows",
+            code="placement",
         )
     return True
 

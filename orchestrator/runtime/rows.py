@@ -12,6 +12,7 @@ from orchestrator.runtime.journal import AuditRow, InboxEntry, Json, RequestRow
 
 if TYPE_CHECKING:  # the actor's sink uses this
     from orchestrator.runtime.actor import Actor
+    from orchestrator.runtime.people import Request
 
 _fast = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
 _safe = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
@@ -86,6 +87,11 @@ def request_rows(actor: Actor, command: t.Notify, at: float) -> tuple[RequestRow
     state = "open" if is_open else what if what in ("decided", "timeout", "undecided") else "cancelled"
     if request is None:
         return RequestRow(actor.run_id, request_id, "", state, None, 0.0, closed_at=at), audit
+    return request_row(actor.run_id, actor.plan.ir.name, request, state, None if is_open else at), audit
+
+
+def request_row(run_id: str, flow: str, request: Request, state: str = "open", closed_at: float | None = None) -> RequestRow:
+    """A request as the inbox shows it."""
     data = {
         **request.data,
         "revision": request.revision,
@@ -97,19 +103,11 @@ def request_rows(actor: Actor, command: t.Notify, at: float) -> tuple[RequestRow
         "outcomes": [ballot.outcome for ballot in request.ballots],
         "history": list(request.history),
     }
-    row = RequestRow(
-        actor.run_id,
-        request_id,
-        request.step,
-        state,
-        data,
-        request.opened_at,
-        request.data.get("deadline"),
-        None if is_open else at,
-        _audience(request) if is_open else (),
-        actor.plan.ir.name,
+    due = request.data.get("deadline")
+    audience = _audience(request) if state == "open" else ()
+    return RequestRow(
+        run_id, request.id, request.step, state, data, request.opened_at, due, closed_at, audience, flow
     )
-    return row, audit
 
 
 def _audience(request: Any) -> tuple[str, ...]:

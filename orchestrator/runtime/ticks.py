@@ -270,12 +270,13 @@ class Streamed:
 
 @dataclass(slots=True)
 class Migrated:
-    """The run moved to another version of its flow."""
+    """An operator moved the run to another version of its flow, or changed its state in a fork (`writes`)."""
 
     seq: int
     at: float
     cause: int
     flow_hash: str
+    writes: tuple[StateOp, ...] = ()
 
 
 Tick = (

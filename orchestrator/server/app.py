@@ -26,6 +26,7 @@ from orchestrator.server import (
     api_flows,
     api_links,
     api_ops,
+    api_past,
     api_requests,
     api_runs,
     api_triggers,
@@ -41,6 +42,7 @@ from orchestrator.server.shield import Shield
 OPERATIONS: tuple[Operation, ...] = (
     *api_flows.OPERATIONS,
     *api_runs.OPERATIONS,
+    *api_past.OPERATIONS,
     *api_events.OPERATIONS,
     *api_requests.OPERATIONS,
     *api_links.OPERATIONS,
