@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-MAIN = '''
+MAIN = """
 import asyncio, json, os, signal, sys
 from pathlib import Path
 from orchestrator.authoring.project import Project
@@ -40,7 +40,7 @@ async def main(options):
     await project.hub.aclose()
 
 asyncio.run(main(json.loads(sys.argv[1])))
-'''
+"""
 
 
 class WorkerProcess:
@@ -81,7 +81,11 @@ class WorkerProcess:
         self.name = name
         self.log = (root / f"{name}-{time.monotonic_ns()}.log").open("w+")
         self.process = subprocess.Popen(
-            [sys.executable, "-c", MAIN, json.dumps(options)], stdout=subprocess.PIPE, stderr=self.log, env=environment, cwd=ROOT
+            [sys.executable, "-c", MAIN, json.dumps(options)],
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            env=environment,
+            cwd=ROOT,
         )
 
     def wait_up(self) -> None:
