@@ -82,13 +82,15 @@ def test_a_lost_workers_run_is_taken_over_within_its_lease(
 ) -> None:
     lease_s = 1.0
     first = start_worker("first", lease_s=lease_s, is_remote="other" in how)
+    second = start_worker("second", lease_s=lease_s)
+    second.signal(signal.SIGSTOP)
 
     async def story(office: Office) -> None:
         await office.start(CHAIN % "slow", "r", {"n": 1})
         await _until_calls(tmp_path, 2)
-        start_worker("second", lease_s=lease_s)
         assert (await office.journal.run("r")).holder == "first"
         first.signal(signal.SIGSTOP if how == "frozen" else signal.SIGKILL)
+        second.signal(signal.SIGCONT)
         lost_at = time.monotonic()
         await office.when("r", lambda row: row.holder == "second")
         assert time.monotonic() - lost_at < lease_s + 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import textwrap
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -51,9 +52,13 @@ class Office:
         self.engine.pools = frozenset()
         self.service = RunService(self.engine)
 
+    def write(self, text: str, name: str) -> Path:
+        path = self.root / f"{name}.flow.yaml"
+        path.write_text(textwrap.dedent(text))
+        return path
+
     def plan(self, text: str) -> FlowPlan:
-        path = self.root / f"{text.split()[1]}.flow.yaml"
-        path.write_text(text)
+        path = self.write(text, text.split()[1])
         return self.project.plan(self.project.compile(path).checked())
 
     async def start(self, text: str, run_id: str, inputs: dict[str, Any]) -> None:

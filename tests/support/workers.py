@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from orchestrator.journal.open import open_journal, parse_store_url
 from tests.support.worker_steps import steps
 
 async def main(options):
-    project = Project.open(Path(options["root"]), steps=steps(Path(options["calls"]), options["steps"]))
+    project = Project.open(Path(options["root"]), steps=steps(Path(options["calls"]), options["steps"], options["pause_s"]))
     url, dispatcher = options["url"], None
     if options["dispatcher"] == "dbos":
         from orchestrator.dispatch.dbos import DbosDispatcher
@@ -60,8 +61,8 @@ class WorkerProcess:
         stranded_s: float = 1.0,
         concurrency: int = 100,
         is_remote: bool = False,
+        pause_s: float = 0.01,
     ) -> None:
-        import json
 
         options = {
             "url": url,
@@ -76,6 +77,7 @@ class WorkerProcess:
             "stranded_s": stranded_s,
             "concurrency": concurrency,
             "is_remote": is_remote,
+            "pause_s": pause_s,
         }
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "plugins")))}
         self.name = name
