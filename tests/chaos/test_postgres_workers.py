@@ -175,4 +175,5 @@ def test_every_run_ends_right_whatever_dies(dispatcher: str, tmp_path: Path) -> 
         except BaseException:
             print("\n".join(worker.output() for worker in crew.all))
             raise
+        print(f"{RUNS} runs, {crew.kills} kills, {len(restarts)} restarts of the database")
         assert crew.kills >= 3 and restarts
