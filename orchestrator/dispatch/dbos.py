@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from orchestrator.dispatch.dispatcher import BITE
 from orchestrator.dispatch.worker import Turn
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.journal.postgres_scope import Ring
@@ -47,6 +49,7 @@ AHEAD_S = 5.0
 TURN_S, TURN_TICKS = 5.0, 10_000
 CLEAN_EVERY_S, KEPT_S = 60.0, 600.0
 log = logging.getLogger("orchestrator.dbos")
+_one_dbos = threading.Lock()
 _current: DbosDispatcher | None = None
 
 
@@ -74,7 +77,10 @@ class DbosDispatcher:
         self.rung = self.helped = self.activated = 0
 
     async def start(self, worker: Worker) -> None:
-        """Launch DBOS for this worker. Raises: UsageError if this process has one already, or the store is no PostgreSQL."""
+        """Launch DBOS for this worker, as soon as it can be: until then the worker takes what is due by itself.
+
+        Raises: UsageError if this process has one already, or the store is no PostgreSQL.
+        """
         global _current
         if worker.shared is None:
             raise UsageError("the DBOS dispatcher needs a PostgreSQL store")
@@ -82,8 +88,15 @@ class DbosDispatcher:
             raise UsageError("one process can have one DBOS dispatcher")
         _current, self._worker, self._loop = self, worker, asyncio.get_running_loop()
         queues = [queue_of(pool) for pool in (None, *sorted(worker.pools or ()))]
-        await self._do(self._launch, worker, queues)
-        self._is_up = True
+        while _current is self and not self._is_up:
+            try:
+                await self._do(self._launch, worker, queues)
+            except Exception as error:  # whatever DBOS or its database raises
+                log.warning("DBOS cannot be launched yet (%s: %s)", type(error).__name__, error)
+                await self._do(_destroy)
+                await asyncio.sleep(HELP_S)
+            else:
+                self._is_up = True
         worker.keeper.wake()
 
     def _launch(self, worker: Worker, queues: list[str]) -> None:
@@ -99,17 +112,18 @@ class DbosDispatcher:
             "enable_otlp": False,
             "log_level": "WARNING",
         }
-        DBOS(config=config)
-        DBOS.workflow(name=ACTIVATION, serialization_type=WorkflowSerializationFormat.PORTABLE)(_activate)
-        DBOS.listen_queues(queues)
-        DBOS.launch()
-        for queue in queues:
-            DBOS.register_queue(
-                queue,
-                worker_concurrency=worker.concurrency,
-                polling_interval_sec=self._poll_s,
-                on_conflict="always_update",
-            )
+        with _one_dbos:
+            DBOS(config=config)
+            DBOS.workflow(name=ACTIVATION, serialization_type=WorkflowSerializationFormat.PORTABLE)(_activate)
+            DBOS.listen_queues(queues)
+            DBOS.launch()
+            for queue in queues:
+                DBOS.register_queue(
+                    queue,
+                    worker_concurrency=worker.concurrency,
+                    polling_interval_sec=self._poll_s,
+                    on_conflict="always_update",
+                )
 
     async def _do(self, call: Callable[..., T], *args: Any) -> T:
         """Call DBOS in a thread of ours: its own asynchronous functions put the event loop's calls into its thread pool."""
@@ -118,7 +132,7 @@ class DbosDispatcher:
     async def sweep(self, worker: Worker, room: int) -> int:
         """Ask for what is due; start here what was asked for in vain."""
         if not self._is_up or worker.shared is None:
-            return 0
+            return await worker.take_due(min(room, BITE)) if _current is self else 0
         now = worker.clock.now()
         helped = await worker.take_rung(room, rung_before=now - HELP_S, turn=self._turn)
         self.helped += helped
@@ -172,7 +186,7 @@ class DbosDispatcher:
         if _current is self:
             _current = None
             self._is_up = False
-            await self._do(_destroy)
+            await self._do(_destroy)  # waits for a launch that is under way
             self._threads.shutdown(wait=False)
 
 
@@ -184,7 +198,8 @@ def _clean(before: str) -> int:
 
 
 def _destroy() -> None:
-    DBOS.destroy(destroy_registry=True)
+    with _one_dbos:
+        DBOS.destroy(destroy_registry=True)
 
 
 async def _activate(run_id: str) -> None:

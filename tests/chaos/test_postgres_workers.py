@@ -47,7 +47,13 @@ class Crew:
     def hire(self) -> WorkerProcess:
         name = f"w{len(self.all)}"
         remote = len(self.all) % 2 == 0  # every other one as on a host of its own
-        options: dict[str, Any] = {"dispatcher": self.dispatcher, "lease_s": LEASE_S, "pause_s": 0.3, "is_remote": remote, "concurrency": 4}
+        options: dict[str, Any] = {
+            "dispatcher": self.dispatcher,
+            "lease_s": LEASE_S,
+            "pause_s": 0.3,
+            "is_remote": remote,
+            "concurrency": 4,
+        }
         self.all.append(WorkerProcess(self.url, self.root, name, **options))
         return self.all[-1]
 
@@ -55,7 +61,7 @@ class Crew:
         place = dice.randrange(WORKERS)
         self.alive[place].kill()
         self.kills += 1
-        self.alive[place] = self.hire()
+        self.alive = [self.hire() if worker.process.poll() is not None else worker for worker in self.alive]
 
     def close(self) -> None:
         for worker in self.all:

@@ -17,7 +17,7 @@ from pathlib import Path
 from orchestrator.authoring.project import Project
 from orchestrator.dispatch.capability import lack_of
 from orchestrator.dispatch.worker import Worker
-from orchestrator.journal.open import open_journal, parse_store_url
+from orchestrator.journal.open import open_when_up, parse_store_url
 from tests.support.worker_steps import steps
 
 async def main(options):
@@ -26,9 +26,10 @@ async def main(options):
     if options["dispatcher"] == "dbos":
         from orchestrator.dispatch.dbos import DbosDispatcher
         dispatcher = DbosDispatcher(parse_store_url(url).dsn, schema=options["dbos_schema"])
-    worker = Worker(open_journal(url), project.plan, can_run=lambda flow: lack_of(flow, project.catalog, lambda name: True),
+    worker = Worker(open_when_up(url, wait_s=30, say=print), project.plan, can_run=lambda flow: lack_of(flow, project.catalog, lambda name: True),
         learn=project.know, dispatcher=dispatcher, pools=frozenset(options["pools"]), worker=options["name"],
-        lease_s=options["lease_s"], stranded_s=options["stranded_s"], concurrency=options["concurrency"])
+        lease_s=options["lease_s"], stranded_s=options["stranded_s"],
+        concurrency=options["concurrency"])
     if options["is_remote"]:
         worker.journal._host = options["name"]  # as on a host of its own: whether its process lives cannot be seen
     ended = asyncio.Event()
@@ -92,8 +93,8 @@ class WorkerProcess:
 
     def wait_up(self) -> None:
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line == b"up\n", self.output()
+        lines = iter(self.process.stdout.readline, b"")
+        assert b"up\n" in lines, self.output()
 
     def output(self) -> str:
         self.log.flush()
