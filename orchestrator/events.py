@@ -47,7 +47,7 @@ class Event(BaseModel):
     """
 
     # `extra="allow"` and no private attribute with a factory: such an attribute would cost 25 µs per event
-    model_config = ConfigDict(extra="allow", arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="allow", arbitrary_types_allowed=True, defer_build=True)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:  # Any: pydantic's own signature

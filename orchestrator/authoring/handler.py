@@ -90,6 +90,13 @@ class WorkflowHandler:
             start.recorded = (call.act.record or {})[start.run_id]
         return _recorded_result(start.recorded)
 
+    async def begun(self) -> None:
+        """Wait until the run has begun; over a store it is committed then.
+
+        Raises: what kept it from beginning, such as JournalConflict for a run id that exists.
+        """
+        await self._begun()
+
     async def _begun(self) -> Actor | None:
         start = self._start
         if start.began is not None:
@@ -162,16 +169,21 @@ class WorkflowHandler:
             raise ContextStateError(f"WorkflowHandler.{member}: the run has not ended; await its handler")
         return run
 
-    async def stream_events(self, expose_internal: bool = False, *, after: int = -1) -> AsyncIterator[Event]:
+    def stream_events(self, expose_internal: bool = False, *, after: int = -1) -> AsyncIterator[Event]:
         """The events of the run, from the start or after the event of that number (from 0), to the last one.
 
         Any number of readers, during the run and after it.
         """
+        run = self._start.run
+        if run is not None:
+            return read_events(run, expose_internal=expose_internal, after=after, start=self._start)
+        return self._events_once_begun(expose_internal, after)
+
+    async def _events_once_begun(self, expose_internal: bool, after: int) -> AsyncIterator[Event]:
         run = await self._begun()
-        if run is None:
-            return
-        async for event in read_events(run, expose_internal=expose_internal, after=after, start=self._start):
-            yield event
+        if run is not None:
+            async for event in read_events(run, expose_internal=expose_internal, after=after, start=self._start):
+                yield event
 
     def send_event(self, message: Event | str, step: str | None = None, **fields: Any) -> Awaitable[None]:
         """Send an event into the run; by its name it is made of `fields`. It is delivered at once.

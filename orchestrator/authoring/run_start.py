@@ -108,7 +108,6 @@ def start_run(start: Start) -> None:
         resume(run, saved.active_s)
     else:
         tick = start.launch.first_tick(start.engine.clock.now())
-        start.engine.refuse_known(start.run_id)
         run = start.engine.create(plan, run_id=start.run_id)
         take(start, run)
         run.apply(tick)

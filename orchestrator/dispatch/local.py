@@ -11,15 +11,11 @@ from typing import Any
 
 from orchestrator.errors import OrchestratorError, UsageError
 from orchestrator.ir.model import FlowIR
-from orchestrator.journal.memory import MemoryJournal
 from orchestrator.journal.open import open_journal, parse_store_url
-from orchestrator.journal.sqlite import SqliteJournal
 from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.durable import BindFlow, DurableEngine
 from orchestrator.runtime.loop_end import at_loop_end
 from orchestrator.runtime.plan import FlowPlan
-
-LocalJournal = SqliteJournal | MemoryJournal
 
 
 class Binders:
@@ -91,7 +87,8 @@ def shared_engine(url: str, bind: BindFlow | None = None) -> DurableEngine:
     """
     engines = _shared.setdefault(asyncio.get_running_loop(), {})
     parsed = parse_store_url(url)
-    key = f"{parsed.scheme}:{parsed.path.resolve() if parsed.path else ''}?{parsed.is_strict}"
+    where = parsed.path.resolve() if parsed.path else f"{parsed.dsn}#{parsed.schema}" if parsed.dsn else ""
+    key = f"{parsed.scheme}:{where}?{parsed.is_strict}"
     engine = engines.get(key)
     if engine is None:
         engine = engines[key] = open_engine(url, Binders())

@@ -42,9 +42,10 @@ from orchestrator.runtime.journal import (
     NewRun,
 )
 from orchestrator.runtime.keeper import POLL_S, Keeper
+from orchestrator.runtime.placed import pool_of
 from orchestrator.runtime.plan import FlowPlan
 from orchestrator.runtime.rebuild import Rebuilt, rebuild
-from orchestrator.runtime.sink import ActorSink
+from orchestrator.runtime.sink import ActorSink, SnapshotRule
 from orchestrator.runtime.state import Activation
 
 LEASE_S = 15.0
@@ -74,6 +75,7 @@ class DurableEngine(Engine):
         lease_s: float = LEASE_S,
         keep_warm_s: float = KEEP_WARM_S,
         poll_s: float = POLL_S,
+        snapshots: SnapshotRule | None = None,
     ) -> None:
         super().__init__(clock=clock)
         self.journal = journal
@@ -82,10 +84,12 @@ class DurableEngine(Engine):
         self.worker = worker or f"{socket.gethostname()}:{os.getpid()}:{new_run_id()[:8]}"
         self.lease_s = lease_s
         self.keep_warm_s = keep_warm_s
+        self.snapshots = snapshots or SnapshotRule()
         self.sinks: dict[str, ActorSink] = {}
         self.on_committed: list[Callable[[Actor, Batch], None]] = []
         self.on_revived: list[Callable[[Actor], None]] = []  # told of an actor that is rebuilt, before it goes on
         self.serves = False
+        self.pools: frozenset[str] | None = None  # whose placed steps run here; None: all
         self.keeper = Keeper(self, poll_s)
         self._known_flows: set[str] = set()
         self._plans: dict[str, FlowPlan] = {}
@@ -116,7 +120,6 @@ class DurableEngine(Engine):
         """
         await self.keeper.open()
         await self.keep_flow(plan)
-        self.refuse_known(run_id)
         actor = self.create(plan, run_id=run_id)
         if attach is not None:
             attach(actor)
@@ -168,6 +171,10 @@ class DurableEngine(Engine):
         """Store a version of a flow, once, with the flows that it calls."""
         self.know(plan)
         if plan.hash not in self._known_flows:
+            for step in plan.steps.values():
+                called = getattr(step.body, "called", None)
+                if called is not None:
+                    await self.keep_flow(called())
             await self.journal.put_flow(plan.hash, flow_to_json(plan.stored_ir), now=self.clock.now())
             self._known_flows.add(plan.hash)
 
@@ -402,6 +409,7 @@ class DurableEngine(Engine):
         self.know(plan)
         tick.at = at
         is_known = plan.hash in self._known_flows
+        pool = pool_of(plan.ir)
         return NewRun(
             child,
             plan.ir.name,
@@ -412,7 +420,8 @@ class DurableEngine(Engine):
             parent=parent.run_id,
             root=parent.run_id,
             meta=None if is_known else {"ir": flow_to_json(plan.stored_ir)},
-            is_claimed=not parent.is_passive,
+            is_claimed=not parent.is_passive and (pool is None or self.pools is None or pool in self.pools),
+            pool=pool,
         )
 
     # After a commit.

@@ -31,6 +31,11 @@ def current_engine() -> Engine:
     return engine
 
 
+def adopt_engine(engine: Engine) -> None:
+    """Make an engine that of the running event loop, for all that start runs without naming one."""
+    _engines[asyncio.get_running_loop()] = engine
+
+
 def new_run_id() -> str:
     """A run id nobody can guess."""
     return os.urandom(10).hex()
@@ -47,18 +52,18 @@ class Engine:
         self.resolve_child: Callable[[str], FlowPlan] | None = None
 
     def create(self, plan: FlowPlan, *, run_id: str | None = None, state: RunState | None = None) -> Actor:
-        """A new actor, known under its id but not started."""
+        """A new actor, known under its id but not started; with a `state` it goes on where that ends.
+
+        Raises: JournalConflict if a new run would take the id of one that goes on here.
+        """
         name = run_id or new_run_id()
+        if run_id is not None and state is None and run_id in self.runs and not self.runs[run_id].is_over:
+            raise JournalConflict(f"there is a run {run_id!r} already", code="run.exists")
         actor = Actor(self, plan, name, state)
         self.runs[name] = actor
         for listener in self.on_actor:
             listener(actor)
         return actor
-
-    def refuse_known(self, run_id: str | None) -> None:
-        """Refuse an id for a new run that one which goes on here has. Raises: JournalConflict."""
-        if run_id is not None and run_id in self.runs and not self.runs[run_id].is_over:
-            raise JournalConflict(f"there is a run {run_id!r} already", code="run.exists")
 
     def find(self, run_id: str) -> Actor:
         """The live run of this id.
