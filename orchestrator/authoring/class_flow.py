@@ -17,7 +17,6 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 from orchestrator.authoring.body import PythonBody
 from orchestrator.authoring.definition import MARK, StepDef
 from orchestrator.authoring.names import ClassCodec, EventNames, kind_of
-from orchestrator.authoring.serializer import JsonSerializer
 from orchestrator.authoring.signature import Signature
 from orchestrator.errors import WorkflowConfigurationError, WorkflowValidationError
 from orchestrator.events import Event, StartEvent, StopEvent
@@ -36,6 +35,7 @@ from orchestrator.runtime.plan import FlowPlan, StepPlan, plan_flow
 
 if TYPE_CHECKING:  # a workflow holds its flow
     from orchestrator.authoring.observing import Observer
+    from orchestrator.authoring.serializer import JsonSerializer
     from orchestrator.authoring.workflow import Workflow
 
 PlanKey = tuple[tuple[type[Event], ...], Any]
@@ -53,7 +53,7 @@ class ClassFlow:
         self.start_class = _only_class(cls, signatures, StartEvent, is_start=True)
         self.stop_class = _only_class(cls, signatures, StopEvent, is_start=False)
         self.state_model = _state_model(cls, steps)
-        self.codec = ClassCodec(self.names, JsonSerializer(), self.state_model)
+        self.codec = ClassCodec(self.names, None, self.state_model)
         self._plans: dict[PlanKey, FlowPlan] = {}
         self._ir: FlowIR | None = None
 
@@ -101,16 +101,21 @@ def flow_from_class(workflow: type[Workflow] | Workflow) -> FlowIR:
 
 
 def class_flow(cls: type[Workflow]) -> ClassFlow:
-    """The lowered form of a class; made at first use and when steps were added. Cost: O(classes in the MRO) when known.
+    """The lowered form of a class; made at first use, and again after steps were added.
 
     Raises: WorkflowConfigurationError if there is not exactly one start class and one stop class.
     """
-    version = sum(len(base.__dict__.get("_free_steps", ())) for base in cls.__mro__)
-    known: tuple[int, ClassFlow] | None = cls.__dict__.get("_class_flow")
-    if known is None or known[0] != version:
-        known = (version, ClassFlow(cls, steps_of(cls)))
-        cls._class_flow = known
-    return known[1]
+    known: ClassFlow | None = cls.__dict__.get("_class_flow")
+    if known is None:
+        known = cls._class_flow = ClassFlow(cls, steps_of(cls))
+    return known
+
+
+def forget_class_flow(cls: type[Workflow]) -> None:
+    """Steps were added to a class: it and its subclasses are lowered anew at their next use."""
+    cls._class_flow = None
+    for sub in cls.__subclasses__():
+        forget_class_flow(sub)
 
 
 def steps_of(cls: type[Workflow]) -> dict[str, StepDef]:

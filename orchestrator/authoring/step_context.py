@@ -21,7 +21,6 @@ from orchestrator.authoring.context import Context, call_in_loop, wait_in_loop
 from orchestrator.authoring.copying import Change, copy_value
 from orchestrator.authoring.delivery import check_event, check_target
 from orchestrator.authoring.run_data import RunData
-from orchestrator.authoring.serializer import UnreconstructedError
 from orchestrator.authoring.stage import EditGate, Stage
 from orchestrator.authoring.store import StateStore
 from orchestrator.errors import ContextStateError, RunReleased, WorkflowRuntimeError
@@ -178,6 +177,8 @@ class StepContext(Context[Any]):
         record = act.error if act.failures else None
         exception = act.exception
         if exception is None and record is not None:
+            from orchestrator.authoring.serializer import UnreconstructedError
+
             exception = UnreconstructedError(str(record.get("code")), str(record.get("message")))
         at = (record or {}).get("at")
         return RetryInfo(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ValidationError
 
-from orchestrator.authoring.class_flow import ClassFlow, class_flow
+from orchestrator.authoring.class_flow import ClassFlow, class_flow, forget_class_flow
 from orchestrator.authoring.context import Context, running_loop
 from orchestrator.authoring.definition import GRAPH_CHECKS, MARK, StepDef
 from orchestrator.authoring.engines import engine_of
@@ -40,8 +40,8 @@ class Workflow:
     """
 
     _free_steps: ClassVar[dict[str, StepDef]] = {}
-    _class_flow: ClassVar[tuple[int, ClassFlow] | None] = None
-    _checked: ClassVar[tuple[int, ...] | None] = None
+    _class_flow: ClassVar[ClassFlow | None] = None
+    _checked: ClassVar[tuple[ClassFlow, Any] | None] = None  # what has been found right: a flow, with these options
 
     def __init__(
         self,
@@ -109,6 +109,7 @@ class Workflow:
                 )
         definition.is_method = False
         cls._free_steps = {**cls._free_steps, definition.name: definition}
+        forget_class_flow(cls)
 
     @property
     def flow(self) -> ClassFlow:
@@ -262,14 +263,13 @@ class Workflow:
                 self._begin(start)
 
     def _check_once(self) -> None:
-        cls = type(self)
-        flow = self.flow
-        key = (id(flow), hash((self._external, self._skips)))
-        if cls.__dict__.get("_checked") != key:
+        cls, flow = type(self), self.flow
+        checked = cls._checked
+        if checked is None or checked[0] is not flow or checked[1] != (self._external, self._skips):
             from orchestrator.authoring.validate import check_quickly
 
             check_quickly(self)
-            cls._checked = key
+            cls._checked = (flow, (self._external, self._skips))
 
     def _check_context(self, ctx: Context[Any] | None) -> None:
         if ctx is None:
