@@ -90,6 +90,10 @@ class WorkflowEvent:
         if kept:
             self._more = kept
 
+    def more(self) -> dict[str, Any]:
+        """The fields that most events lack."""
+        return dict(self._more or {})
+
     def _get(self, name: str) -> Any:
         return self._more.get(name) if self._more is not None else None
 

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.errors import JournalConflict, UnknownRun
-from orchestrator.functional.entries import Entry, tick_of
+from orchestrator.functional.codec import failure_of
+from orchestrator.functional.entries import Entry, entry_of, tick_of
 from orchestrator.functional.errors import ReplayDiverged, RequestError, RunArgumentError
-from orchestrator.functional.questions import Question
-from orchestrator.functional.record_log import CheckpointStorage, RecordLog
+from orchestrator.functional.record_log import CheckpointStorage, RecordLog, is_end, is_failure
 from orchestrator.functional.session import Phase, RunSession, unknown_request
 from orchestrator.functional.sink import RecordSink
 from orchestrator.functional.snapshots import SnapshotStorage
-from orchestrator.functional.values import Encoded, Value, copy_value, decode, encode
+from orchestrator.functional.values import Encoded, Value, copy_value, encode, untyped
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.engine import current_engine, new_run_id
 from orchestrator.runtime.reduce import reduce_tick
@@ -106,14 +106,15 @@ class Opening:
 
     def _start(self) -> tuple[RunSession, Phase]:
         workflow, shape = self.workflow, self.workflow.shape
-        message = self.message if self.has_message else shape.default if shape.has_default else None
-        if self.storage is not None:
-            message = Encoded(encode(message, shape.input_hint, f"workflow `{workflow.name}`: the message"))
-        else:
-            message = copy_value(message)
+        message: dict[str, Value] = {}
+        if shape.input is not None:
+            given = self.message if self.has_message else shape.default
+            if self.storage is not None:
+                given = Encoded(encode(given, shape.input_hint, f"workflow `{workflow.name}`: the message"), given)
+            message[shape.input] = given if self.storage is not None else copy_value(given)
         session = self._adopt(self.run_id or new_run_id(), None)
-        meta = {"workflow": workflow.name}
-        session.actor.apply(t.Started(0, 0.0, -1, "Start", message, inputs=message, meta=meta))
+        inputs = {name: untyped(value.json) if type(value) is Encoded else value for name, value in message.items()}
+        session.actor.apply(t.Started(0, 0.0, -1, "Start", message, inputs, meta={"workflow": workflow.name}))
         return session, session.begin_phase()
 
     def _go_on(self, session: RunSession) -> tuple[RunSession, Phase]:
@@ -203,7 +204,7 @@ class Opening:
         entries = await self.storage.read(self.run_id) if self.storage is not None else None
         if not entries:
             raise UnknownRun(f"no run {self.run_id!r} of workflow `{self.workflow.name}` is known here")
-        if entries[-1]["kind"] == "end":
+        if is_end(tick_of(entries[-1])):
             raise RequestError(f"run {self.run_id!r} has ended and takes no more answers")
         return await self._restore(self.run_id, entries, entries)
 
@@ -247,12 +248,12 @@ class Opening:
         kept = _without_end(entries, everything)
         is_fork = len(kept) < len(everything) or run_id in self.workflow.sessions
         if is_fork:
-            kept = [{**kept[0], "forked_from": run_id}, *kept[1:]]
+            kept = [_forked(kept[0], run_id, self.workflow), *kept[1:]]
             run_id = new_run_id()
             pending = self.storage.append(run_id, kept)
             if pending is not None:
                 await pending
-        return self._fold(run_id, [tick_of(entry) for entry in kept])
+        return self._fold(run_id, [tick_of(entry, self.workflow.plan.codec) for entry in kept])
 
     def _fold(self, run_id: str, ticks: list[t.Tick]) -> RunSession:
         reduction = Reduction(self.workflow.plan, RunState())
@@ -260,14 +261,7 @@ class Opening:
             reduce_tick(reduction, tick)
         session = self._adopt(run_id, reduction.state)
         session.actor.base = ticks[-1].seq + 1
-        for tick in ticks:
-            if isinstance(tick, t.Progress) and tick.writes:
-                session.note_writes(tick.writes)
-            elif isinstance(tick, t.WaitOpened) and tick.announce is not None and tick.request_id is not None:
-                shown = tick.announce[1]
-                data, text = decode(shown["data"], None), shown["text"]
-                question = Question(tick.path, tick.request_id, data, text, shown["source"], None, shown["schema"])
-                session.add_question(question)
+        session.keep_questions(tick for tick in ticks if isinstance(tick, t.WaitOpened))
         return session
 
     async def follow(self, session: RunSession, phase: Phase) -> tuple[RunSession, Phase]:
@@ -299,18 +293,34 @@ def _is_replayed(tick: t.Tick) -> bool:
 
 
 def _before(entries: Sequence[Entry], path: str) -> list[Entry]:
-    cut = next((i for i, entry in enumerate(entries) if entry.get("path") == path), len(entries))
+    cut = next((i for i, e in enumerate(entries) if getattr(tick_of(e), "path", None) == path), len(entries))
     return list(entries[:cut])
+
+
+def _forked(first: Entry, run_id: str, workflow: FunctionalWorkflow[Any]) -> Entry:
+    """The first entry of a fork: it says where it came from."""
+    codec = workflow.plan.codec
+    tick = tick_of(first, codec)
+    assert isinstance(tick, t.Started)
+    tick.meta = {**tick.meta, "forked_from": run_id}
+    entry = entry_of(tick, codec, workflow.name)
+    assert entry is not None
+    return entry
 
 
 def _without_end(entries: Sequence[Entry], everything: Sequence[Entry]) -> list[Entry]:
     """The entries without the end of the run, and without the failures that ended it: those calls are made again."""
-    kept = [entry for entry in entries if entry["kind"] not in ("end", "cancel")]
-    error = everything[-1].get("error") if everything else None
-    if error:
-        causes = (error.get("type"), error.get("message"))
-        kept = [e for e in kept if "failure" not in e or (e["failure"]["type"], e["failure"]["message"]) != causes]
+    kept = [entry for entry in entries if not is_end(tick_of(entry))]
+    end = tick_of(everything[-1])
+    if isinstance(end, t.StepSettled) and end.error is not None:
+        causes = (end.error.get("type"), end.error.get("message"))
+        kept = [entry for entry in kept if _cause(tick_of(entry)) != causes]
     return kept
+
+
+def _cause(tick: t.Tick) -> tuple[str, str] | None:
+    failure = failure_of(tick.data[4]) if is_failure(tick) else None
+    return None if failure is None else (failure.details.error_type, failure.details.message)
 
 
 def storage_of(checkpoint_storage: CheckpointStorage | RecordLog | None, store: Any) -> RecordLog | None:

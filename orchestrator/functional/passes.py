@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -67,9 +67,7 @@ class Aborted:
     error: ReplayDiverged
 
 
-Note = tuple[
-    Any, ...
-]  # (step, Written, place or -1, began, Failure | None[, JSON of the value]): beside the result of a call
+Note = Sequence[Any]  # [step, call, place or -1, began, failure or None]: beside the result of a call
 Outcome = Returned | Raised | Paused | Aborted
 
 
@@ -96,6 +94,7 @@ class Pass:
         "is_released",
         "is_replaying",
         "loop",
+        "reads",
         "session",
         "tasks",
         "visited",
@@ -111,6 +110,9 @@ class Pass:
         self.is_durable = session.actor.sink is not None
         self.is_replaying = bool(act.record)
         self.visited: set[str] = set()
+        self.reads: dict[
+            str, tuple[Any, str]
+        ] = {}  # state key -> (value, path) of the last read that was recorded whole
         self.tasks: dict[Task, Frame] = {}
         self.blocked: set[Task] = set()
         self.waiting: dict[str, asyncio.Future[Any]] = {}
@@ -348,8 +350,6 @@ class Pass:
         writes: tuple[t.StateOp, ...] = (),
     ) -> None:
         """Keep the result of a call under its path, with what it changed."""
-        if writes:
-            self.session.note_writes(writes)
         self.visited.add(path)
         act = self.act
         self.actor.apply(t.Progress(0, 0.0, act.cause, act.id, path, value, writes, note))

@@ -6,10 +6,11 @@ A *phase* is what one `run()` call sees: from a start or an answer until the run
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import RunCancelled, StepFailed
+from orchestrator.functional.codec import failure_of
 from orchestrator.functional.errors import InvalidResponse, RequestError
 from orchestrator.functional.events import (
     WorkflowErrorDetails,
@@ -21,7 +22,7 @@ from orchestrator.functional.events import (
 )
 from orchestrator.functional.passes import Aborted, Outcome, Pass
 from orchestrator.functional.questions import Question, check_answer, encode_answer, request_event
-from orchestrator.functional.values import Encoded, Value, decode
+from orchestrator.functional.values import Value, decode, shown
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.state import Activation, Status
@@ -61,7 +62,6 @@ class RunSession:
         "actor",
         "asked",
         "current",
-        "history",
         "invalid",
         "is_streaming",
         "on_divergence",
@@ -75,13 +75,12 @@ class RunSession:
         self.on_divergence = "abort"
         self.asked: dict[str, Question] = {}
         self._by_path: dict[str, Question] = {}
-        self.history: dict[str, list[Value]] = {}  # every committed value of a state key, oldest first
         self.invalid: list[InvalidResponse] = []
         self.current: Pass | None = None
         self._phases: list[Phase] = []
         self._wants_pass = False
         actor.data = self
-        actor.on_finish = self._finished
+        actor.on_finish = self.finished
 
     # Phases.
 
@@ -170,8 +169,9 @@ class RunSession:
         """The one activation of a functional workflow."""
         return next(iter(self.actor.state.acts.values()))
 
-    def _finished(self, actor: Actor) -> None:
-        self.current = None
+    def finished(self, actor: Actor) -> None:
+        """The run has ended."""
+        current, self.current = self.current, None
         status = actor.state.status
         self.announce(status_event(_STATES[status]))
         self.workflow.forget(self)
@@ -181,7 +181,10 @@ class RunSession:
         elif status is not Status.DONE:
             record = actor.state.error or {}
             error = actor.exception or StepFailed(str(record.get("message")), run_id=actor.run_id, error=record)
-        self._end_phases(error)
+        if current is None or current.finished.done():
+            self._end_phases(error)
+        else:  # cancelled from outside: its code may still be cleaning up
+            current.finished.add_done_callback(lambda _: self._end_phases(error))
 
     async def cancel(self) -> None:
         """Let go of the run: its code is cancelled and has ended when this returns. What is recorded stays recorded."""
@@ -206,6 +209,16 @@ class RunSession:
         """A question was asked, or asked again."""
         self.asked[question.request_id] = question
         self._by_path[question.path] = question
+
+    def keep_questions(self, ticks: Iterable[t.WaitOpened]) -> None:
+        """Know again what was asked before; the type of an answer is known when the code asks again."""
+        for tick in ticks:
+            if tick.announce is None or tick.request_id is None:
+                continue
+            asked = tick.announce[1]
+            question = Question(tick.path, tick.request_id, shown(asked["data"]), asked["text"], asked["source"])
+            question.schema = asked["schema"]
+            self.add_question(question)
 
     def question_at(self, path: str) -> Question | None:
         """The question that was asked last at a path."""
@@ -260,11 +273,6 @@ class RunSession:
         self.workflow.keep(self)
         self._end_phases()
 
-    def note_writes(self, writes: tuple[t.StateOp, ...]) -> None:
-        """Number committed writes, for reads to refer to."""
-        for _, path, value in writes:
-            self.history.setdefault(str(path[0]), []).append(value)
-
     # Events.
 
     def events(self, start: int, end: int) -> Iterator[WorkflowEvent]:
@@ -276,6 +284,8 @@ class RunSession:
                 continue
             if not event.run_id:
                 event.run_id = actor.run_id
+                if event.type == "failed" and actor.exception is not None:
+                    event = failed_event(event, actor.exception)
             event.sequence = actor.base + index
             yield event
 
@@ -290,6 +300,13 @@ class RunSession:
         return WorkflowRunResult(events, run_id=self.actor.run_id, with_status=with_status)
 
 
+def failed_event(event: WorkflowEvent, error: BaseException) -> WorkflowEvent:
+    """The event of a failed run with all that this process knows of the failure."""
+    full = framework_event("failed", details=WorkflowErrorDetails.of(error, event.executor_id))
+    full.executor_id, full.run_id, full.at = event.executor_id, event.run_id, event.at
+    return full
+
+
 def event_of(entry: Any, workflow: str) -> WorkflowEvent | None:
     """What readers see of an entry of the log."""
     kind = type(entry)
@@ -302,11 +319,11 @@ def event_of(entry: Any, workflow: str) -> WorkflowEvent | None:
     if kind is not t.StepSettled:
         return None
     if entry.error is not None:
-        details = entry.error.get("live") or WorkflowErrorDetails(entry.error["type"], entry.error["message"])
+        details = WorkflowErrorDetails(entry.error.get("type", "Error"), entry.error["message"], None, workflow)
         event = framework_event("failed", details=details)
     elif entry.emitted and entry.emitted[0][1] is not None:
         value = entry.emitted[0][1]
-        event = framework_event("output", decode(value, None) if type(value) is Encoded else value)
+        event = framework_event("output", shown(value))
     else:
         return None
     event.executor_id = workflow
@@ -318,9 +335,9 @@ def _event_of_progress(entry: t.Progress) -> WorkflowEvent | None:
     note = entry.data
     if note is None:
         return None
-    failure = note[4]
+    failure = failure_of(note[4])
     if failure is None:
-        event = framework_event("executor_completed", entry.value)
+        event = framework_event("executor_completed", shown(entry.value))
     else:
         event = framework_event("executor_failed", details=failure.details)
     event.executor_id = note[0]

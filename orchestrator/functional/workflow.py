@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, TypeVar, cast, overload
 from orchestrator.errors import RunError
 from orchestrator.functional.agent import FunctionalWorkflowAgent
 from orchestrator.functional.body import FunctionBody, flow_from_function
+from orchestrator.functional.codec import FunctionCodec
 from orchestrator.functional.context import WorkflowRunContext
 from orchestrator.functional.errors import RunArgumentError, SignatureError
 from orchestrator.functional.events import WorkflowRunResult, WorkflowRunState
@@ -75,7 +76,7 @@ class FunctionalWorkflow(Generic[R]):
     @functools.cached_property
     def plan(self) -> FlowPlan:
         """The workflow, ready for an engine."""
-        return plan_flow(self.ir, {self.name: FunctionBody(self)})
+        return plan_flow(self.ir, {self.name: FunctionBody(self)}, codec=FunctionCodec(self.shape))
 
     def build(self, *, checkpoint_storage: AnyStorage = None, store: str | AnyStorage = None) -> FunctionalWorkflow[R]:
         """The same workflow over another storage; its runs are apart from this one's."""
@@ -178,11 +179,12 @@ class FunctionalWorkflow(Generic[R]):
         opening = Opening(self, self.storage, is_plain=False)
         opening.run_id = run_id
         session = await opening.find()
+        current = session.current
         session.actor.apply(t.Cancel(0, 0.0, -1, "cancelled", "cancelled by its caller"))
         if session.actor.sink is not None:
             await session.actor.sink.flush()
-        if session.current is not None:
-            await session.current.wait_over()
+        if current is not None:
+            await current.wait_over()
 
     # Inside.
 
@@ -243,12 +245,14 @@ class FunctionalWorkflow(Generic[R]):
         outputs = result.get_outputs()
         return cast(R, outputs[0] if outputs else None)
 
-    async def start_body(self, run: Pass, message: Value) -> R:
-        """Call the function, in a pass."""
+    async def start_body(self, run: Pass, message: dict[str, Value]) -> R:
+        """Call the function, in a pass; `message` holds its input under the input's name."""
         shape = self.shape
         given: dict[str, Any] = {}
         if shape.input is not None:
-            given[shape.input] = decode(message, shape.input_hint)
+            given[shape.input] = (
+                decode(message[shape.input], shape.input_hint) if shape.input in message else shape.default
+            )
         if shape.context is not None:
             given[shape.context] = WorkflowRunContext(run, current_frame.get())
         if not shape.is_positional:

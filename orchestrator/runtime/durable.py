@@ -28,7 +28,7 @@ from orchestrator.ir.model import FlowIR
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.clock import Clock
-from orchestrator.runtime.codec import PLAIN, encode_tick
+from orchestrator.runtime.codec import PLAIN, decode_tick, encode_tick
 from orchestrator.runtime.engine import Engine, Undelivered, new_run_id
 from orchestrator.runtime.intake import take_inbox
 from orchestrator.runtime.journal import (
@@ -42,6 +42,7 @@ from orchestrator.runtime.journal import (
     NewRun,
 )
 from orchestrator.runtime.keeper import POLL_S, Keeper
+from orchestrator.runtime.placed import pool_of
 from orchestrator.runtime.plan import FlowPlan
 from orchestrator.runtime.rebuild import Rebuilt, rebuild
 from orchestrator.runtime.sink import ActorSink
@@ -84,14 +85,16 @@ class DurableEngine(Engine):
         self.keep_warm_s = keep_warm_s
         self.sinks: dict[str, ActorSink] = {}
         self.on_committed: list[Callable[[Actor, Batch], None]] = []
+        self.on_revived: list[Callable[[Actor], None]] = []  # told of an actor that is rebuilt, before it goes on
         self.serves = False
+        self.pools: frozenset[str] | None = None  # whose placed steps run here; None: all
         self.keeper = Keeper(self, poll_s)
         self._known_flows: set[str] = set()
         self._plans: dict[str, FlowPlan] = {}
         self._loading: dict[str, asyncio.Future[Actor | None]] = {}
         self._queued: dict[str, tuple[Actor, bool]] = {}
         self._claiming = asyncio.Lock()
-        self._is_closing = False
+        self.is_closing = False
 
     # Starting and finding runs.
 
@@ -105,8 +108,9 @@ class DurableEngine(Engine):
         meta: dict[str, Any] | None = None,
         pin: bool = False,
         admission: Admission | None = None,
+        attach: Callable[[Actor], None] | None = None,
     ) -> Actor:
-        """Create a run and start it; when this returns, it is committed.
+        """Create a run and start it; when this returns, it is committed. `attach` gets its actor before the first tick.
 
         A run that has to queue for admission stands still until it is admitted: its `state.status` is `new`.
 
@@ -115,6 +119,8 @@ class DurableEngine(Engine):
         await self.keeper.open()
         await self.keep_flow(plan)
         actor = self.create(plan, run_id=run_id)
+        if attach is not None:
+            attach(actor)
         new = NewRun(
             actor.run_id,
             plan.ir.name,
@@ -163,6 +169,10 @@ class DurableEngine(Engine):
         """Store a version of a flow, once, with the flows that it calls."""
         self.know(plan)
         if plan.hash not in self._known_flows:
+            for step in plan.steps.values():
+                called = getattr(step.body, "called", None)
+                if called is not None:
+                    await self.keep_flow(called())
             await self.journal.put_flow(plan.hash, flow_to_json(plan.stored_ir), now=self.clock.now())
             self._known_flows.add(plan.hash)
 
@@ -286,6 +296,8 @@ class DurableEngine(Engine):
     def _revive(self, claim: Claim, plan: FlowPlan, rebuilt: Rebuilt, is_passive: bool) -> Actor:
         queued = self._queued.pop(claim.run_id, None)
         actor = queued[0] if queued is not None else Actor(self, plan, claim.run_id)
+        for listener in self.on_actor if queued is None else ():
+            listener(actor)
         actor.adopt(rebuilt.state)
         actor.is_passive = is_passive
         actor.log.extend(rebuilt.ticks)
@@ -296,8 +308,31 @@ class DurableEngine(Engine):
         sink.loaded(rebuilt.seq, len(rebuilt.ticks), rebuilt.tail_bytes, rebuilt.snapshot_bytes, claim.status)
         if claim.parent is not None:
             actor.parent = (claim.parent, 0)
+        if queued is None:
+            for revived in self.on_revived:
+                revived(actor)
         actor.resume()
         return actor
+
+    async def read(self, run_id: str, flow: str, flow_hash: str) -> Actor:
+        """A run as the store has it, with its whole log: an actor that nobody drives. For runs that ended elsewhere.
+
+        Raises: UnknownRun, StoreError.
+        """
+        claim = Claim(run_id, 0, flow, flow_hash, "", "", None, None)
+        plan = await self._plan_of(claim)
+        actor = Actor(self, plan, run_id)
+        rebuilt = rebuild(claim, plan, await self.journal.load(run_id))
+        actor.adopt(rebuilt.state)
+        actor.log, actor.base = [*await self.earlier(run_id, plan, 0, rebuilt.base), *rebuilt.ticks], 0
+        return actor
+
+    async def earlier(self, run_id: str, plan: FlowPlan, start: int, end: int) -> list[t.Tick]:
+        """Committed ticks from `start` to before `end`. Raises: StoreError if retention has dropped them."""
+        if start >= end:
+            return []
+        rows = await self.journal.ticks(run_id, start - 1, end - start)
+        return [decode_tick(seq, row, plan.codec or PLAIN) for seq, row in rows]
 
     async def _plan_of(self, claim: Claim) -> FlowPlan:
         plan = self._plans.get(claim.flow_hash)
@@ -372,6 +407,7 @@ class DurableEngine(Engine):
         self.know(plan)
         tick.at = at
         is_known = plan.hash in self._known_flows
+        pool = pool_of(plan.ir)
         return NewRun(
             child,
             plan.ir.name,
@@ -382,7 +418,8 @@ class DurableEngine(Engine):
             parent=parent.run_id,
             root=parent.run_id,
             meta=None if is_known else {"ir": flow_to_json(plan.stored_ir)},
-            is_claimed=not parent.is_passive,
+            is_claimed=not parent.is_passive and (pool is None or self.pools is None or pool in self.pools),
+            pool=pool,
         )
 
     # After a commit.
@@ -416,7 +453,7 @@ class DurableEngine(Engine):
             self.rest_if_quiet(actor)
 
     async def _start_child(self, child: NewRun) -> None:
-        if child.run_id in self.runs or child.run_id in self._loading or self._is_closing:
+        if child.run_id in self.runs or child.run_id in self._loading or self.is_closing:
             return
         claim = Claim(child.run_id, 1, child.flow, child.flow_hash, child.kind, "new", child.parent, child.meta)
         plan = self._plans[child.flow_hash]
@@ -510,17 +547,27 @@ class DurableEngine(Engine):
             self.rest_if_quiet(actor)
         self.keeper.wake()
 
+    def abandon(self) -> None:
+        """Stop at once, as a process that dies does: what is held stays held until its lease ends."""
+        self.is_closing = True
+        self.keeper.abandon()
+        for sink in list(self.sinks.values()):
+            sink.close(StoreBusy("this engine has been abandoned"))
+            sink.actor.discard()
+        self.sinks.clear()
+        self.runs.clear()
+
     async def aclose(self, *, grace_s: float = 0.0) -> None:
         """Stop, commit what is applied, give up every claim. Bodies that still run after `grace_s` are cancelled; they run
         again elsewhere.
         """
-        self._is_closing = True
+        self.is_closing = True
         for actor in self.runs.values():
             actor.is_passive = True  # what runs may end, nothing new begins
         await self.keeper.close()
         deadline = self.clock.now() + grace_s
-        while self.clock.now() < deadline and not all(actor.rests for actor in self.runs.values()):
-            await asyncio.sleep(0.02)  # noqa: ASYNC110 - bodies tell nobody when they suspend
+        while self.clock.now() < deadline and not all(a.rests for a in self.runs.values()):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
         for run_id, sink in list(self.sinks.items()):
             if await sink.barrier() and run_id in self.runs and not sink.actor.state.is_over:
                 await self.give_up(sink.actor, sink)

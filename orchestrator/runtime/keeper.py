@@ -80,6 +80,13 @@ class Keeper:
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def abandon(self) -> None:
+        """Stop at once, without a word to the journal."""
+        self._is_closed, self._is_open = True, False
+        for task in [*self._tasks, *([self._loop] if self._loop is not None else [])]:
+            task.cancel()
+        self._loop = None
+
     async def leave(self) -> None:
         """Sign the worker off; what it still holds is due at once."""
         if self._is_open:

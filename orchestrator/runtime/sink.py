@@ -130,7 +130,8 @@ class ActorSink:
                     self._requests[request + "/closed"] = row
                 else:
                     self._requests[request] = row
-                self._audit.append(line)
+                if line is not None:
+                    self._audit.append(line)
                 self._held.append(command)
             case t.Finish():
                 if actor.parent is not None:

@@ -27,6 +27,7 @@ from orchestrator.runtime.people import Request
 from orchestrator.runtime.plan import FlowPlan
 from orchestrator.runtime.state import Activation, Phase
 from orchestrator.testing.flow_expect import Problem
+from orchestrator.testing.mocks import mock_of, mocked_call
 
 if TYPE_CHECKING:  # only named
     from orchestrator.authoring.project import Project
@@ -47,9 +48,7 @@ class FlowBench:
         self.actor: Actor | None = None
         self.problems: list[Problem] = []
         self._answers = {step: deque(x.value for x in items) for step, items in test.answers.items()}
-        self._mocks: dict[str, Any] = {
-            step: deque(m.value) if isinstance(m.value, list) else m.value for step, m in test.mocks.items()
-        }
+        self._mocks: dict[str, Any] = {step: mock_of(mock.value) for step, mock in test.mocks.items()}
         self._unmocked: set[tuple[str, str]] = set()
         people = project.config.people
         self._groups_of: dict[str, list[str]] | None = {} if people.groups else None
@@ -211,7 +210,7 @@ class FlowBench:
         name = act.step.name if act.phase is Phase.MAIN else f"{act.step.name}.{act.phase.value}"
         is_child = run.parent is not None
         if not is_child and name in self._mocks:
-            return _answer_mock(name, self._mocks[name])
+            return mocked_call(name, self._mocks[name])
         info = self.project.catalog.get(target)
         if info is not None and info.effect == "none":
             return None
@@ -220,18 +219,8 @@ class FlowBench:
             self._unmocked.add((top, name))
             where = f"step `{name}`" if not is_child else f"step `{top}` runs `{run.plan.ir.name}`, whose step `{name}`"
             self._problem(f"{where} calls `{target}`, which may have an effect; give it a mock: `mocks: {{{top}: …}}`")
-        return _answer_mock(name, {"error": "test.unmocked", "message": f"`{name}` is not mocked"})
+        return mocked_call(name, {"error": "test.unmocked", "message": f"`{name}` is not mocked"})
 
 
 def _after(event: TestEvent) -> float:
     return event.after.value.seconds if event.after is not None else 0.0
-
-
-async def _answer_mock(name: str, mock: Any) -> Any:  # what a mock holds
-    if isinstance(mock, deque):
-        if not mock:
-            raise StepError("test.mock_spent", f"the mock of `{name}` has no entry left for this attempt")
-        mock = mock.popleft()
-    if isinstance(mock, dict) and "error" in mock and set(mock) <= {"error", "message", "details"}:
-        raise StepError(str(mock["error"]), str(mock.get("message", "")), details=mock.get("details"))
-    return mock

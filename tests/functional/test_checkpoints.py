@@ -274,10 +274,10 @@ def test_half_a_line_that_a_killed_process_left_is_ignored_and_cut_off(tmp_path:
     calls: list[Any] = []
     asyncio.run(make_flow(FileCheckpointStorage(tmp_path), calls).run(7))
     (file,) = tmp_path.glob("*.jsonl")
-    file.write_bytes(file.read_bytes() + b'{"seq":99,"kind":"ca')
+    file.write_bytes(file.read_bytes() + b'[99,"progre')
     result = asyncio.run(make_flow(FileCheckpointStorage(tmp_path), calls).run(responses={"q": 1}))
     assert result.get_outputs()[0][1] == 4
-    assert all(line.endswith(b"}") for line in file.read_bytes().splitlines())
+    assert all(line.endswith(b"]") for line in file.read_bytes().splitlines())
 
 
 def test_the_thousandth_step_costs_the_storage_as_much_as_the_first(tmp_path: Path) -> None:
