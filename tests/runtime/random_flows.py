@@ -109,9 +109,7 @@ class RandomFlow:
 
     def _branch(self, takes: str, gives: str, depth: int) -> None:
         left, right = self.event(), self.event()
-        self.add(
-            "branch", takes, (left, right), lambda got, attempt: [(left if got[0][0] % 2 else right, *got[0])]
-        )
+        self.add("branch", takes, (left, right), lambda got, attempt: [(left if got[0][0] % 2 else right, *got[0])])
         self.block(left, gives, depth + 1)
         self.block(right, gives, depth + 1)
 
