@@ -18,12 +18,11 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from orchestrator.authoring.context import Context, call_in_loop, wait_in_loop
-from orchestrator.authoring.copying import Change, copy_value
+from orchestrator.authoring.copying import IMMUTABLE, Change, copy_value
 from orchestrator.authoring.delivery import check_event, check_target
 from orchestrator.authoring.run_data import RunData
-from orchestrator.authoring.serializer import UnreconstructedError
 from orchestrator.authoring.stage import EditGate, Stage
-from orchestrator.authoring.store import StateStore
+from orchestrator.authoring.store import StateSource, StateStore
 from orchestrator.errors import ContextStateError, RunReleased, WorkflowRuntimeError
 from orchestrator.events import Event
 from orchestrator.runtime import ticks as t
@@ -32,6 +31,7 @@ from orchestrator.runtime.reduce import CALLS
 from orchestrator.runtime.state import Activation
 
 R = TypeVar("R")
+_MISSING: Any = object()
 E = TypeVar("E", bound=Event)
 
 
@@ -66,7 +66,7 @@ class StepContext(Context[Any]):
         self._act = act
         self._attempt = act.attempt
         self._store: StateStore[Any] | None = None
-        self._calls: list[Any] | None = None  # answers given since the last commit
+        self._calls: list[tuple[str, Any]] | None = None  # answers given since the last commit
         self._known: list[Any] | None = None  # answers of an earlier execution, next one last
         self._waits: dict[str, asyncio.Future[Any]] | None = None
         self._flushes = 0  # waits and flushes so far
@@ -178,6 +178,8 @@ class StepContext(Context[Any]):
         record = act.error if act.failures else None
         exception = act.exception
         if exception is None and record is not None:
+            from orchestrator.authoring.serializer import UnreconstructedError
+
             exception = UnreconstructedError(str(record.get("code")), str(record.get("message")))
         at = (record or {}).get("at")
         return RetryInfo(
@@ -321,7 +323,11 @@ class StepContext(Context[Any]):
             writes = stage.take_writes(run.state.vars)
         elif not calls:
             return
-        run.apply(t.Flushed(0, 0.0, act.cause, act.id, act.attempt, emitted, writes, posts, path, tuple(calls or ())))
+        run.apply(
+            t.Flushed(
+                0, 0.0, act.cause, act.id, act.attempt, emitted, writes, posts, path, tuple(map(list, calls or ()))
+            )
+        )
         run.data.gate.committed(act.id)
 
     def _drop_stage(self) -> None:
@@ -338,7 +344,7 @@ class StepContext(Context[Any]):
         answer = ask()
         if self._calls is None:
             self._calls = []
-        self._calls.append([key, copy_value(answer)])
+        self._calls.append((key, copy_value(answer)))
         return answer
 
     # The loop.
@@ -437,6 +443,29 @@ class _StepSource:
         committed = self.ctx._run.state.vars
         for change in changes:
             stage.add(change, committed)
+
+    def read(self, path: str, look: Callable[[StateSource, str], list[Any]]) -> list[Any]:
+        """What is read, or was read when the same body ran before."""
+        ctx = self.ctx
+        if ctx._known or "." in path or not path:
+            return ctx.remember(path, lambda: look(self, path))
+        stage: Stage | None = ctx._check().stage
+        value = ctx._run.state.vars.get(path, _MISSING)
+        if stage is not None:
+            value = stage.value_of(path, value, _MISSING)
+        kept = [] if value is _MISSING else [value]
+        if ctx._calls is None:
+            ctx._calls = []
+        if type(value) in IMMUTABLE:
+            ctx._calls.append((path, kept))
+            return kept
+        found = [copy_value(item) for item in kept]
+        ctx._calls.append((path, copy_value(found)))
+        return found
+
+    def put(self, key: str, value: Any) -> None:
+        """Stage a top-level key."""
+        self.ctx._stage().put(key, value)
 
     def remember(self, key: str, read: Callable[[], R]) -> R:
         """What is read, or was read when the same body ran before."""

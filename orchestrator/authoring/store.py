@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.authoring.copying import Change, Path, changes_between, copy_value
+from orchestrator.authoring.copying import IMMUTABLE, Change, Path, changes_between, copy_value
 from orchestrator.authoring.stage import EditGate
 from orchestrator.authoring.state_model import (
     DictState,
@@ -52,6 +52,14 @@ class StateSource(Protocol):
         """Take changes, in order."""
         ...
 
+    def read(self, path: str, look: Callable[[StateSource, str], list[Any]]) -> list[Any]:
+        """A copy of the value at a path in a list (empty: there is none), or what it was when the same body ran before."""
+        ...
+
+    def put(self, key: str, value: Any) -> None:
+        """Write a top-level key."""
+        ...
+
     def remember(self, key: str, read: Callable[[], R]) -> R:
         """The value that `read` gives, or gave when the same body ran before."""
         ...
@@ -81,11 +89,16 @@ class StateStore(Generic[S]):
 
         Raises: ValueError if there is nothing and no default.
         """
-        return self._get(path, default)
+        found = self._source.read(path, _read_copy)
+        return found[0] if found else _default(path, default)
 
     async def set(self, path: str, value: Any) -> None:
         """Put a copy of the value at a dot path; missing dicts on the way are made."""
-        self._set(path, value)
+        source = self._source
+        if "." in path or not path or source.model is not None or source.gate.is_taken:
+            self._set(path, value)
+        else:
+            source.put(path, value if type(value) in IMMUTABLE else copy_value(value))
 
     async def append(self, path: str, value: Any) -> None:
         """Add an item to the list at a dot path; a missing list is made. Cost: O(size of the item)."""
@@ -132,7 +145,8 @@ class StateStore(Generic[S]):
 
     def get_sync(self, path: str, default: Any = _MISSING) -> Any:
         """`get`, for a sync step."""
-        return self._source.call(lambda: self._get(path, default))
+        found = self._source.call(lambda: self._source.read(path, _read_copy))
+        return found[0] if found else _default(path, default)
 
     def set_sync(self, path: str, value: Any) -> None:
         """`set`, for a sync step."""
@@ -173,20 +187,6 @@ class StateStore(Generic[S]):
 
     # What they do.
 
-    def _get(self, path: str, default: Any) -> Any:
-        parts = _split(path)
-        found = self._source.remember(f"get:{path}", lambda: self._copies(parts))
-        if found:
-            return found[0]
-        if default is not _MISSING:
-            return default
-        raise ValueError(f"Path '{path}' not found in state")
-
-    def _copies(self, parts: list[str]) -> list[Any]:
-        """A copy of the value in a list, or an empty list."""
-        value = self._get_raw(parts)
-        return [] if value is _MISSING else [copy_value(value)]
-
     def _set(self, path: str, value: Any) -> None:
         self._refuse_in_edit()
         parts = _split(path)
@@ -195,21 +195,10 @@ class StateStore(Generic[S]):
     def _append(self, path: str, value: Any) -> None:
         self._refuse_in_edit()
         parts = _split(path)
-        present = self._get_raw(parts)
+        present = _raw_value(self._source, parts)
         if present is not _MISSING and not isinstance(present, list):
             raise ValueError(f"the state holds a {type(present).__name__} at '{path}', not a list")
         self._source.write([self._change_at("append", parts, copy_value(value))])
-
-    def _get_raw(self, parts: list[str]) -> Any:
-        exists, value = self._source.look(parts[0])
-        if not exists:
-            return _MISSING
-        try:
-            for part in parts[1:]:
-                value = _child(value, part)
-        except (KeyError, IndexError, AttributeError, TypeError, ValueError):
-            return _MISSING
-        return value
 
     def _change_at(self, kind: str, parts: list[str], value: Any) -> Change:
         """The change for a path; a path through an object that is no container replaces its top-level key."""
@@ -325,6 +314,30 @@ class StateStore(Generic[S]):
         gate = self._source.gate
         if gate.is_owned_by(threading.current_thread()) or gate.is_owned_by(_current_task()):
             raise RuntimeError("the store cannot be written inside an edit_state() block; change the state it gave you")
+
+
+def _read_copy(source: StateSource, path: str) -> list[Any]:
+    """A copy of the value at a path in a list, or an empty list."""
+    value = _raw_value(source, _split(path))
+    return [] if value is _MISSING else [copy_value(value)]
+
+
+def _raw_value(source: StateSource, parts: list[str]) -> Any:
+    exists, value = source.look(parts[0])
+    if not exists:
+        return _MISSING
+    try:
+        for part in parts[1:]:
+            value = _child(value, part)
+    except (KeyError, IndexError, AttributeError, TypeError, ValueError):
+        return _MISSING
+    return value
+
+
+def _default(path: str, default: Any) -> Any:
+    if default is _MISSING:
+        raise ValueError(f"Path '{path}' not found in state")
+    return default
 
 
 def _split(path: str) -> list[str]:

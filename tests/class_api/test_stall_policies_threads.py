@@ -239,7 +239,8 @@ def test_the_idempotency_key_is_the_same_over_attempts_and_another_per_event() -
 
 
 @pytest.mark.parametrize(
-    "options", [{"timeout": 0}, {"timeout": True}, {"rate": 5}, {"rate": (0, 1)}, {"effect": "some"}, {"num_workers": 0}]
+    "options",
+    [{"timeout": 0}, {"timeout": True}, {"rate": 5}, {"rate": (0, 1)}, {"effect": "some"}, {"num_workers": 0}],
 )
 def test_policies_that_cannot_be_meant_are_refused_with_their_place(options: dict[str, Any]) -> None:
     with pytest.raises(WorkflowValidationError, match=r"test_stall_policies_threads.py:\d+: step `go`"):
@@ -272,7 +273,9 @@ def test_a_sync_step_runs_in_a_thread_with_the_context_variables_and_may_send_an
             events = ctx.collect_events(ev, [A, B])
             if events is None:
                 return None
-            return StopEvent(result=(ctx.store.get_sync("where"), [e.n for e in events], ctx.store.get_state_sync().log))
+            return StopEvent(
+                result=(ctx.store.get_sync("where"), [e.n for e in events], ctx.store.get_state_sync().log)
+            )
 
     async def main() -> Any:
         place.set("here")
