@@ -120,6 +120,17 @@ class JournalConflict(StoreError):
     code = "store.conflict"
 
 
+class AdmissionRefused(JournalConflict):
+    """A flow with `concurrency: {mode: single}` has a run under way already."""
+
+    code = "flow.busy"
+
+    def __init__(self, flow: str, key: str, run_id: str) -> None:
+        what = f"`{flow}`" + (f" with the key {key!r}" if key else "")
+        super().__init__(f"flow {what} runs one at a time and run {run_id} is under way; wait for it or cancel it")
+        self.run_id = run_id
+
+
 class Fenced(JournalConflict):
     """A commit came from an owner whose claim has been taken over; the actor must discard itself."""
 

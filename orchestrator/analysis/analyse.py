@@ -32,6 +32,7 @@ def analyse(
     facts = check_names(Facts(flow), report)
     python_wiring.check_python(facts, report)
     wiring.check_heard_events_are_emitted(facts, report)
+    wiring.check_awaited_events_come(facts, report)
     wiring.check_emitted_events_are_heard(facts, report)
     wiring.check_steps_are_reachable(facts, report)
     if not report.codes & {"FLW801", "FLW802", "FLW803"}:
@@ -56,5 +57,6 @@ def analyse(
     safety.check_patterns(facts, report)
     safety.check_granted_secrets(facts, report, checked.names, is_secret_set)
     safety.check_retries(facts, report, catalog)
+    safety.check_verifiers(facts, report)
     check_spelling(facts, report)
     return report.sorted()

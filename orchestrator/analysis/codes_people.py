@@ -69,6 +69,14 @@ PEOPLE_CODES = table(
         _ask("to: {users: [kim]}\ndeadline: 2d", "{approve: Stop, reject: Stop, timeout: Stop}"),
     ),
     CodeInfo(
+        "FLW608",
+        ERROR,
+        "a correction of what is not shown",
+        "`edit` names a text of `show` that people may correct before they decide.",
+        _ask("to: {users: [kim]}\nshow: {content: hello}\nedit: body"),
+        _ask("to: {users: [kim]}\nshow: {body: hello}\nedit: body"),
+    ),
+    CodeInfo(
         "FLW609",
         WARNING,
         "several people and no deadline",

@@ -1,4 +1,4 @@
-"""The codes FLW801 to FLW805: workflows written as classes. Their examples are Python and are run by tests of that API."""
+"""The codes FLW801 to FLW807: workflows written as classes. Their examples are Python and are run by tests of that API."""
 
 from __future__ import annotations
 
@@ -49,5 +49,24 @@ PYTHON_CODES = table(
         "class Two(Workflow):\n    @catch_error\n    async def one(self, ev: StepFailedEvent) -> StopEvent: ...\n\n"
         "    @catch_error\n    async def two(self, ev: StepFailedEvent) -> StopEvent: ...\n",
         "class One(Workflow):\n    @catch_error\n    async def one(self, ev: StepFailedEvent) -> StopEvent: ...\n",
+    ),
+    CodeInfo(
+        "FLW806",
+        ERROR,
+        "a handler for a handler",
+        "A `@catch_error` step cannot catch the errors of another one: a handler that fails fails the run.",
+        'class Wrong(Workflow):\n    @catch_error(for_steps=["one"])\n    async def two(self, ev: StepFailedEvent) -> StopEvent:'
+        " ...\n\n    @catch_error\n    async def one(self, ev: StepFailedEvent) -> StopEvent: ...\n",
+        "class Right(Workflow):\n    @catch_error\n    async def one(self, ev: StepFailedEvent) -> StopEvent: ...\n",
+    ),
+    CodeInfo(
+        "FLW807",
+        ERROR,
+        "a resource that cannot be had",
+        "A parameter is annotated with a `Resource` or `ResourceConfig` whose file, path or factory cannot be used.",
+        "class Wrong(Workflow):\n    @step\n    async def work(self, ev: StartEvent, model: Annotated[Model, "
+        'ResourceConfig("nowhere.json")]) -> StopEvent: ...\n',
+        "class Right(Workflow):\n    @step\n    async def work(self, ev: StartEvent, model: Annotated[Model, "
+        'ResourceConfig("model.json")]) -> StopEvent: ...\n',
     ),
 )

@@ -253,4 +253,27 @@ steps:
     emit: Stop
 """),
     ),
+    CodeInfo(
+        "FLW710",
+        ERROR,
+        "a webhook verified with an unknown secret",
+        "The secret that signs the calls of a webhook must be one of the flow's `secrets`, so that an operator can grant it.",
+        flow("""
+triggers:
+  - webhook: {path: /in, verify: {hmac: TOKEN, header: X-Signature}}
+steps:
+  work:
+    on: Start
+    emit: Stop
+"""),
+        flow("""
+secrets: [TOKEN]
+triggers:
+  - webhook: {path: /in, verify: {hmac: TOKEN, header: X-Signature}}
+steps:
+  work:
+    on: Start
+    emit: Stop
+"""),
+    ),
 )

@@ -238,6 +238,20 @@ steps:
 """),
     ),
     CodeInfo(
+        "FLW518",
+        ERROR,
+        "a schema that cannot be used",
+        "The `schema` of a call is written like the fields of an event, or as JSON Schema.",
+        flow(
+            "steps:\n  work:\n    on: Start\n    call: llm.chat\n"
+            "    with: {prompt: hello, schema: {label: [bug, other]}}\n    emit: Stop"
+        ),
+        flow(
+            "steps:\n  work:\n    on: Start\n    call: llm.chat\n"
+            "    with: {prompt: hello, schema: {label: bug | other}}\n    emit: Stop"
+        ),
+    ),
+    CodeInfo(
         "FLW519",
         WARNING,
         "a value that may be null",

@@ -21,6 +21,8 @@ STEP_EVENTS = ("done", "failed", "timeout", "start")
 def check_names(facts: Facts, report: Report) -> Facts:
     """Report unknown events and steps; returns the facts of the mended flow."""
     flow = facts.flow
+    if flow.kind == "function":
+        return facts
     known = _known_events(flow)
     changed: dict[str, StepIR] = {}
     heard: set[str] = set()

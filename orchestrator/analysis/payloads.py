@@ -10,11 +10,12 @@ from orchestrator.analysis.facts import Facts, entries_of
 from orchestrator.analysis.fitting import Misfit, misfits
 from orchestrator.analysis.places import Path
 from orchestrator.analysis.report import Report
-from orchestrator.analysis.results import CatalogLike
+from orchestrator.analysis.results import CatalogLike, constant
 from orchestrator.analysis.values import calls_of
 from orchestrator.expr.suggest import listed, nearest
 from orchestrator.ir.model import CallIR, Json, StepIR, Value
 from orchestrator.plugin.info import CallableInfo
+from orchestrator.plugin.shorthand import schema_of
 
 KNOWN_ERRORS = (
     "any", "timeout", "deadline", "http.connect", "http.blocked", "repeat.exhausted", "loop.exhausted", "collect.timeout",
@@ -105,6 +106,32 @@ def _check_call(step: StepIR, call: CallIR, path: Path, at: Handover) -> None:
         return
     for misfit in misfits(call.with_, info.input_schema, (*path, "with"), at.checked.type_at):
         _report_argument(misfit, info, path, at.report)
+    if "schema" in info.fields and "schema" in call.with_:
+        _check_schema(call.with_["schema"], (*path, "with", "schema"), at.report)
+
+
+def _check_schema(value: Value, path: Path, report: Report) -> None:
+    """FLW518: the `schema` that a call asks for is a type, or a JSON Schema that can be used."""
+    asked = constant(value)
+    if asked is None:
+        return
+    try:
+        schema = schema_of(asked)
+        if schema is asked and isinstance(asked, dict):
+            from orchestrator.plugin.schema_check import SchemaRefused, compile_schema
+
+            try:
+                compile_schema(schema)
+            except SchemaRefused as problem:
+                if not str(problem).startswith("pattern"):  # patterns are FLW704
+                    raise ValueError(str(problem)) from None
+    except ValueError as problem:
+        report.add(
+            "FLW518",
+            f"this `schema` cannot be used: {problem}",
+            path,
+            help="write types as in `events:`, such as `{label: bug | other, tags: [str]}`, or a JSON Schema",
+        )
 
 
 def _report_unknown_call(step: StepIR, call: CallIR, path: Path, at: Handover) -> None:

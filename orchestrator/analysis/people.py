@@ -23,6 +23,14 @@ def check_people(facts: Facts, report: Report, groups: Groups | None) -> None:
             _check_audience(step, ask, path, report, groups)
             _check_quorum(step, ask, path, report, groups)
             _check_order(step, ask, path, report)
+            if ask.edit is not None and ask.edit not in ask.show:
+                shown = [name for name in ask.show if name in ("body", "content")]
+                report.add(
+                    "FLW608",
+                    f"step `{step.name}` lets people correct `{ask.edit}`, which it does not show",
+                    (*path, "edit"),
+                    help=f"write `edit: {shown[0]}`" if shown else f"add `show: {{{ask.edit}: …}}`",
+                )
             _check_timeout_branch(step, ask, facts, report)
         wait = step.body.wait
         if wait is not None and wait.within is not None:

@@ -10,6 +10,7 @@ from orchestrator.analysis.places import Path
 from orchestrator.analysis.report import Report
 from orchestrator.analysis.results import CatalogLike
 from orchestrator.analysis.values import Found, calls_of, expressions_in, texts_in
+from orchestrator.expr.suggest import nearest
 from orchestrator.ir.model import CallIR, Json, Value
 from orchestrator.plugin.pattern_guard import pattern_problem
 
@@ -183,14 +184,14 @@ def _patterns(schema: Json, path: Path) -> Iterator[tuple[Path, str]]:
                 yield (*at, "pattern"), item["pattern"]
             for key, sub in item.items():
                 if key == "properties" and isinstance(sub, dict):
-                    stack += [(field, (*at, name)) for name, field in sub.items()]
+                    stack += [(field, (*at, key, name)) for name, field in sub.items()]
                 elif key == "patternProperties" and isinstance(sub, dict):
                     yield from (((*at, key, pattern), pattern) for pattern in sub)
                     stack += [(field, (*at, key, pattern)) for pattern, field in sub.items()]
                 elif isinstance(sub, dict | list):
-                    stack.append((sub, at))
+                    stack.append((sub, (*at, key)))
         elif isinstance(item, list):
-            stack += [(sub, at) for sub in item if isinstance(sub, dict | list)]
+            stack += [(sub, (*at, n)) for n, sub in enumerate(item) if isinstance(sub, dict | list)]
 
 
 def check_granted_secrets(
@@ -231,3 +232,20 @@ def check_retries(facts: Facts, report: Report, catalog: CatalogLike) -> None:
                 ("steps", step.name, "retry"),
                 help="give the step an `id`, such as `id: ${{ run.id }}/" + step.name + "`",
             )
+
+
+def check_verifiers(facts: Facts, report: Report) -> None:
+    """FLW710: the secret that a webhook is verified with is one that the flow asks for."""
+    for n, trigger in enumerate(facts.flow.triggers):
+        name = trigger.verify.get("hmac")
+        if name is None or name in facts.flow.secrets:
+            continue
+        path: Path = ("triggers", n, "webhook", "verify", "hmac")
+        guess = nearest(str(name), facts.flow.secrets)
+        report.add(
+            "FLW710",
+            f"the webhook is verified with the secret `{name}`, which the flow does not ask for",
+            path,
+            help=f"did you mean `{guess}`?" if guess else f"add it at the top: `secrets: [{name}]`",
+            fix=report.replace(path, guess) if guess else None,
+        )

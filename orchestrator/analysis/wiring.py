@@ -16,6 +16,8 @@ SEEN_KINDS = frozenset({"ask"})  # events that are for whoever reads the stream
 def check_heard_events_are_emitted(facts: Facts, report: Report) -> None:
     """FLW403, FLW404, FLW416: every event that a step listens to can come."""
     for step in facts.flow.steps.values():
+        if step.recovers:
+            continue  # the runtime sends it the failures of other steps
         for event in inputs_of(step):
             path: Path = ("steps", step.name, "on", event)
             if event in facts.endings and not facts.is_python:
@@ -26,11 +28,21 @@ def check_heard_events_are_emitted(facts: Facts, report: Report) -> None:
                     help="clean up in `finally`, or start the step beside the end: `emit: {all: [Stop, …]}`",
                 )
                 continue
-            if event in facts.emitters or event in facts.sources:
+            if event in facts.emitters or event in facts.sources or step.recovers:
                 continue
             if step.join is not None and event == step.join.until_event and event not in step.accepts:
                 path = ("steps", step.name, "collect", "until", "event")
             _report_never_emitted(event, step, path, facts, report)
+
+
+def check_awaited_events_come(facts: Facts, report: Report) -> None:
+    """FLW403 for `wait`: what a step waits for can come."""
+    for step in facts.flow.steps.values():
+        wait = step.body.wait
+        if wait is None or wait.event is None or wait.event not in facts.flow.events:
+            continue
+        if wait.event not in facts.emitters and wait.event not in facts.sources:
+            _report_never_emitted(wait.event, step, ("steps", step.name, "wait", "event"), facts, report)
 
 
 def _report_never_emitted(event: str, step: StepIR, path: Path, facts: Facts, report: Report) -> None:
@@ -54,7 +66,8 @@ def _report_never_emitted(event: str, step: StepIR, path: Path, facts: Facts, re
             "FLW403",
             f"step `{step.name}` listens to `{event}`, but `{other.name}` has nothing that can run out of time",
             path,
-            help=f"`.timeout` comes from a step with `wait`, `within` or a `deadline`; give `{other.name}` one",
+            help="`.timeout` comes from a `wait` with `within` and from an `ask` with `deadline`; other limits are errors: "
+            f"listen to `{other.name}.failed`",
             related=report.related(("steps", other.name), f"step `{other.name}` is here"),
         )
         return
@@ -64,6 +77,8 @@ def _report_never_emitted(event: str, step: StepIR, path: Path, facts: Facts, re
     unheard = [e for e in facts.emitters if e not in facts.graph.routes and e not in facts.endings and "." not in e]
     guess = nearest(event, unheard)
     verb, emits = ("accepts", "returns") if facts.is_python else ("listens to", "emits")
+    if path[2] == "wait":
+        verb = "waits for"
     hint = "return it from a step, or name it in `external=[...]`" if facts.is_python else (
         "emit it from a step, or mark it `external: true` if it comes from outside"
     )  # fmt: skip
@@ -112,7 +127,10 @@ def _report_unheard(event: str, step: StepIR, facts: Facts, report: Report) -> N
         "FLW405",
         f"step `{step.name}` {verb} `{event}`, but no step {hears} it",
         emit_path(step, event),
-        help=f"let a step take `{event}`" + ("" if facts.is_python else ", or write `emit: none`"),
+        help=f"let a step of this workflow take `{event}`; to reach another workflow, run that one in a step, or send to "
+        "its run: `ctx.send_event(ev, run_id=…)`"
+        if facts.is_python
+        else f"let a step take `{event}`, or write `emit: none`",
         related=report.related(("events", event), f"`{event}` is declared here") if event in facts.flow.events else (),
     )
 

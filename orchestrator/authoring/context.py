@@ -51,10 +51,10 @@ class Context(Generic[S]):
         previous_context: Mapping[str, Any] | None = None,
         serializer: JsonSerializer | None = None,
     ) -> None:
-        from orchestrator.authoring.saving import restore
-
         self._outside = Outside(workflow)
         if previous_context is not None:
+            from orchestrator.authoring.saving import restore
+
             restore(self._outside, previous_context, serializer)
 
     # Everywhere.

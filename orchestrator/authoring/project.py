@@ -8,21 +8,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.compiler.compile import Compiled, compile_text
 from orchestrator.compiler.project import Imported, ImportedFlow, ImportProblem, ProjectContext
 from orchestrator.diagnostics import Diagnostic, Severity, has_errors
-from orchestrator.errors import CompileFailed, StoreError, UsageError
+from orchestrator.errors import CompileFailed, PluginError, StoreError, UsageError
+from orchestrator.expr.suggest import nearest
 from orchestrator.ir.codec import flow_hash
-from orchestrator.ir.model import FlowIR
+from orchestrator.ir.model import CallIR, FlowIR, StepIR
+from orchestrator.language.limits import MAX_BYTES
 from orchestrator.plugin.catalog import Catalog
 from orchestrator.plugin.config import ProjectConfig, load_config
-from orchestrator.plugin.hub import ServiceHub
-from orchestrator.plugin.llm import ChatModel
-from orchestrator.runtime.clock import Clock
-from orchestrator.runtime.flow_bind import FlowBinding, Intercept, bind_flow
-from orchestrator.runtime.plan import FlowPlan
+from orchestrator.plugin.providers import configured_provider
+
+if TYPE_CHECKING:  # checking a flow needs no runtime, so that is loaded with the first run
+    from orchestrator.plugin.hub import ServiceHub
+    from orchestrator.plugin.llm import ChatModel
+    from orchestrator.runtime.clock import Clock
+    from orchestrator.runtime.flow_bind import FlowBinding, Intercept
+    from orchestrator.runtime.plan import FlowPlan
 
 SUFFIXES = (".flow.yaml", ".flow.yml")
 SKIPPED_FOLDERS = frozenset({".venv", "node_modules", ".git", "__pycache__"})
@@ -38,12 +43,14 @@ class Project:
     config: ProjectConfig
     root: Path
     catalog: Catalog
-    hub: ServiceHub
+    model: ChatModel | None = None  # in place of the configured one
     findings: tuple[Diagnostic, ...] = ()
     intercept: Intercept | None = None
+    replaced: frozenset[str] = frozenset()  # steps whose sub-flow is not run but intercepted
     _flows: dict[str, FlowIR] = field(default_factory=dict)
     _plans: dict[str, FlowPlan] = field(default_factory=dict)
     _binding: FlowBinding | None = None
+    _hub: ServiceHub | None = None
 
     @classmethod
     def open(
@@ -67,13 +74,23 @@ class Project:
 
             model = FakeModel()
         root = config.root or (start if start.is_dir() else start.parent)
-        hub = ServiceHub(config, model=model)
-        return cls(config, root, Catalog(config, steps=steps), hub, tuple(findings))
+        return cls(config, root, Catalog(config, steps=steps), model, tuple(findings))
+
+    @property
+    def hub(self) -> ServiceHub:
+        """What the calls of this project's flows share: connections, secrets, the model."""
+        if self._hub is None:
+            from orchestrator.plugin.hub import ServiceHub
+
+            self._hub = ServiceHub(self.config, model=self.model)
+        return self._hub
 
     @property
     def binding(self) -> FlowBinding:
         """What the steps of this project's flows are bound to."""
         if self._binding is None:
+            from orchestrator.runtime.flow_bind import FlowBinding
+
             people = self.config.people
             groups = {name: list(users) for name, users in people.groups.items()}
             self._binding = FlowBinding(
@@ -81,29 +98,21 @@ class Project:
                 self.hub,
                 resolve_flow=self._resolve_child,
                 intercept=self.intercept,
+                replaced=self.replaced,
                 people=groups if people.groups or people.users else None,
             )
         return self._binding
 
     def flow_files(self) -> Iterator[Path]:
         """Every flow file of the project, sorted by path."""
-        found: list[Path] = []
-        for suffix in SUFFIXES:
-            found.extend(self.root.rglob(f"*{suffix}"))
-        for path in sorted(found):
-            if not SKIPPED_FOLDERS & set(path.relative_to(self.root).parts):
-                yield path
+        yield from find_flows(self.root)
 
     def compile(self, path: Path) -> Compiled:
         """Read, check and lower a flow file.
 
         Raises: UsageError if the file cannot be read.
         """
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise UsageError(f"{path}: {error.strerror or error}", code="file") from error
-        return self._compile(data, path, ())
+        return self._compile(read_flow(path), path, ())
 
     def compile_bytes(self, data: bytes, path: Path) -> Compiled:
         """The same for text that is not saved yet; `path` says where it would be."""
@@ -133,12 +142,11 @@ class Project:
             names = " → ".join(p.name for p in (*outer[outer.index(path) :], path))
             return ImportProblem(f"the flows import each other in a circle: {names}", code="FLW512")
         try:
-            data = path.read_bytes()
-        except OSError as error:
-            near = [p.name for p in self.flow_files()]
-            return ImportProblem(
-                f"`{target}` cannot be read: {error.strerror or error}", f"flows here: {', '.join(near[:8])}"
-            )
+            data = read_flow(path)
+        except UsageError as error:
+            near = nearest(path.name, (p.name for p in self.flow_files()))
+            hint = f"did you mean `./{near}`?" if near else "write the path from this file, such as `./child.flow.yaml`"
+            return ImportProblem(f"`{target}` cannot be read: {str(error).rpartition(': ')[2]}", hint)
         compiled = self._compile(data, path, outer)
         if compiled.flow is None or not compiled.is_ok:
             first = next((d for d in compiled.diagnostics if d.severity is Severity.ERROR), None)
@@ -148,7 +156,8 @@ class Project:
         return ImportedFlow(flow.name, flow.inputs, flow.outputs, flow_hash(flow), compiled)
 
     def _is_secret_set(self, name: str) -> bool:
-        return self.hub.may_have_secret(name)
+        is_plugin = self.config.secrets.provider not in ("", "env")
+        return is_plugin or configured_provider(self.config)(name) is not None
 
     def _read_schema(self, path: str) -> Any:  # a JSON Schema
         import json
@@ -167,8 +176,31 @@ class Project:
         known = self._plans.get(key)
         if known is None:
             self._flows.setdefault(key, flow)
+            from orchestrator.runtime.flow_bind import bind_flow
+
             known = self._plans[key] = bind_flow(flow, self.binding)
         return known
+
+    def bind(self, flow: FlowIR) -> FlowPlan:
+        """A stored flow, bound to this project's callables.
+
+        Raises: PluginError `binding` that names the callables which are not here.
+        """
+        targets = {call.target for step in flow.steps.values() for call in _calls_of(step)}
+        gone = sorted(name for name in targets if not name.startswith("flow.") and self.catalog.get(name) is None)
+        if gone:
+            raise PluginError(
+                f"flow `{flow.name}` calls {', '.join(gone)}, which this process does not have", code="binding"
+            )
+        return self.plan(flow)
+
+    def child_names(self, flow: FlowIR) -> Iterator[str]:
+        """The names of the flow files that a flow calls, directly or not."""
+        for ref in flow.imports.values():
+            child = self._flows.get(ref)
+            if child is not None:
+                yield child.name
+                yield from self.child_names(child)
 
     def _resolve_child(self, parent: FlowIR, name: str) -> FlowPlan:
         ref = parent.imports.get(name, "")
@@ -180,3 +212,29 @@ class Project:
     def know(self, flow: FlowIR) -> None:
         """Remember a version of a flow, for runs that refer to it by hash."""
         self._flows.setdefault(flow_hash(flow), flow)
+
+
+def _calls_of(step: StepIR) -> Iterator[CallIR]:
+    for call in (step.body.call, step.fallback, step.finally_, step.undo):
+        if call is not None:
+            yield call
+
+
+def find_flows(folder: Path) -> Iterator[Path]:
+    """Every flow file under a folder, sorted by path; what tools keep for themselves (`.venv`, `.git`) is left out."""
+    found = [path for suffix in SUFFIXES for path in folder.rglob(f"*{suffix}")]
+    for path in sorted(found):
+        if not SKIPPED_FOLDERS & set(path.relative_to(folder).parts) and path.is_file():
+            yield path
+
+
+def read_flow(path: Path) -> bytes:
+    """The bytes of a flow file, and at most one more than a flow may have: the reader refuses the rest unread.
+
+    Raises: UsageError if the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: {getattr(error, 'strerror', None) or error}", code="file") from error

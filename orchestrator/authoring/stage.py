@@ -191,8 +191,8 @@ class EditGate:
 
     def __init__(self) -> None:
         self._owner: Any = None
-        self._queue: deque[asyncio.Future[None]] = deque()
-        self._hard: set[int] = set()
+        self._queue: deque[asyncio.Future[None]] | None = None
+        self._hard: set[int] | None = None
 
     def is_owned_by(self, who: Any) -> bool:
         """Whether this task (or thread) is inside a block."""
@@ -202,6 +202,8 @@ class EditGate:
         """Wait for the block of others to end, and for the commit of those who replaced what they had read."""
         while self._owner is not None or (self._hard and self._hard != {act}):
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            if self._queue is None:
+                self._queue = deque()
             self._queue.append(future)
             await future
         self._owner = who
@@ -210,17 +212,19 @@ class EditGate:
         """The block ended; with `is_hard` others wait until `act` commits."""
         self._owner = None
         if is_hard and act:
+            if self._hard is None:
+                self._hard = set()
             self._hard.add(act)
         self._wake()
 
     def committed(self, act: int) -> None:
         """The attempt of `act` committed or dropped its writes."""
-        if act in self._hard:
+        if self._hard is not None and act in self._hard:
             self._hard.discard(act)
             self._wake()
 
     def _wake(self) -> None:
-        waiting, self._queue = self._queue, deque()
+        waiting, self._queue = self._queue or (), None
         for future in waiting:
             if not future.done():
                 future.set_result(None)

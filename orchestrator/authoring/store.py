@@ -23,6 +23,7 @@ from orchestrator.authoring.state_model import (
     fields_of,
     lazy_model,
     model_of,
+    removed_keys,
     touched_fields,
 )
 
@@ -120,9 +121,10 @@ class StateStore(Generic[S]):
         await source.gate.enter(me, source.act)
         is_hard = False
         try:
-            state = self._open_edit()
+            bases: dict[str, Any] = {}
+            state = self._open_edit(bases)
             yield state
-            is_hard = self._close_edit(state)
+            is_hard = self._close_edit(state, bases)
         finally:
             source.gate.leave(source.act, is_hard)
 
@@ -161,9 +163,10 @@ class StateStore(Generic[S]):
         source.wait(source.gate.enter(me, source.act))
         is_hard = False
         try:
-            state = source.call(self._open_edit)
+            bases: dict[str, Any] = {}
+            state = source.call(lambda: self._open_edit(bases))
             yield state
-            is_hard = source.call(lambda: self._close_edit(state))
+            is_hard = source.call(lambda: self._close_edit(state, bases))
         finally:
             hard = is_hard
             source.call(lambda: source.gate.leave(source.act, hard))
@@ -279,32 +282,37 @@ class StateStore(Generic[S]):
             raise ValueError(f"the state {model.__name__} has no defaults for {names}") from error
         self._source.write([Change("replace", (), values)])
 
-    def _open_edit(self) -> S:
+    def _open_edit(self, bases: dict[str, Any]) -> S:
+        """A state to change; `bases` gets each value as it was when it was first looked at."""
         source = self._source
 
         def load(name: str) -> Any:
             exists, value = source.look(name)
             if not exists:
                 raise KeyError(name)
+            bases[name] = copy_value(value)
             return copy_value(value)
 
         if source.model is None:
             return cast(S, DictState(keys=frozenset(source.view()), load=load))
         return cast(S, lazy_model(source.model, load))
 
-    def _close_edit(self, state: Any) -> bool:
+    def _close_edit(self, state: Any, bases: dict[str, Any]) -> bool:
         """Stage what changed; tells whether something that was read has been replaced."""
         source = self._source
         values, read, left = touched_fields(state)
         changes: list[Change] = []
         for name, value in values.items():
             if name in read:
-                _, base = source.look(name)
-                changes += changes_between(base, value, (name,))
+                if name in bases:
+                    changes += changes_between(bases[name], value, (name,))
+                else:
+                    changes.append(Change("set", (name,), copy_value(value), is_blind=False))
             else:
                 changes.append(Change("set", (name,), copy_value(value)))
         if source.model is None:
-            changes += [Change("delete", (k,)) for k in source.view() if k not in left]
+            changes += [Change("delete", (k,)) for k in bases if k not in left]
+            changes += [Change("delete", (k,)) for k in removed_keys(state) if k not in bases]
         if changes:
             source.write(changes)
         return any(not c.is_blind for c in changes)

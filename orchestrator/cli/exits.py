@@ -40,19 +40,25 @@ class CommandFailed(Exception):
         super().__init__(message)
         self.code = code
 
+    @property
+    def name(self) -> str:
+        """The code as a word, for `--json`."""
+        return self.code.name.lower()
+
 
 def exit_of(error: OrchestratorError) -> Exit:
     """The exit code of an error that reached the command line."""
-    from orchestrator.runtime.answering import AnswerRefused
-
+    match getattr(error, "kind", None):  # AnswerRefused, whose module most commands never load
+        case "forbidden":
+            return Exit.AUTH
+        case "conflict":
+            return Exit.CONFLICT
+        case "invalid":
+            return Exit.USAGE
     match error:
         case CompileFailed():
             return Exit.DIAGNOSTICS
-        case AnswerRefused(kind="forbidden"):
-            return Exit.AUTH
-        case AnswerRefused(kind="conflict"):
-            return Exit.CONFLICT
-        case AnswerRefused() | UsageError():
+        case UsageError():
             return Exit.USAGE
         case UnknownRun():
             return Exit.NOT_FOUND

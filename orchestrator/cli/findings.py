@@ -9,15 +9,21 @@ from orchestrator.diagnostics import Diagnostic
 from orchestrator.diagnostics_text import render_text as render
 
 
-def render_text(diagnostics: Iterable[Diagnostic], sources: dict[str, str] | None = None) -> str:
+def render_text(
+    diagnostics: Iterable[Diagnostic], sources: dict[str, str] | None = None, *, color: bool = False
+) -> str:
     """The findings with snippets; files that cannot be read show none."""
     found = list(diagnostics)
     texts = dict(sources or {})
     for diagnostic in found:
         for span in (diagnostic.span, *(r.span for r in diagnostic.related)):
             if span.file not in texts:
-                try:
-                    texts[span.file] = Path(span.file).read_bytes().decode("utf-8", "replace")
-                except OSError:
-                    texts[span.file] = ""
-    return render(found, texts)
+                texts[span.file] = _text_of(span.file)
+    return render(found, texts, color=color)
+
+
+def _text_of(file: str) -> str:
+    try:
+        return Path(file).read_bytes().decode("utf-8", "replace")
+    except (OSError, ValueError):
+        return ""

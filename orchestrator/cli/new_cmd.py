@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 import click
 
 from orchestrator.cli.exits import CommandFailed, Exit
+from orchestrator.cli.files import exists, open_project
+from orchestrator.cli.output import print_json, say
+from orchestrator.cli.schema_cmd import bundled_schema, write_schema
+
+SCHEMA = "schemas/flow.schema.json"
 
 CONFIG = """\
 # The project's config; see docs/operations.md. Every key can be set by ORCHESTRATOR_SECTION_KEY too.
@@ -142,12 +146,10 @@ README = """\
 @click.option("--name", help="The flow's name; by default the folder's.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(folder: Path, name: str | None, as_json: bool) -> int:
-    """Make a project in a new or empty FOLDER."""
-    flow = name or re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-")
+    """Make a project in a new or empty FOLDER: a flow with tests, a plugin, a config. It runs at once, offline."""
+    flow = name or flow_name(folder)
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", flow):
         raise CommandFailed(f"`{flow}` is no name for a flow; pass --name with letters, digits and dashes", Exit.USAGE)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise CommandFailed(f"{folder} exists and is not empty; nothing was changed", Exit.CONFLICT)
     files = {
         "orchestrator.toml": CONFIG,
         f"flows/{flow}.flow.yaml": FLOW.format(name=flow),
@@ -156,29 +158,25 @@ def command(folder: Path, name: str | None, as_json: bool) -> int:
         "README.md": README.format(name=flow),
     }
     try:
+        if exists(folder) and (not folder.is_dir() or any(folder.iterdir())):
+            raise CommandFailed(f"{folder} exists and is not empty; nothing was changed", Exit.CONFLICT)
         for path, text in files.items():
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, "utf-8")
-        write_schema(folder)
-    except OSError as error:
-        raise CommandFailed(f"{folder}: {error.strerror or error}", Exit.ENVIRONMENT) from error
+    except (OSError, ValueError) as error:
+        raise CommandFailed(f"{folder}: {getattr(error, 'strerror', None) or error}", Exit.ENVIRONMENT) from error
+    write_schema(bundled_schema(open_project((folder,))), folder / SCHEMA)
     if as_json:
-        data = {"folder": str(folder), "files": sorted([*files, "schemas/flow.schema.json"])}
-        click.echo(json.dumps({"v": 1, "command": "new", "ok": True, "data": data}))
+        print_json("new", ok=True, data={"folder": str(folder), "files": sorted([*files, SCHEMA])})
         return Exit.OK
-    click.echo(f"made {folder} with a flow, its tests and a plugin; next:\n")
-    click.echo(f"  cd {folder}")
-    click.echo("  orchestrator test")
-    click.echo(f"  orchestrator run flows/{flow}.flow.yaml -i topic=Tea -i author=kim")
+    say(f"made {folder} with a flow, its tests and a plugin; next:\n")
+    say(f"  cd {folder}")
+    say("  orchestrator test")
+    say(f"  orchestrator run flows/{flow}.flow.yaml -i topic=Tea -i author=kim")
     return Exit.OK
 
 
-def write_schema(folder: Path) -> None:
-    """Put the schema where the flow's first line expects it, with the project's own steps in it."""
-    from orchestrator.authoring.project import Project
-    from orchestrator.cli.schema_cmd import bundled_schema
-
-    target = folder / "schemas" / "flow.schema.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(bundled_schema(Project.open(folder)), indent=1, ensure_ascii=False) + "\n", "utf-8")
+def flow_name(folder: Path) -> str:
+    """A flow's name made of a folder's: `My Blog` gives `my-blog`."""
+    return re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-")

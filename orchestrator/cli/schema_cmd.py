@@ -5,13 +5,17 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.authoring.project import Project
 from orchestrator.cli.exits import CommandFailed, Exit
-from orchestrator.plugin.info import CallableInfo
+from orchestrator.cli.files import open_project
+from orchestrator.cli.output import print_json, say
+
+if TYPE_CHECKING:  # loaded when the project is opened
+    from orchestrator.authoring.project import Project
+    from orchestrator.plugin.info import CallableInfo
 
 Json = Any  # JSON Schema
 TEMPLATE = {"type": "string", "pattern": r"\$\{\{"}
@@ -20,27 +24,32 @@ TEMPLATE = {"type": "string", "pattern": r"\$\{\{"}
 @click.command("schema")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to a file; else to standard output.")
 @click.option("--draft-07", "draft_07", is_flag=True, help="For editors that know draft 7 only.")
-@click.option("--json", "as_json", is_flag=True, help="Accepted for symmetry: the output is JSON anyway.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object; the schema is its `data`.")
 def command(output: Path | None, draft_07: bool, as_json: bool) -> int:
     """Bundle the schema, so that an editor completes and checks the project's own steps."""
-    schema = bundled_schema(Project.open(Path(".")))
+    schema = bundled_schema(open_project())
     if draft_07:
         from orchestrator.language.schema_files import to_draft_07
 
         schema = to_draft_07(schema)
-    text = json.dumps(schema, indent=1, ensure_ascii=False)
-    if output is None:
-        click.echo(text)
-        return Exit.OK
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text + "\n", "utf-8")
-    except OSError as error:
-        raise CommandFailed(f"{output}: {error.strerror or error}", Exit.ENVIRONMENT) from error
-    click.echo(
-        f"wrote {output}; name it in the first line of a flow: # yaml-language-server: $schema={output}", err=True
-    )
+    if output is not None:
+        write_schema(schema, output)
+    if as_json:
+        print_json("schema", ok=True, data={"file": str(output)} if output is not None else schema)
+    elif output is None:
+        click.echo(json.dumps(schema, indent=1, ensure_ascii=False))
+    else:
+        say(f"wrote {output}; name it in the first line of a flow: # yaml-language-server: $schema={output}")
     return Exit.OK
+
+
+def write_schema(schema: dict[str, Json], file: Path) -> None:
+    """Write a schema, its folder too. Raises: CommandFailed."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(schema, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    except OSError as error:
+        raise CommandFailed(f"{file}: {error.strerror or error}", Exit.ENVIRONMENT) from error
 
 
 def bundled_schema(project: Project) -> dict[str, Json]:

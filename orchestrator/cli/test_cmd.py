@@ -2,103 +2,106 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.authoring.project import SUFFIXES, Project
-from orchestrator.cli.exits import CommandFailed, Exit
-from orchestrator.errors import CompileFailed
-from orchestrator.testing.flow_tests import FlowTestReport, run_flow_tests
+from orchestrator.cli.exits import Exit
+from orchestrator.cli.files import complete_flows, flow_files, open_project
+from orchestrator.cli.output import plural, print_json, say, show_findings
+from orchestrator.diagnostics import Diagnostic
+from orchestrator.errors import CompileFailed, UsageError
+
+if TYPE_CHECKING:  # loads the runtime
+    from orchestrator.testing.flow_tests import FlowTestReport
 
 
 @click.command("test")
-@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), shell_complete=complete_flows)
 @click.option("-k", "only", metavar="TEXT", help="Only tests whose name holds this text.")
+@click.option(
+    "--min-edges", type=click.IntRange(0, 100), metavar="PERCENT", help="Fail below this share of edges taken."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(paths: tuple[Path, ...], only: str | None, as_json: bool) -> int:
-    """Run the tests of these flow files or folders (all of the project by default)."""
-    start = paths[0] if paths else Path(".")
-    if not start.exists():
-        raise CommandFailed(f"{start} does not exist", Exit.NOT_FOUND)
-    project = Project.open(start)
-    files = flow_files(project, paths)
-    if not files:
-        raise CommandFailed("there is no flow file here; flow files end in .flow.yaml", Exit.NOT_FOUND)
+def command(paths: tuple[Path, ...], only: str | None, min_edges: int | None, as_json: bool) -> int:
+    """Run the tests that stand in flow files.
+
+    PATHS are flow files or folders; all flows of the project by default. Time is virtual, so waits of days pass at once.
+    """
+    from orchestrator.testing.flow_tests import run_flow_tests
+
+    project = open_project(paths)
     reports: list[FlowTestReport] = []
-    broken: list[CompileFailed] = []
-    for file in files:
+    broken: list[Diagnostic] = []
+    unreadable: list[str] = []
+    for file in flow_files(project, paths):
         try:
             reports.append(run_flow_tests(project, file, only=only))
         except CompileFailed as error:
-            broken.append(error)
+            broken += error.diagnostics
+        except UsageError as error:
+            unreadable.append(str(error))
+    ran = [report for report in reports if report.results]
+    is_thin = min_edges is not None and any(report.share * 100 < min_edges for report in ran)
+    failed = any(not result.is_ok for report in ran for result in report.results)
+    code = Exit.DIAGNOSTICS if broken else Exit.ENVIRONMENT if unreadable else Exit.OK
+    code = Exit.RUN_FAILED if (failed or is_thin) and code is Exit.OK else code
     if as_json:
-        click.echo(json.dumps(_as_json(reports, broken), ensure_ascii=False))
-    else:
-        _show(reports, broken)
-    failed = any(not r.is_ok for report in reports for r in report.results)
-    return Exit.DIAGNOSTICS if broken else Exit.RUN_FAILED if failed else Exit.OK
+        data = {"flows": [_as_json(report) for report in reports], "unreadable": unreadable}
+        print_json("test", ok=code is Exit.OK, data=data, diagnostics=broken)
+        return code
+    for report in ran:
+        _show(report)
+    if broken:
+        show_findings(broken)
+    for line in unreadable:
+        say(line)
+    results = [result for report in ran for result in report.results]
+    passed = sum(result.is_ok for result in results)
+    without = len(reports) - len(ran)
+    parts = [f"{passed} passed", f"{len(results) - passed} failed"]
+    parts += [f"{plural(without, 'flow')} without tests"] if without and only is None else []
+    parts += [f"{plural(len({d.span.file for d in broken}), 'flow')} with errors"] if broken else []
+    click.echo(", ".join(parts))
+    if only is not None and not results and not broken:
+        say(f"no test's name holds `{only}`")
+    return code
 
 
-def flow_files(project: Project, paths: tuple[Path, ...]) -> list[Path]:
-    """The flow files that paths name; the project's by default. Raises: CommandFailed for one that does not exist."""
-    if not paths:
-        return list(project.flow_files())
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            found += sorted(p for suffix in SUFFIXES for p in path.rglob(f"*{suffix}"))
-        elif path.exists():
-            found.append(path)
-        else:
-            raise CommandFailed(f"{path} does not exist", Exit.NOT_FOUND)
-    return found
+def _show(report: FlowTestReport) -> None:
+    click.echo(str(report.file))
+    for result in report.results:
+        mark, colour = ("✓", "green") if result.is_ok else ("✗", "red")
+        took = click.style(f"{result.took_s:.2f} s", dim=True)
+        click.echo(f"  {click.style(mark, fg=colour)} {result.name}  {took}")
+        for problem in result.problems:
+            text = problem.text.replace("\n", "\n        ")
+            click.echo(f"      {problem.span.file}:{problem.span.line}: {text}")
+        for note in result.notes:
+            click.echo(click.style(f"      {note.span.file}:{note.span.line}: note: {note.text}", dim=True))
+    missed = ", ".join(f"{step} → {event}" for step, event in report.missed)
+    share = f"{len(report.taken)} of {plural(len(report.edges), 'edge')} taken"
+    click.echo(f"    {share}" + (f"; not: {missed}" if missed else ""))
 
 
-def _show(reports: list[FlowTestReport], broken: list[CompileFailed]) -> None:
-    from orchestrator.cli.findings import render_text
-
-    passed = failed = 0
-    for report in reports:
-        if not report.results:
-            continue
-        click.echo(str(report.file))
-        for result in report.results:
-            mark, colour = ("✓", "green") if result.is_ok else ("✗", "red")
-            click.echo(
-                f"  {click.style(mark, fg=colour)} {result.name}  {click.style(f'{result.took_s:.2f} s', dim=True)}"
-            )
-            for problem in result.problems:
-                click.echo(f"      {result.span.file}:{result.span.line}: {problem}")
-            passed += result.is_ok
-            failed += not result.is_ok
-        missed = report.missed
-        share = f"{len(report.taken)} of {len(report.edges)} edges taken"
-        click.echo(f"    {share}" + (f"; not: {', '.join(f'{s} → {e}' for s, e in missed)}" if missed else ""))
-    for error in broken:
-        click.echo(render_text(error.diagnostics), err=True, nl=False)
-    flows = f", {len(broken)} flows with errors" if broken else ""
-    click.echo(f"{passed} passed, {failed} failed{flows}")
-
-
-def _as_json(reports: list[FlowTestReport], broken: list[CompileFailed]) -> dict[str, object]:
+def _as_json(report: FlowTestReport) -> dict[str, Any]:  # plain JSON
     return {
-        "v": 1,
-        "command": "test",
-        "ok": not broken and all(r.is_ok for report in reports for r in report.results),
-        "data": [
+        "file": str(report.file),
+        "tests": [
             {
-                "file": str(report.file),
-                "tests": [
-                    {"name": r.name, "ok": r.is_ok, "problems": r.problems, "path": r.path, "line": r.span.line}
-                    for r in report.results
-                ],
-                "edges": len(report.edges),
-                "edges_taken": len(report.taken),
-                "edges_missed": [list(edge) for edge in report.missed],
+                "name": result.name,
+                "ok": result.is_ok,
+                "line": result.span.line,
+                "problems": [{"message": p.text, "line": p.span.line} for p in result.problems],
+                "notes": [{"message": n.text, "line": n.span.line} for n in result.notes],
+                "path": result.path,
+                "outputs": result.outputs,
+                "took_s": round(result.took_s, 4),
             }
-            for report in reports
+            for result in report.results
         ],
-        "diagnostics": [d.to_json() for error in broken for d in error.diagnostics],
+        "edges": len(report.edges),
+        "edges_taken": len(report.taken),
+        "edges_missed": [list(edge) for edge in report.missed],
     }

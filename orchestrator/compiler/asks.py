@@ -59,7 +59,7 @@ def _people(value: SpecValue | None) -> Value:
     found = value_to_ir(value)
     if found is None:
         return ()
-    return tuple(found) if isinstance(found, list) else found
+    return found
 
 
 def _quorum(quorum: QuorumSpec) -> Value:

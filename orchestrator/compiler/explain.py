@@ -24,7 +24,7 @@ SECTIONS = {
 INTRO = """# What the checker finds
 
 Every finding has a stable code. `orchestrator explain CODE` prints what stands here. Errors stop a flow from starting;
-warnings and notes do not. This page is made from the tables in the code (`make checks`), and a test runs each example.
+warnings and notes do not. This page is made from the tables in the code (`make golden`), and a test runs each example.
 """
 
 

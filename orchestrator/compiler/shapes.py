@@ -107,6 +107,10 @@ class Shapes:
                 return object_schema({"error": ERROR_SCHEMA})
             case "start":
                 return self._started_with(prefix)
+            case "timeout" if step.wait is not None:
+                return merge_objects(self.ev_members(step)) if step.collect is None else ANY_OBJECT
+            case "timeout" if step.ask is not None:
+                return object_schema({"outcome": {"enum": ["timeout", "undecided"]}})
             case _:
                 return EMPTY_SCHEMA
 

@@ -140,11 +140,8 @@ class StepLowering:
 
 def may_time_out(step: StepSpec) -> bool:
     """Whether a step waits for something for a limited time, so that it has a `.timeout`."""
-    return (
-        (step.wait is not None and step.wait.within is not None)
-        or (step.ask is not None and step.ask.deadline is not None)
-        or (step.collect is not None and step.collect.within is not None)
-        or step.deadline is not None
+    return (step.wait is not None and step.wait.within is not None) or (
+        step.ask is not None and step.ask.deadline is not None
     )
 
 

@@ -61,7 +61,13 @@ def plan_lanes(graph: Graph, mesh: Mesh, labels: Mapping[str, Dimension]) -> lis
         lane.sources.append((n, source, _beyond(mesh, source, side) == 0))
         lane.first_row = min(lane.first_row, mesh.layer[source])
         lane.last_row = max(lane.last_row, mesh.layer[source])
-    return sorted(lanes.values(), key=lambda lane: lane.last_row - lane.first_row)
+    return sorted(lanes.values(), key=_reach)
+
+
+def _reach(lane: Lane) -> tuple[int, int]:
+    """Of lanes over as many rows, one that comes from below a box passes outside of one that leaves a box sideways."""
+    below = sum(not is_sideways for _, _, is_sideways in lane.sources)
+    return lane.last_row - lane.first_row, below + (not lane.enters_sideways)
 
 
 def _beyond(mesh: Mesh, vertex: int, side: int) -> int:

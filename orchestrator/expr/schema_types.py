@@ -75,7 +75,8 @@ def _read_named(name: Any, schema: Mapping[str, Any], root: Any, depth: int) -> 
     }
     required = schema.get("required")
     needed = {name for name in required if isinstance(name, str)} if isinstance(required, list) else set()
-    defaults = {key for key, part in (properties or {}).items() if isinstance(part, Mapping) and "default" in part}
+    known = properties if isinstance(properties, Mapping) else {}
+    defaults = {key for key, part in known.items() if isinstance(part, Mapping) and "default" in part}
     is_open = schema.get("additionalProperties", "properties" not in schema) not in (False, None)
     return ObjectT(fields, is_open, frozenset(fields.keys() - needed - defaults))
 

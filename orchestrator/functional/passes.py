@@ -341,7 +341,7 @@ class Pass:
         actor = self.actor
         event.run_id = actor.run_id
         event.at = actor.now()
-        event.sequence = actor.base + len(actor.log)
+        event.sequence = actor.next_seq
         actor.stream(event, self.act.id, self.act.attempt)
 
     def record(

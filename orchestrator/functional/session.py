@@ -105,7 +105,17 @@ class RunSession:
             phase.error = error
             if not phase.done.done():
                 phase.done.set_result(None)
-        self.actor._wake_readers()
+        self.actor.wake_readers()
+
+    def show_end(self, responses: dict[str, Value]) -> Phase:
+        """A look at a run that has ended: what it came to. Raises: RequestError for an answer that it did not get."""
+        for request_id, value in responses.items():
+            if request_id not in self.asked or self.given.get(request_id) != value:
+                raise RequestError(f"run {self.actor.run_id!r} has ended and takes no more answers")
+        phase = self.begin_phase()
+        self.actor.log.append(self.last_tick)
+        self.finished(self.actor)
+        return phase
 
     def show_end(self, responses: dict[str, Value]) -> Phase:
         """A look at a run that has ended: what it came to. Raises: RequestError for an answer that it did not get."""
@@ -136,7 +146,7 @@ class RunSession:
         actor = self.actor
         event.run_id = actor.run_id
         event.at = actor.now()
-        event.sequence = actor.base + len(actor.log)
+        event.sequence = actor.next_seq
         actor.stream(event, 0, 0)
 
     # Passes.

@@ -287,7 +287,7 @@ def lineage(flow: FlowIR, g: Graph | None = None) -> Lineage:
             for out, sites in sent[name]:
                 todo.append((out, after if out in ends else _push(after, sites)))
             for taker in _recovering(g, name):
-                todo += [(e, after) for e in flow.steps[taker].accepts if e not in of_event]
+                todo += [(e, after) for e in flow.steps[taker].accepts]
     position = {name: n for n, name in enumerate(flow.steps)}
     return Lineage(
         of_event={e: tuple(s) for e, s in of_event.items()},

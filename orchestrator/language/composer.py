@@ -7,7 +7,8 @@ A finding never stops the loop unless a limit is passed: a bad tag, key or merge
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol, cast
 
 from yaml.events import (
@@ -21,13 +22,30 @@ from yaml.events import (
     StreamEndEvent,
 )
 
-from orchestrator.diagnostics import Edit, Fix, Related
 from orchestrator.language.findings import Findings
 from orchestrator.language.limits import MAX_DEPTH, MAX_KEY, MAX_NODES, MAX_SCALAR
 from orchestrator.language.nodes import Entry, MapNode, Node, Scalar, ScalarNode, SeqNode, Source, Style
-from orchestrator.language.quoting import quote
 from orchestrator.language.scalar_map import span_inside
 from orchestrator.language.scalars import CONSTANTS, LOOKALIKES, UnstorableNumber, resolve_plain
+from orchestrator.language.syntax import report_directive
+from orchestrator.language.yaml_text import (
+    DIRECTIVE,
+    GLUED_COMMENT,
+    SURROGATE,
+    after_properties,
+    comment_starts,
+    has_colon,
+    is_open,
+    report_alias,
+    report_collection_key,
+    report_duplicate,
+    report_key,
+    report_lookalike,
+    report_merge,
+    report_number,
+    report_tag,
+    report_valueless,
+)
 
 Event = Any  # the C and the pure parser give events of one shape, which the stubs leave half untyped
 
@@ -46,6 +64,8 @@ STYLES = {
     None: Style.PLAIN, "": Style.PLAIN, "'": Style.SINGLE, '"': Style.DOUBLE, "|": Style.LITERAL, ">": Style.FOLDED,
 }  # fmt: skip
 _UNSEEN = object()
+_PLAIN, _SINGLE = Style.PLAIN, Style.SINGLE  # looking a member up in its class is slow, and this is done per scalar
+_new_entry: Callable[[tuple[ScalarNode, Node]], Entry] = partial(tuple.__new__, Entry)  # a third of the time of Entry()
 
 
 class Frame:
@@ -117,15 +137,9 @@ class Composer:
                 help="put each flow into a file of its own",
             )
             return False
-        directive = _DIRECTIVE.match(self.source.text)
+        directive = DIRECTIVE.match(self.source.text)
         if directive is not None:
-            start, end = directive.start("line"), directive.end("line")
-            self.findings.error(
-                "FLW113",
-                "YAML directives are not allowed: not every reader treats them alike",
-                self.source.span(start, end),
-                help="delete the lines that begin with %",
-            )
+            report_directive(self.source, self.source.position(directive.start("line"))[0], self.findings)
         return True
 
     def _scalar(self, event: Event) -> ScalarNode:
@@ -133,12 +147,12 @@ class Composer:
         style = STYLES[event.style]
         start: int = event.start_mark.index
         if event.anchor is not None or event.tag is not None:
-            start = min(self._after_properties(start), event.end_mark.index)
+            start = min(after_properties(self.source.text, start), event.end_mark.index)
         node = ScalarNode(text, text, style, start, event.end_mark.index, self.source)
         self._count += 1
         if self._count > MAX_NODES:
             self._too_many(start)
-        if style is Style.PLAIN:
+        if style is _PLAIN:
             value = self._values.get(text, _UNSEEN)
             node.value = self._resolve(node) if value is _UNSEEN else cast(Scalar, value)
             if self.rescued and start in self.rescued:
@@ -147,7 +161,7 @@ class Composer:
                 self._bend(node, node.end)  # the pure parser ends the text there, the C one does not
             elif node.end in self.commented_at:
                 self.before_comment.append(node)
-        elif style is not Style.SINGLE:
+        elif style is not _SINGLE:
             self._check_odd_text(node)
         if len(text) > MAX_SCALAR:
             self.findings.error(
@@ -157,26 +171,21 @@ class Composer:
             )
             raise LimitPassed
         if event.tag is not None:
-            self._tag(event)
+            report_tag(event.start_mark.index, self.source, self.findings)
         if event.anchor is not None:
             self._anchors[event.anchor] = (node, 1)
             self.anchor_names[id(node)] = event.anchor
         return node
 
-    def _after_properties(self, start: int) -> int:
-        """The offset of a value behind its anchor and tag; PyYAML's events begin at these."""
-        match = _PROPERTIES.match(self.source.text, start)
-        return start if match is None else match.end()
-
     def _check_odd_text(self, node: ScalarNode) -> None:
         """What only one of PyYAML's parsers accepts: half characters, and a comment right behind `|` or `>`."""
         if node.style is Style.DOUBLE:
-            match = None if node.text.isascii() else _SURROGATE.search(node.text)
+            match = None if node.text.isascii() else SURROGATE.search(node.text)
             if match is not None:
                 span = span_inside(node, match.start(), match.end())
                 self.findings.error("FLW103", "an escape for half a character", span, help="write the whole character")
-                node.text = node.value = _SURROGATE.sub("\ufffd", node.text)
-        elif _GLUED_COMMENT.match(self.source.text, node.start):
+                node.text = node.value = SURROGATE.sub("\ufffd", node.text)
+        elif GLUED_COMMENT.match(self.source.text, node.start):
             self.findings.error(
                 "FLW117",
                 "a comment right behind `|` or `>` is not read alike by all",
@@ -189,38 +198,22 @@ class Composer:
         try:
             value = resolve_plain(text)
         except UnstorableNumber as error:
-            self.findings.error(
-                "FLW114",
-                f"{error}",
-                node.span,
-                help="quote it if it is text",
-                fix=Fix("quote it as text", (Edit(node.span, quote(text)),)),
-            )
+            report_number(node, str(error), self.findings)
             node.bent = True
             return text
         if text in LOOKALIKES:
-            word = LOOKALIKES[text]
-            self.findings.warning(
-                "FLW115",
-                f"`{text}` is text here: only `{word}` in small letters is the constant",
-                node.span,
-                help=f"write `{word}`, or quote it if text is meant",
-                fix=Fix(f"write `{word}`", (Edit(node.span, word),), is_safe=False),
-            )
+            report_lookalike(node, self.findings)
         else:
             self._values[text] = value
         return value
 
     def _bend(self, node: ScalarNode, end: int) -> None:
+        """Take the text up to `end` as the value that was meant; the reader reports it."""
         node.end = end
         node.text = node.value = self.source.text[node.start : end]
-        node.bent = True
-        self.bent.append(node)
-
-    def _rebend(self, node: ScalarNode, end: int) -> None:
-        """Bend a text that may be bent already."""
-        self.bent = [other for other in self.bent if other is not node]
-        self._bend(node, end)
+        if not node.bent:
+            node.bent = True
+            self.bent.append(node)
 
     def _attach(self, node: Node) -> None:
         stack = self.stack
@@ -244,81 +237,40 @@ class Composer:
         entries = parent.entries  # type: ignore[union-attr]  # the class test above leaves a mapping
         name = key.text
         if name in entries:
-            self._duplicate(key, entries[name].key)
+            report_duplicate(key, entries[name].key, self.findings)
             return
-        if node.__class__ is ScalarNode and parent.is_flow and node.text == "" and self._lacks_colon(key):
+        if (
+            node.__class__ is ScalarNode
+            and parent.is_flow
+            and node.text == ""
+            and not has_colon(self.source.text, key.end)
+        ):
             self._valueless(frame, key)
             return
-        entries[name] = Entry(key, node)
+        entries[name] = _new_entry((key, node))
         frame.last = node
 
     def _key(self, node: Node) -> ScalarNode:
         if node.__class__ is not ScalarNode:
-            self._report_collection_key(node)
+            report_collection_key(node, self.source, self.findings)
             return self._skipped
-        if node.value.__class__ is str:
-            if node.text == "<<" and node.is_plain:
-                self.findings.error(
-                    "FLW107",
-                    "merge keys are not allowed",
-                    node.span,
-                    help="repeat the keys, or put what all steps share into `defaults:`",
-                )
-                return self._skipped
-            if len(node.text) > MAX_KEY:
-                self.findings.error("FLW112", f"a key of {len(node.text)} characters; {MAX_KEY} are allowed", node.span)
-                raise LimitPassed
-            return node
-        shown = node.text or "an empty key"
-        self.findings.error(
-            "FLW111",
-            f"`{shown}` is no text, and keys are text" if node.text else "a key is missing before this colon",
-            node.span,
-            help="quote the key" if node.text else "write a key, or quote the whole text",
-            fix=Fix("quote the key", (Edit(node.span, quote(node.text)),)) if node.text else None,
-        )
+        if node.value.__class__ is not str:
+            report_key(node, self.findings)
+        elif node.text == "<<" and node.is_plain:
+            report_merge(node, self.findings)
+            return self._skipped
+        if len(node.text) > MAX_KEY:
+            self.findings.error("FLW112", f"a key of {len(node.text)} characters; {MAX_KEY} are allowed", node.span)
+            raise LimitPassed
         return node
-
-    def _report_collection_key(self, node: Node) -> None:
-        text = self.source.text
-        start, end = node.start - 1, node.end + 1
-        self.findings.drop("FLW111", node.span)
-        if isinstance(node, MapNode) and text.startswith("{{", start) and text.startswith("}}", end - 2):
-            span = self.source.span(start, end)
-            inner = text[start + 2 : end - 2].strip()
-            fix = Fix("write it as an expression", (Edit(span, quote("${{ " + inner + " }}")),))
-            message, way_out = (
-                "YAML reads `{{ … }}` as a mapping inside a mapping",
-                "expressions are written `${{ … }}`",
-            )
-            self.findings.error("FLW111", message, span, help=way_out, fix=fix)
-            return
-        self.findings.error("FLW111", "a list or mapping cannot be a key", node.span, help="keys are text")
-
-    def _duplicate(self, key: ScalarNode, first: ScalarNode) -> None:
-        self.findings.error(
-            "FLW105",
-            f"the key `{key.text}` stands here twice",
-            key.span,
-            help="keep one of the two",
-            related=[Related(first.span, "the first one is here")],
-        )
-
-    def _lacks_colon(self, key: ScalarNode) -> bool:
-        return not self.source.text[key.end :].lstrip().startswith(":") if key.end else False
 
     def _valueless(self, frame: Frame, key: ScalarNode) -> None:
         """A key without a value in a flow mapping: the comma before it was meant as part of the text before."""
         last = frame.last
         if isinstance(last, ScalarNode) and last.is_plain and last.text and key.is_plain:
-            self._rebend(last, key.end)
+            self._bend(last, key.end)
             return
-        self.findings.error(
-            "FLW111",
-            f"the key `{key.text}` has no value",
-            key.span,
-            help=f"write `{key.text}: …`; text that holds a comma must be quoted",
-        )
+        report_valueless(key, self.findings)
 
     def _open(self, event: Event) -> None:
         is_flow = bool(event.flow_style)
@@ -330,11 +282,12 @@ class Composer:
         if self._count > MAX_NODES:
             self._too_many(start)
         if event.tag is not None:
-            self._tag(event)
+            report_tag(event.start_mark.index, self.source, self.findings)
         if event.anchor is not None or event.tag is not None:
-            start = self._after_properties(start)
+            start = after_properties(self.source.text, start)
         node: MapNode | SeqNode
-        if event.__class__ is MappingStartEvent:
+        is_map = event.__class__ is MappingStartEvent
+        if is_map:
             node = MapNode({}, start, event.end_mark.index, self.source, is_flow)
         else:
             node = SeqNode([], start, event.end_mark.index, self.source, is_flow)
@@ -368,27 +321,17 @@ class Composer:
                 and item.is_plain
                 and is_open(last.text)
             ):
-                self._rebend(last, item.end)
+                self._bend(last, item.end)
             else:
                 items.append(item)
         node.items[:] = items
 
     def _alias(self, event: Event) -> None:
         name = event.anchor
-        span = self.source.span(event.start_mark.index, event.end_mark.index)
         known = self._anchors.get(name)
+        start, end = event.start_mark.index, event.end_mark.index
         if known is None or known[1] == 0:
-            self.findings.error(
-                "FLW109",
-                f"`*{name}` refers to an anchor that is not defined above"
-                if known is None
-                else f"`*{name}` stands inside what it refers to",
-                span,
-                help="define it with `&" + name + "` before, or quote the text if a star is meant"
-                if known is None
-                else "write the part out",
-            )
-            start, end = event.start_mark.index, event.end_mark.index
+            report_alias(name, start, end, self.source, self.findings, is_known=known is not None)
             text = self.source.text[start:end]
             self._attach(ScalarNode(text, text, Style.PLAIN, start, end, self.source, bent=True))
             return
@@ -398,22 +341,6 @@ class Composer:
             self._too_many(event.start_mark.index)
         self._attach(node)
 
-    def _tag(self, event: Event) -> None:
-        start = event.start_mark.index
-        text = self.source.text
-        start = text.find("!", start)
-        end = start
-        while end < len(text) and not text[end].isspace():
-            end += 1
-        span = self.source.span(start, end)
-        self.findings.error(
-            "FLW106",
-            f"tags such as `{text[start:end]}` are not allowed",
-            span,
-            help="delete it; quote a value that is text",
-            fix=Fix("delete the tag", (Edit(self.source.span(start, min(end + 1, len(text))), ""),), is_safe=False),
-        )
-
     def _too_many(self, start: int) -> None:
         self.findings.error(
             "FLW112",
@@ -422,22 +349,3 @@ class Composer:
             help="cut the flow into sub-flows with `imports:`",
         )
         raise LimitPassed
-
-
-_PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*(?:[ \t]+|[ \t]*(?:#[^\n]*)?\r?\n\s*))+")
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_GLUED_COMMENT = re.compile("[|>][-+0-9]*#")
-_DIRECTIVE = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\r?\n)*(?P<line>%[^\r\n]*)")
-_BEFORE_COMMENT = re.compile("(?<=[^ \n]) +#")
-
-
-def comment_starts(text: str) -> frozenset[int]:
-    """The offsets at which a run of spaces with a `#` after it begins."""
-    if " #" not in text:
-        return frozenset()
-    return frozenset(match.start() for match in _BEFORE_COMMENT.finditer(text))
-
-
-def is_open(text: str) -> bool:
-    """Whether a round bracket or a double quote that begins in the text does not end in it."""
-    return text.count("(") > text.count(")") or text.count('"') % 2 == 1

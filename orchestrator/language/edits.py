@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from orchestrator.diagnostics import Diagnostic, Edit, Fix
 from orchestrator.language.nodes import Source
@@ -27,7 +28,7 @@ def apply_splices(text: str, splices: Iterable[Splice]) -> str:
     Raises: ValueError when two of them overlap.
     """
     ordered = sorted(splices, key=lambda splice: (splice.start, splice.end))
-    for before, after in zip(ordered, ordered[1:], strict=False):
+    for before, after in pairwise(ordered):
         if after.start < before.end:
             raise ValueError(f"two edits overlap at offset {after.start}")
     for splice in reversed(ordered):
@@ -64,7 +65,7 @@ def apply_fixes(text: str, fixes: Iterable[Fix], file: str) -> tuple[str, tuple[
 
 
 def _collide(a: Splice, b: Splice) -> bool:
-    return a.start < b.end and b.start < a.end or (a.start == b.start)
+    return (a.start < b.end and b.start < a.end) or a.start == b.start
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from orchestrator.diagnostics import Edit, Fix
+from orchestrator.diagnostics import Diagnostic, Edit, Fix
 from orchestrator.language.decode import warn_hidden
 from orchestrator.language.findings import Findings, TooManyFindings
 from orchestrator.language.names import BUILT_IN_EVENTS, EVENT, FIELD, FLOW, NONE, SECRET, STEP, is_event_name
-from orchestrator.language.nodes import Entry, MapNode, Node, ScalarNode, to_plain
+from orchestrator.language.nodes import Entry, MapNode, Node, ScalarNode, Source, to_plain
 from orchestrator.language.reader import ParserFactory, paused_gc, read_yaml
 from orchestrator.language.shape import (
     Fields,
@@ -37,7 +38,6 @@ from orchestrator.language.spec import (
     ImportSpec,
     Located,
     Name,
-    ParsedFlow,
     StateSpec,
     StepSpec,
 )
@@ -64,6 +64,16 @@ DEFAULTS_KEYS = KeySet("`defaults`", " ".join(STEP_KEYS.order), synonyms=STEP_KE
 FORMAT = 1
 _EVENT_LONG_KEYS = frozenset({"fields", "schema", "external", "description"})
 _PYTHON_TARGET = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedFlow:
+    """What `parse_flow` gives: `spec` is None when there is no step to speak of; with errors it is as good as it gets."""
+
+    spec: FlowSpec | None
+    diagnostics: tuple[Diagnostic, ...]
+    tree: Node | None
+    source: Source
 
 
 def parse_flow(data: bytes, file: str, parser: ParserFactory | None = None) -> ParsedFlow:

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from orchestrator.diagnostics import Diagnostic, Span
-from orchestrator.language.durations import DateMoment, Duration, WeeklyMoment
-from orchestrator.language.nodes import MapNode, Node, PlainData, ScalarNode, Source
+from orchestrator.diagnostics import Span
+from orchestrator.ir.durations import DateMoment, Duration, WeeklyMoment
+from orchestrator.language.nodes import MapNode, Node, PlainData, ScalarNode
 from orchestrator.language.template_text import ExprSource, MapValue, Value
 from orchestrator.language.types import FieldType, TypeIR
 
@@ -151,7 +151,7 @@ class CatchSpec:
 
 @dataclass(frozen=True, slots=True)
 class EmitEntry:
-    """One way out of a step. `event` is an event, a step, `Stop`, `Failed` or `none`; `outcome` is set in the short form."""
+    """One way out: `event` is an event, a step, `Stop`, `Failed` or `none`; `outcome` is set in the short form."""
 
     node: Node
     event: Name
@@ -407,13 +407,3 @@ class FlowSpec:
     timeout: Located[Duration] | None = None
     tests: tuple[TestSpec, ...] = ()
     extensions: Mapping[str, PlainData] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedFlow:
-    """What `parse_flow` gives: `spec` is None when there is no step to speak of; with errors it is as good as it gets."""
-
-    spec: FlowSpec | None
-    diagnostics: tuple[Diagnostic, ...]
-    tree: Node | None
-    source: Source

@@ -39,7 +39,8 @@ from orchestrator.language.spec import CallSpec, Located, Name, StepSpec, WaitSp
 from orchestrator.language.type_reader import TypeReader
 
 _SYNONYMS = {
-    "if": "when", "uses": "call", "run": "call", "action": "call", "type": "call", "kind": "call", "needs": "on", "depends_on": "on",
+    "if": "when", "uses": "call", "run": "call", "action": "call", "type": "call", "kind": "call",
+    "needs": "on", "depends_on": "on",
     "after": "on", "trigger": "on", "listen": "on", "foreach": "for_each", "loop": "for_each", "args": "with",
     "params": "with", "parameters": "with", "inputs": "with", "input": "with", "retries": "retry", "outputs": "emit",
     "next": "emit", "goto": "emit", "then": "emit", "question": "ask", "approve": "ask", "approval": "ask",

@@ -32,10 +32,10 @@ _WORDS: tuple[tuple[str, str, str], ...] = (
     ("while parsing a block mapping", "the line fits no mapping above it", "indent it like the keys it belongs to"),
     ("while scanning a simple key", "a `key` without its colon", "write `key: value`"),
     ("while scanning a block scalar", "a broken block text", "write `|` or `>` at the end of the line, the text below"),
-    ("while scanning a directive", "YAML directives are not allowed", "delete the lines that begin with %"),
     ("while scanning an alias", "`*` begins an alias in YAML", "quote the text"),
     ("while scanning an anchor", "`&` begins an anchor in YAML", "quote the text"),
     ("tag", "a broken tag: `!` begins a tag in YAML", "quote the text"),
+    ("unexpected ':'", "a colon stands where a key or a value should", "write `key: value`, or quote the text"),
     ("cannot start any token", "a text cannot begin with this character", "quote the text"),
 )  # fmt: skip
 
@@ -54,6 +54,9 @@ def report_syntax(error: YAMLError, source: Source, text: str, findings: Finding
     said = f"{error.context or ''} {error.problem or ''}"
     if _report_missing_space(source, text, at if context_at is None else context_at, said, findings):
         return
+    if "directive" in said:
+        report_directive(source, source.position(at)[0], findings)
+        return
     message, way_out = "this is not YAML", "check the indentation and the quotes"
     for part, words, help_text in _WORDS:
         if part in said:
@@ -67,7 +70,7 @@ def report_syntax(error: YAMLError, source: Source, text: str, findings: Finding
         line_start = text.rfind("\n", 0, at) + 1
         at = line_start + len(text[line_start:at]) - len(text[line_start:at].lstrip(" -"))
         context_at = None
-    if "quoted scalar" in said and context_at is not None:
+    if "quoted scalar" in said and "unexpected" in said and context_at is not None:
         at = context_at
     elif at == len(text) and context_at is not None:
         at, context_at = context_at, None
@@ -80,6 +83,17 @@ def report_syntax(error: YAMLError, source: Source, text: str, findings: Finding
 def use_space(tab: Span) -> Fix:
     """The fix for a tab that stands between two parts of a line."""
     return Fix("use a space", (Edit(tab, " "),))
+
+
+def report_directive(source: Source, line: int, findings: Findings) -> None:
+    """The one message for a line that begins with %."""
+    start = source.offset(line, 1)
+    findings.error(
+        "FLW113",
+        "YAML directives are not allowed: not every reader treats them alike",
+        source.span(start, start + len(source.line_text(line))),
+        help="delete the lines that begin with %",
+    )
 
 
 def _word_end(text: str, at: int) -> int:

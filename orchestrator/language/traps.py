@@ -54,7 +54,7 @@ def trap_at(error: MarkedYAMLError, composer: Composer, text: str) -> Region | N
     if mark is None:
         return None
     at = min(mark.index, len(text))
-    if text.startswith("\t", at):
+    if text.startswith("\t", at) or "quoted scalar" in (error.context or ""):
         return None
     if error.context_mark is not None and "alias" in (error.context or "") + (error.problem or ""):
         at = min(at, error.context_mark.index)

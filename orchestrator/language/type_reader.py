@@ -154,6 +154,8 @@ class TypeReader:
         return type_
 
     def _report(self, node: ScalarNode, error: BadType) -> None:
+        if node.bent:
+            return
         span = span_inside(node, error.start, error.end)
         fix = None
         if error.replacement is not None:

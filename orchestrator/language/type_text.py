@@ -12,8 +12,9 @@ import re
 from dataclasses import dataclass
 from typing import NoReturn
 
+from orchestrator.expr.suggest import edit_distance
 from orchestrator.language.nodes import Scalar
-from orchestrator.language.suggest import edit_distance, suggest
+from orchestrator.language.suggest import suggest
 from orchestrator.language.types import (
     PRIMITIVES,
     TYPE_SYNONYMS,
@@ -37,6 +38,8 @@ _INT = re.compile(r"-?[0-9]{1,18}\Z")
 _MODEL = re.compile(r"[A-Z]\w*\Z")
 _GENERIC = re.compile(r"(?:list|List|array|Array|Sequence|set|tuple)\Z")
 _DEPTH = 32
+MAX_TEXT = 10_000
+MAX_MEMBERS = 500
 
 
 class BadType(Exception):
@@ -75,6 +78,8 @@ def parse_type_text(text: str) -> TypeIR:
 
     Raises: BadType.
     """
+    if len(text) > MAX_TEXT:
+        raise BadType("FLW212", f"the type has more than {MAX_TEXT:,} characters", 0, len(text), "write a JSON Schema")
     parser = _Parser(_tokens(text), text)
     type_ = parser.union(0)
     parser.expect_end()
@@ -143,6 +148,9 @@ class _Parser:
         while self.peek().kind == "mark" and self.peek().text == "|":
             self.take()
             members.append(self.atom(depth, is_alone=False))
+            if len(members) > MAX_MEMBERS:
+                message = f"a union of more than {MAX_MEMBERS} members"
+                raise BadType("FLW212", message, first.start, self.peek().start, "write a JSON Schema")
         return members[0] if len(members) == 1 else _join(members, first, self.peek())
 
     def _is_alone(self) -> bool:
@@ -172,9 +180,7 @@ class _Parser:
         while not (self.peek().kind == "mark" and self.peek().text == "}"):
             name = self.take()
             if name.kind != "word":
-                raise BadType(
-                    "FLW212", "the name of a field is missing here", name.start, max(name.end, name.start + 1)
-                )
+                raise BadType("FLW212", "the name of a field is missing here", max(0, name.start - 1), name.end)
             colon = self.take()
             if colon.text != ":":
                 raise BadType("FLW212", f"`{name.text}` needs a type: `{name.text}: str`", name.start, name.end)

@@ -22,7 +22,7 @@ from contextvars import Context, ContextVar, copy_context
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from orchestrator.errors import StepTimedOut
+from orchestrator.errors import NotSerializable, StepTimedOut
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.plan import FlowPlan
 from orchestrator.runtime.reduce import reduce_tick
@@ -40,10 +40,20 @@ FAIR_TICKS = 1024
 class Sink(Protocol):
     """Where a durable run puts its ticks, and what must wait for their commit."""
 
-    outbox: list[t.Command]
+    @property
+    def is_settled(self) -> bool:
+        """Whether the end of the run is committed."""
+        ...
 
     def add(self, tick: t.Tick) -> None:
-        """A tick was applied."""
+        """A tick is about to be applied; it comes into the run's log when readers may know it.
+
+        Raises: NotSerializable; then it must not be applied.
+        """
+        ...
+
+    def hold(self, command: t.Command) -> None:
+        """A command that reaches outside of the run waits for the commit."""
         ...
 
     def must_flush(self, is_pure: bool) -> bool:
@@ -52,6 +62,10 @@ class Sink(Protocol):
 
     async def flush(self) -> None:
         """Commit everything applied so far. Raises: what the journal raises."""
+        ...
+
+    async def barrier(self) -> bool:
+        """The same; False if the run does not go on here."""
         ...
 
     def flush_soon(self) -> None:
@@ -88,6 +102,7 @@ class Actor:
         "_drives",
         "_end_waiters",
         "_handles",
+        "_is_gone",
         "_is_working",
         "_ready",
         "_spare",
@@ -98,7 +113,9 @@ class Actor:
         "data",
         "engine",
         "exception",
+        "is_passive",
         "log",
+        "lost",
         "on_finish",
         "parent",
         "plan",
@@ -122,19 +139,22 @@ class Actor:
         self.data: Any = None  # what the front end keeps with the run (workflow instance, store, …)
         self.parent: tuple[str, int] | None = None
         self.exception: BaseException | None = None  # the live exception behind state.error, if there is one
+        self.lost: BaseException | None = None  # why the run does not go on here, though it has not ended
         self.on_finish: Callable[[Actor], None] | None = None
         self.relay: Callable[[Any], None] | None = None  # gets every entry of the log: a parent that shows its child
         self.timeout_s: float | None = None
         self._active_s = 0.0
         self._busy_since: float | None = None
         self._timeout_handle: Handle | None = None
-        self._commands: deque[t.Command] = deque()
-        self._ready: deque[Activation] = deque()
+        self._commands: list[t.Command] = []
+        self._ready: deque[Activation] | tuple[()] = ()  # () while nothing is: an idle run holds no queue
         self._handles: dict[int, Handle] | None = None
         self._waiters: list[asyncio.Future[None]] | None = None
         self._end_waiters: list[asyncio.Future[None]] | None = None
         self._tasks: set[asyncio.Task[None]] | None = None
         self._is_working = False
+        self._is_gone = False
+        self.is_passive = False  # only takes what comes; its bodies run in another process
         self._spare = False
         self._drives = False  # a driver is between two bodies and will look at what is ready
         self._context: Context = copy_context()
@@ -144,7 +164,12 @@ class Actor:
     @property
     def is_over(self) -> bool:
         """Whether the run has ended (and readers may know it)."""
-        return self.state.is_over
+        return self.state.is_over and (self.sink is None or self.sink.is_settled)
+
+    @property
+    def next_seq(self) -> int:
+        """The number of the next tick."""
+        return self.base + len(self.log) if self.sink is None else self.state.seq
 
     def now(self) -> float:
         """The engine's time, epoch seconds."""
@@ -153,12 +178,20 @@ class Actor:
     # Ticks.
 
     def apply(self, tick: t.Tick) -> None:
-        """Append a tick (its seq and time are set here), reduce it, and work off what follows."""
-        log = self.log
-        tick.seq = self.base + len(log)
-        tick.at = self.engine.clock.now()
-        log.append(tick)
-        if self.sink is not None:
+        """Append a tick (its seq and time are set here), reduce it, and work off what follows.
+
+        Nothing happens once the process has let go of the run. Raises: NotSerializable over a journal, before it is applied.
+        """
+        if self.sink is None:
+            log = self.log
+            tick.seq = self.base + len(log)
+            tick.at = self.engine.clock.now()
+            log.append(tick)
+        elif self._is_gone:
+            return
+        else:
+            tick.seq = self.state.seq
+            tick.at = round(self.engine.clock.now(), 6)  # as it is written
             self.sink.add(tick)
         commands = reduce_tick(self.reduction, tick)
         if commands:
@@ -167,8 +200,8 @@ class Actor:
             self.relay(tick)
         if not self._is_working:
             self._work()
-        if self._waiters:
-            self._wake_readers()
+        if self._waiters and self.sink is None:
+            self.wake_readers()
 
     def stream(self, value: Any, act: int, attempt: int) -> None:
         """Show an event to readers at once; it changes nothing else."""
@@ -180,27 +213,30 @@ class Actor:
         if self.relay is not None:
             self.relay(entry)
         if self._waiters:
-            self._wake_readers()
+            self.wake_readers()
 
     def _work(self) -> None:
         commands = self._commands
         self._is_working = True
+        done = 0
         try:
-            while commands:
-                command = commands.popleft()
+            while done < len(commands):
+                command = commands[done]
+                done += 1
                 if type(command) is Activation:
                     self._start(command)
                 elif self.sink is not None and type(command) in OUTSIDE:
-                    self.sink.outbox.append(command)
+                    self.sink.hold(command)
                 else:
                     _PERFORM[type(command)](self, command)
         finally:
+            del commands[:done]
             self._is_working = False
         if self.timeout_s is not None:
             self._account_time()
         if self.sink is not None:
             self.sink.flush_soon()
-        if self._ready and not (self._spare or self._drives):
+        if self._ready and not (self._spare or self._drives or self.is_passive):
             self.spawn()
 
     def _start(self, act: Activation) -> None:
@@ -212,17 +248,29 @@ class Actor:
             self.apply(body.fail(self, act, act.error or {}))
         elif body.is_plain:
             self.apply(t.StepStarted(0, 0.0, act.cause, act.id, act.attempt, act.step.name))
-            self._ready.append(act)
+            self._make_ready(act)
         else:
             started = body.prepare(self, act)
-            self.apply(started)
+            try:
+                self.apply(started)
+            except NotSerializable as error:
+                started = body.fail(self, act, error)
+                self.apply(started)
             if isinstance(started, t.StepStarted) and not started.parks:
-                self._ready.append(act)
+                self._make_ready(act)
+
+    def _make_ready(self, act: Activation) -> None:
+        if isinstance(self._ready, deque):
+            self._ready.append(act)
+        else:
+            self._ready = deque((act,))
 
     def run_again(self, act: Activation) -> None:
         """Run the body of an activation from the top: the process that waited in it is gone."""
         if act not in self._ready:
             self._start(act)
+            if not self._is_working:
+                self._work()
 
     # Drivers.
 
@@ -233,25 +281,37 @@ class Actor:
         if self._tasks is None:
             self._tasks = set()
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        if self._tasks is not None:
+            self._tasks.discard(task)
+            if not self._tasks:
+                self._tasks = None
 
     async def _drive(self) -> None:
         self._spare = False
-        ready = self._ready
         cell = Cell(self)
         current_cell.set(cell)
         base = copy_context()
         task = asyncio.current_task()
         acts = self.state.acts
         done = shown = 0
-        while ready:
+        while not self.is_passive:
+            ready = self._ready
+            if not ready or not isinstance(ready, deque):
+                break
             self._drives = False
             act = ready.popleft()
             if act.id not in acts:
                 continue
             step = act.step
             if self.sink is not None and self.sink.must_flush(step.body.is_pure):
-                await self.sink.flush()
+                if not await self.sink.barrier():
+                    return
+                if self.is_passive:
+                    ready.appendleft(act)
+                    break
                 if act.id not in acts:
                     continue
             if ready and not self._spare:
@@ -292,7 +352,7 @@ class Actor:
                     except Exception as error:  # what it returned cannot be taken: the step failed
                         settled = step.body.fail(self, act, error)
                     if settled is not None:
-                        self.apply(settled)
+                        self._settle(act, settled)
             if act.is_cancelled and task is not None and task.cancelling():
                 task.uncancel()  # the body swallowed our cancellation
             if copy_context() != base:
@@ -301,17 +361,41 @@ class Actor:
             if done % FAIR_STEPS == 0 or len(self.log) - shown > FAIR_TICKS:
                 shown = len(self.log)
                 self._drives = False
-                if ready and not self._spare:
-                    self.spawn()
                 await asyncio.sleep(0)  # let readers and other runs have their turn
         self._drives = False
-        if ready and not self._spare:
+        if not self._ready:
+            self._ready = ()
+        elif not (self._spare or self.is_passive):
             self.spawn()
+
+    def _settle(self, act: Activation, settled: t.StepSettled) -> None:
+        try:
+            self.apply(settled)
+        except NotSerializable as error:  # the store cannot keep what it returned: the step failed
+            if act.id in self.state.acts:
+                self.apply(act.step.body.fail(self, act, error))
 
     @property
     def is_quiet(self) -> bool:
         """Whether no body runs or is about to."""
         return not self._tasks and not self._ready and not self._commands
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing is under way but waits: bodies that run here are all suspended in one."""
+        if self._commands or (self._ready and not self.is_passive):
+            return False
+        return not self._tasks or self.state.busy <= 0
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether a body is about to run."""
+        return bool(self._ready)
+
+    def adopt(self, state: RunState) -> None:
+        """Go on with a state that was rebuilt from a journal."""
+        self.state = state
+        self.reduction = Reduction(self.plan, state)
 
     def perform(self, command: t.Command) -> None:
         """Do what a committed tick asked for outside of the run."""
@@ -322,29 +406,38 @@ class Actor:
         for timer in list(self.state.timers.values()):
             self._set_timer(t.SetTimer(timer))
         queued = {act.id for queue in self.state.queues.values() for act in queue}
+        queued.update(timer.ref for timer in self.state.timers.values() if timer.kind == "again")
         for act in list(self.state.acts.values()):
             if act.is_running and act.waits == 0 and act.id not in queued:
                 if act.step.body.is_plain:
                     self._start(act)
                 else:
-                    self._ready.append(act)
-        if self._ready and not self._spare:
+                    self._make_ready(act)
+            elif not act.is_running and act.waits == 0 and act.id not in queued:
+                self._start(act)  # a fork cut the log between its making and its start
+        if self._commands and not self._is_working:
+            self._work()
+        if self._ready and not (self._spare or self.is_passive):
             self.spawn()
 
     def rerun(self, act: Activation) -> None:
         """Run the body of a waiting activation again, from the top."""
-        self._ready.append(act)
+        self._make_ready(act)
         if not self._is_working and not self._spare:
             self.spawn()
 
     def discard(self) -> None:
-        """Let go of the run without changing it: bodies are cancelled, timers disarmed."""
-        for act in self.state.acts.values():
+        """Let go of the run without changing it: bodies are cancelled, timers disarmed, nothing more is applied."""
+        self._is_gone = self.sink is not None
+        for act in list(self.state.acts.values()):
             self._cancel_task(t.CancelTask(act))
+        if self._is_gone:  # what a body still returns belongs to nobody; the state stays as it was committed
+            acts, self.state.acts = self.state.acts, dict(self.state.acts)
+            acts.clear()
         for handle in (self._handles or {}).values():
             handle.cancel()
         self._handles = None
-        self._ready.clear()
+        self._ready = ()
         self._commands.clear()
         if self._timeout_handle is not None:
             self._timeout_handle.cancel()
@@ -355,8 +448,8 @@ class Actor:
     def _interrupted(self, error: BaseException) -> None:
         """The loop is going down: nobody will finish this run here."""
         if not self.is_over:
-            self.exception = error
-            self._wake_readers()
+            self.exception = self.lost = error
+            self.wake_readers()
             self._wake_ended()
             self.engine.forget(self)
 
@@ -414,7 +507,7 @@ class Actor:
         if self._timeout_handle is not None:
             self._timeout_handle.cancel()
             self._timeout_handle = None
-        self._wake_readers()
+        self.wake_readers()
         self._wake_ended()
         self.engine.finished(self)
         if self.on_finish is not None:
@@ -466,7 +559,8 @@ class Actor:
         self._waiters.append(future)
         return future
 
-    def _wake_readers(self) -> None:
+    def wake_readers(self) -> None:
+        """Tell those who wait that the log has grown or the run has ended."""
         waiters, self._waiters = self._waiters, None
         for future in waiters or ():
             if not future.done():
@@ -474,9 +568,9 @@ class Actor:
 
     async def wait_finished(self) -> Status:
         """Wait until the run has ended; raises what interrupted it, if it will never end here."""
-        while not self.state.is_over:
-            if self.exception is not None and not self.state.is_over:
-                raise self.exception
+        while not self.is_over:
+            if self.lost is not None:
+                raise self.lost
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             if self._end_waiters is None:
                 self._end_waiters = []

@@ -1,269 +1,67 @@
 """Runs over a journal: every tick is committed, effects wait for the commit, and a waiting run is rows only.
 
-Theory. A durable actor has a *sink*. Ticks applied since the last commit are *pending*; commands that reach outside of the run
-(posts, child runs, notices, the end) are held in the *outbox* and become rows of the same transaction. One commit per actor is
-in flight; what is applied meanwhile goes into the next one. When nothing runs and nobody here holds on to the run, the claim
-is given up with the last commit and the actor is dropped; the journal's due time wakes it again, in whatever process.
+Theory. A run is held by one engine at a time, by a claim with an epoch; its actor's `ActorSink` takes what happens to the
+journal. When nothing runs and nobody here holds on to the run, the claim is given up with the last commit and the actor is
+dropped; its due time or its inbox wakes it again, in whatever process. `serve` makes the engine take any run that is due;
+without it the engine keeps what was started or acquired here, and leaves all else alone.
 
-Invariants
- D1  a body with effects starts only when every tick before it is committed (strict), whoever commits it.
- D2  a commit refused as `Fenced` discards the actor and everything it has not committed.
- D3  an inbox row is consumed by the commit that holds its tick; a row whose dedup key was seen becomes no tick.
+Invariants (sink: D1 to D4)
+ D5  a run that cannot go on here for a reason of its own (binding, unreadable rows) is parked with the reason; it never
+     stops the worker.
+ D6  what is applied to an actor between the commit that releases it and its end is not lost: it is in the inbox, or due again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from orchestrator.errors import Fenced, OrchestratorError, StoreError
+from orchestrator.errors import Fenced, OrchestratorError, StoreBusy, StoreError
 from orchestrator.ir.codec import flow_from_json, flow_to_json
 from orchestrator.ir.model import FlowIR
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.clock import Clock
-from orchestrator.runtime.codec import PLAIN, ValueCodec, decode_tick, encode_tick
-from orchestrator.runtime.engine import Engine, new_run_id
-from orchestrator.runtime.journal import AuditRow, Batch, Claim, InboxEntry, Journal, NewRun, RequestRow
+from orchestrator.runtime.codec import PLAIN, decode_tick, encode_tick
+from orchestrator.runtime.engine import Engine, Undelivered, new_run_id
+from orchestrator.runtime.intake import take_inbox
+from orchestrator.runtime.journal import (
+    Admission,
+    AuditRow,
+    Batch,
+    Claim,
+    Committed,
+    InboxEntry,
+    Journal,
+    NewRun,
+)
+from orchestrator.runtime.keeper import POLL_S, Keeper
+from orchestrator.runtime.placed import pool_of
 from orchestrator.runtime.plan import FlowPlan
-from orchestrator.runtime.snapshot import decode_state, encode_state, fold
-from orchestrator.runtime.state import Activation, RunState
+from orchestrator.runtime.rebuild import Rebuilt, rebuild
+from orchestrator.runtime.sink import ActorSink
+from orchestrator.runtime.state import Activation
 
 LEASE_S = 15.0
-SNAPSHOT_TICKS = 256
-SNAPSHOT_BYTES = 256 * 1024
-IDLE_TICKS = 32
-RELAXED_TICKS = 64
-RELAXED_S = 0.005
-STREAM_S = 0.03
-FINAL = frozenset({"done", "failed", "cancelled", "timeout"})
+KEEP_WARM_S = 60.0
+RESTING_S = 0.001  # a rebuilt run may get something to do at once
+BINDING_CODES = ("plugin", "usage", "binding", "run.unbound")
 
 BindFlow = Callable[[FlowIR], FlowPlan]
 
 
-class ActorSink:
-    """Takes the ticks of one durable actor to the journal."""
-
-    def __init__(self, engine: DurableEngine, actor: Actor, codec: ValueCodec, epoch: int) -> None:
-        self.engine = engine
-        self.actor = actor
-        self.codec = codec
-        self.epoch = epoch
-        self.outbox: list[t.Command] = []
-        self.create: NewRun | None = None
-        self.consumed: list[int] = []
-        self.committed = 0  # seq after the last committed tick
-        self.pins = 0  # handles in this process that keep the actor in memory
-        self._pending: list[t.Tick] = []
-        self._tail_ticks = 0
-        self._tail_bytes = 0
-        self._last_snapshot_bytes = 0
-        self._has_lazy_only = True
-        self._flushing: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._failure: BaseException | None = None
-
-    def add(self, tick: t.Tick) -> None:
-        """A tick was applied."""
-        self._pending.append(tick)
-        if type(tick) is not t.Streamed:
-            self._has_lazy_only = False
-
-    def must_flush(self, is_pure: bool) -> bool:
-        """Whether the next body has to wait for a commit: strict runs, for bodies with effects."""
-        return bool(self._pending) and not is_pure and self.engine.is_strict
-
-    def type_of(self, value: Any) -> str:
-        """The event type of a streamed payload."""
-        if isinstance(value, dict):
-            return str(value.get("type") or "event")
-        name_of = getattr(self.codec, "stream_type", None)
-        return type(value).__name__ if name_of is None else str(name_of(value))
-
-    def loaded(self, seq: int, tail_ticks: int, tail_bytes: int, snapshot_bytes: int) -> None:
-        """The actor was rebuilt from the journal up to here."""
-        self.committed = seq
-        self._tail_ticks, self._tail_bytes, self._last_snapshot_bytes = tail_ticks, tail_bytes, snapshot_bytes
-
-    async def flush(self) -> None:
-        """Commit everything applied so far."""
-        while self._pending or self.outbox or self.consumed:
-            if self._failure is not None:
-                raise self._failure
-            if self._flushing is None:
-                self._start()
-            flushing = self._flushing
-            assert flushing is not None
-            await asyncio.shield(flushing)
-        if self._failure is not None:
-            raise self._failure
-
-    def flush_soon(self) -> None:
-        """Have everything applied so far committed before long: at once in strict runs, grouped otherwise."""
-        if self._flushing is not None or self._failure is not None:
-            return
-        if not (self._pending or self.outbox or self.consumed):
-            return
-        if self._has_lazy_only and not self.outbox:
-            self._later(STREAM_S)
-        elif self.engine.is_strict or self.outbox or len(self._pending) >= RELAXED_TICKS or self.actor.state.is_over:
-            self._start()
-        else:
-            self._later(RELAXED_S)
-
-    def _later(self, delay_s: float) -> None:
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self._start)
-
-    def _start(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._flushing is None and self._failure is None and (self._pending or self.outbox or self.consumed):
-            self._flushing = asyncio.get_running_loop().create_task(self._commit_pending())
-            self._flushing.add_done_callback(_retrieve)
-
-    async def _commit_pending(self) -> None:
-        """Commit until nothing is pending; one transaction per round."""
-        try:
-            while (self._pending or self.outbox or self.consumed) and self._failure is None:
-                await asyncio.sleep(0)  # let everything that is ready now join this commit
-                batch, outbox = self._take()
-                await self.engine.journal.commit(batch)
-                self.committed = batch.first_seq + len(batch.ticks)
-                self.engine.committed(self, batch, outbox)
-                if batch.releases:
-                    return
-        except OrchestratorError as error:
-            self._failure = error
-            self.engine.commit_failed(self, error)
-            raise
-        finally:
-            self._flushing = None
-
-    def _take(self) -> tuple[Batch, list[t.Command]]:
-        actor, state = self.actor, self.actor.state
-        pending, self._pending = self._pending, []
-        outbox, self.outbox = self.outbox, []
-        consumed, self.consumed = self.consumed, []
-        self._has_lazy_only = True
-        acts = state.acts
-
-        def step_of(act: int) -> str:
-            found = acts.get(act)
-            return found.step.name if found is not None else "?"
-
-        batch = Batch(actor.run_id, self.epoch, self.committed, self.engine.clock.now(), consumed=consumed)
-        batch.ticks = [json.dumps(encode_tick(x, self.codec, step_of), separators=(",", ":")) for x in pending]
-        batch.create, self.create = self.create, None
-        batch.status = "waiting" if not state.is_over and state.busy <= 0 else state.status.value
-        batch.wake_at = min((x.due for x in state.timers.values()), default=None)
-        self._add_outbox(batch, outbox)
-        self._tail_ticks += len(batch.ticks)
-        self._tail_bytes += sum(len(x) for x in batch.ticks)
-        batch.releases = self._may_release()
-        if self._wants_snapshot(batch.releases):
-            text = json.dumps(encode_state(state, self.codec), separators=(",", ":"))
-            batch.snapshot = (batch.first_seq + len(batch.ticks), text)
-            self._tail_ticks = self._tail_bytes = 0
-            self._last_snapshot_bytes = len(text)
-        if state.is_over:
-            result = state.result
-            batch.outcome = {
-                "result": None if result is None else self.codec.encode(result.type, result.value, "the result"),
-                "type": None if result is None else result.type,
-                "error": state.error,
-            }
-        return batch, outbox
-
-    def _may_release(self) -> bool:
-        actor = self.actor
-        if actor.state.is_over:
-            return True
-        return (
-            self.pins == 0
-            and actor.is_quiet
-            and not any(act.is_running and act.waits == 0 for act in actor.state.acts.values())
-            and not self.engine.holds_bodies(actor)
-        )
-
-    def _wants_snapshot(self, releases: bool) -> bool:
-        if self.actor.state.pending:
-            return False
-        if self.actor.state.is_over:
-            return self._tail_ticks > IDLE_TICKS
-        if releases:
-            return self._tail_ticks > IDLE_TICKS
-        return self._tail_ticks > SNAPSHOT_TICKS and self._tail_bytes > max(SNAPSHOT_BYTES, self._last_snapshot_bytes)
-
-    def _add_outbox(self, batch: Batch, outbox: Iterable[t.Command]) -> None:
-        actor, at = self.actor, batch.at
-        for command in outbox:
-            match command:
-                case t.Post(run_id, type_name, value, dedup):
-                    data = {"type": type_name, "value": self.codec.encode(type_name, value, "a sent event")}
-                    data["sender"] = actor.run_id
-                    batch.posts.append(InboxEntry(run_id, "event", data, f"{actor.run_id}/{dedup}", at))
-                case t.StartChild(act, child):
-                    batch.children.append(self.engine.new_child(actor, act, child, at))
-                case t.CancelChild(child):
-                    batch.posts.append(InboxEntry(child, "cancel", {"reason": "its parent ended"}, "parent", at))
-                case t.Notify(request, what):
-                    self._add_notice(batch, request, what)
-                case t.Finish(status):
-                    if actor.parent is not None:
-                        batch.posts.append(self._settled_for_parent(at))
-                    batch.audit.append(AuditRow(at, actor.run_id, "", f"run.{status.value}", {}))
-        for tick in batch.ticks:
-            if tick.startswith('["answer"'):
-                row = json.loads(tick)
-                who = row[5].get("user", "") if isinstance(row[5], dict) else ""
-                batch.audit.append(
-                    AuditRow(at, actor.run_id, who, f"request.{row[4]}", {"request": row[3], "tick": row})
-                )
-
-    def _add_notice(self, batch: Batch, request_id: str, what: str) -> None:
-        request = self.actor.state.requests.get(request_id)
-        if request is None:
-            state = what if what in ("decided", "timeout", "undecided") else "cancelled"
-            row = RequestRow(self.actor.run_id, request_id, "", state, None, 0.0, closed_at=batch.at)
-        else:
-            data = {
-                **request.data,
-                "revision": request.revision,
-                "text": request.text,
-                "claimed_by": request.claimed_by,
-                "delegates": request.delegates,
-                "escalated": request.is_escalated,
-            }
-            due = request.data.get("deadline")
-            row = RequestRow(self.actor.run_id, request_id, request.step, "open", data, request.opened_at, due)
-        batch.requests.append(row)
-        batch.audit.append(AuditRow(batch.at, self.actor.run_id, "", f"request.{what}", {"request": request_id}))
-
-    def _settled_for_parent(self, at: float) -> InboxEntry:
-        actor, state = self.actor, self.actor.state
-        assert actor.parent is not None
-        result = state.result
-        data = {
-            "child": actor.run_id,
-            "status": state.status.value,
-            "type": result.type if result is not None else "",
-            "value": None if result is None else self.codec.encode(result.type, result.value, "the result"),
-            "error": state.error,
-        }
-        return InboxEntry(actor.parent[0], "child", data, f"child/{actor.run_id}", at)
-
-
 class DurableEngine(Engine):
-    """The runs that this process holds of a journal, and the loop that wakes those that are due.
+    """The runs that this process holds of a journal.
 
     `bind` makes a stored version of a flow ready to run; it raises PluginError or UsageError for one that cannot run
-    here, and then the run is parked with that reason.
+    here, and then the run is parked with that reason. `is_strict`: a result is on the disk before the next call that may
+    have an effect starts and before anyone is told; else commits are grouped (64 ticks or 5 ms).
     """
 
     def __init__(
@@ -275,6 +73,8 @@ class DurableEngine(Engine):
         is_strict: bool = True,
         worker: str | None = None,
         lease_s: float = LEASE_S,
+        keep_warm_s: float = KEEP_WARM_S,
+        poll_s: float = POLL_S,
     ) -> None:
         super().__init__(clock=clock)
         self.journal = journal
@@ -282,16 +82,21 @@ class DurableEngine(Engine):
         self.is_strict = is_strict
         self.worker = worker or f"{socket.gethostname()}:{os.getpid()}:{new_run_id()[:8]}"
         self.lease_s = lease_s
+        self.keep_warm_s = keep_warm_s
         self.sinks: dict[str, ActorSink] = {}
         self.on_committed: list[Callable[[Actor, Batch], None]] = []
+        self.on_revived: list[Callable[[Actor], None]] = []  # told of an actor that is rebuilt, before it goes on
+        self.serves = False
+        self.pools: frozenset[str] | None = None  # whose placed steps run here; None: all
+        self.keeper = Keeper(self, poll_s)
         self._known_flows: set[str] = set()
         self._plans: dict[str, FlowPlan] = {}
-        self._loading: dict[str, asyncio.Task[Actor | None]] = {}
-        self._service: asyncio.Task[None] | None = None
-        self._wake = asyncio.Event()
-        self._finish_waiters: dict[str, list[asyncio.Future[None]]] = {}
+        self._loading: dict[str, asyncio.Future[Actor | None]] = {}
+        self._queued: dict[str, tuple[Actor, bool]] = {}
+        self._claiming = asyncio.Lock()
+        self.is_closing = False
 
-    # Runs.
+    # Starting and finding runs.
 
     async def start(
         self,
@@ -302,16 +107,21 @@ class DurableEngine(Engine):
         dedup: str | None = None,
         meta: dict[str, Any] | None = None,
         pin: bool = False,
+        admission: Admission | None = None,
+        attach: Callable[[Actor], None] | None = None,
     ) -> Actor:
-        """Create a run and start it; when this returns, it is committed.
+        """Create a run and start it; when this returns, it is committed. `attach` gets its actor before the first tick.
 
-        Raises: JournalConflict if a run of this id (or dedup key) exists.
+        A run that has to queue for admission stands still until it is admitted: its `state.status` is `new`.
+
+        Raises: JournalConflict if a run of this id or dedup key exists; AdmissionRefused.
         """
+        await self.keeper.open()
         await self.keep_flow(plan)
         actor = self.create(plan, run_id=run_id)
-        sink = self._attach(actor, 1)
-        sink.pins += pin
-        sink.create = NewRun(
+        if attach is not None:
+            attach(actor)
+        new = NewRun(
             actor.run_id,
             plan.ir.name,
             plan.hash,
@@ -320,16 +130,54 @@ class DurableEngine(Engine):
             dedup=dedup,
             meta=meta,
             root=actor.run_id,
+            admission=admission,
         )
-        actor.apply(started)
+        if admission is not None:
+            return await self._start_admitted(actor, new, started, pin)
+        sink = self._attach(actor, 1)
+        sink.pins += pin
+        sink.create_with(new)
+        try:
+            actor.apply(started)
+            await sink.flush()
+        except OrchestratorError:
+            self._drop(actor)
+            raise
+        return actor
+
+    async def _start_admitted(self, actor: Actor, new: NewRun, started: t.Started, pin: bool) -> Actor:
+        started.at = self.clock.now()
+        row = encode_tick(started, actor.plan.codec or PLAIN, lambda _: "?")
+        batch = Batch(actor.run_id, 1, 0, started.at, self.worker, create=replace(new, start=row))
+        try:
+            made = await self.journal.commit(batch)
+        except OrchestratorError:
+            self.forget(actor)
+            raise
+        if made.is_queued:
+            self.forget(actor)
+            self._queued[actor.run_id] = (actor, pin)
+            return actor
+        sink = self._attach(actor, 1)
+        sink.pins += pin
+        sink.loaded(0, 0, 0, 0, "new")
+        take_inbox(actor, sink, await self.journal.inbox(actor.run_id))
         await sink.flush()
         return actor
 
     async def keep_flow(self, plan: FlowPlan) -> None:
-        """Store a version of a flow, once."""
+        """Store a version of a flow, once, with the flows that it calls."""
+        self.know(plan)
         if plan.hash not in self._known_flows:
-            await self.journal.put_flow(plan.hash, flow_to_json(plan.stored_ir))
+            for step in plan.steps.values():
+                called = getattr(step.body, "called", None)
+                if called is not None:
+                    await self.keep_flow(called())
+            await self.journal.put_flow(plan.hash, flow_to_json(plan.stored_ir), now=self.clock.now())
             self._known_flows.add(plan.hash)
+
+    def know(self, plan: FlowPlan) -> None:
+        """Use this plan for runs of its version."""
         self._plans.setdefault(plan.hash, plan)
 
     def _attach(self, actor: Actor, epoch: int) -> ActorSink:
@@ -338,102 +186,178 @@ class DurableEngine(Engine):
         self.sinks[actor.run_id] = sink
         return sink
 
-    async def acquire(self, run_id: str) -> Actor:
-        """The live actor of a run, loaded from the journal if it is not here.
-
-        Raises: UnknownRun, RunFinished; StoreBusy while another worker holds it.
-        """
-        actor = self.runs.get(run_id)
-        if actor is not None and not actor.is_over:
-            return actor
-        loading = self._loading.get(run_id)
-        if loading is None:
-            loading = self._loading[run_id] = asyncio.get_running_loop().create_task(self._claim_one(run_id))
-            loading.add_done_callback(lambda _: self._loading.pop(run_id, None))
-        actor = await asyncio.shield(loading)
-        if actor is None:
-            raise StoreError(f"run {run_id!r} is held by another worker", code="store.busy")
-        return actor
-
-    async def _claim_one(self, run_id: str) -> Actor | None:
-        claims = await self.journal.claim(self.worker, now=self.clock.now(), lease_s=self.lease_s, run_id=run_id)
-        return await self._load(claims[0]) if claims else None
-
-    async def _load(self, claim: Claim) -> Actor | None:
-        """Rebuild a claimed run and let it go on; a run that cannot run here is parked with the reason."""
+    @asynccontextmanager
+    async def hold(self, run_id: str, *, is_passive: bool = False) -> AsyncIterator[Actor]:
+        """The live actor of a run, kept here for the time of the block; see `acquire`."""
+        actor = await self.acquire(run_id, is_passive=is_passive)
         try:
-            plan = await self._plan_of(claim)
-            loaded = await self.journal.load(claim.run_id)
-            codec = plan.codec or PLAIN
-            if loaded.snapshot is not None:
-                state = decode_state(json.loads(loaded.snapshot[1]), plan, codec)
-                base = loaded.snapshot[0]
+            yield actor
+        finally:
+            self.unpin(actor)
+
+    def unpin(self, actor: Actor) -> None:
+        """Take back what `acquire` or a pinned start did: the run may leave this process when it rests."""
+        sink = actor.sink
+        if isinstance(sink, ActorSink):
+            sink.pins -= 1
+            self.rest_if_quiet(actor)
+
+    async def acquire(self, run_id: str, *, is_passive: bool = False) -> Actor:
+        """The live actor of a run, claimed and rebuilt from the journal if it is not here, and pinned until `unpin`.
+
+        A passive one only takes what comes: its bodies run in a worker, once it is given up again.
+
+        Raises: UnknownRun, RunFinished; StoreBusy while another worker holds it, or it is parked or queued.
+        """
+        await self.keeper.open()
+        for _ in range(3):
+            actor = self.runs.get(run_id)
+            sink = self.sinks.get(run_id)
+            if actor is not None and sink is not None and not actor.state.is_over and not sink.is_releasing:
+                sink.pins += 1
+                return actor
+            if sink is not None and sink.error is None and sink.is_dirty:
+                try:
+                    await sink.flush()
+                except OrchestratorError:
+                    pass
+            loading = self._loading.get(run_id)
+            if loading is not None:
+                await asyncio.shield(loading)
             else:
-                state, base = RunState(), 0
-            rows = [(seq, text) for seq, text in loaded.ticks if seq >= base]
-            ticks = [decode_tick(seq, json.loads(text), codec) for seq, text in rows]
-            fold(plan, state, ticks)
+                await self._claim_one(run_id, is_passive)
+        raise StoreBusy(f"run {run_id!r} cannot be taken now: another worker holds it, or it is parked or queued")
+
+    async def _claim_one(self, run_id: str, is_passive: bool) -> None:
+        async with self._claiming:
+            if run_id in self._loading or run_id in self.sinks:
+                return
+            claims = await self.journal.claim(self.worker, now=self.clock.now(), lease_s=self.lease_s, run_id=run_id)
+            loading = self._begin_loading(claims, is_passive)
+        for load in loading:
+            await asyncio.shield(load)
+
+    async def sweep(self, limit: int = 100) -> int:
+        """Claim and wake runs that are due; gives how many."""
+        await self.keeper.open()
+        async with self._claiming:
+            claims = await self.journal.claim(self.worker, now=self.clock.now(), lease_s=self.lease_s, limit=limit)
+            loading = self._begin_loading(claims, False)
+        if loading:
+            await asyncio.gather(*loading)
+        return len(claims)
+
+    def _begin_loading(self, claims: Iterable[Claim], is_passive: bool) -> list[asyncio.Future[Actor | None]]:
+        begun: list[asyncio.Future[Actor | None]] = []
+        for claim in claims:
+            task = asyncio.get_running_loop().create_task(self._load(claim, is_passive))
+            self._loading[claim.run_id] = task
+            task.add_done_callback(partial(self._loaded, claim.run_id))
+            begun.append(task)
+        return begun
+
+    def _loaded(self, run_id: str, task: asyncio.Future[Actor | None]) -> None:
+        if self._loading.get(run_id) is task:
+            del self._loading[run_id]
+
+    # Rebuilding.
+
+    async def _load(self, claim: Claim, is_passive: bool) -> Actor | None:
+        """Rebuild a claimed run and let it go on; a run that cannot run here is parked with the reason (D5)."""
+        old = self.runs.get(claim.run_id)
+        if old is not None:
+            self._drop(old)
+        try:
+            loaded = await self.journal.load(claim.run_id)
+            plan = await self._plan_of(claim)
+        except StoreBusy:
+            await self.journal.release(claim.run_id, claim.epoch, wake_at=self.clock.now() + 1)
+            return None
         except OrchestratorError as error:
             await self._park(claim, error)
             return None
-        actor = Actor(self, plan, claim.run_id, state)
-        actor.log.extend(ticks)
-        actor.base = base
+        try:
+            rebuilt = rebuild(claim, plan, loaded)
+            actor = self._revive(claim, plan, rebuilt, is_passive)
+            take_inbox(actor, self.sinks[claim.run_id], loaded.inbox)
+        except OrchestratorError as error:
+            broken = self.runs.get(claim.run_id)
+            if broken is not None:
+                self._drop(broken)
+            await self._park(claim, error)
+            return None
+        sink = self.sinks.get(claim.run_id)
+        if sink is not None:
+            sink.flush_soon()
+            if not sink.is_dirty:
+                asyncio.get_running_loop().call_later(RESTING_S, self.rest_if_quiet, actor)
+        return actor
+
+    def _revive(self, claim: Claim, plan: FlowPlan, rebuilt: Rebuilt, is_passive: bool) -> Actor:
+        queued = self._queued.pop(claim.run_id, None)
+        actor = queued[0] if queued is not None else Actor(self, plan, claim.run_id)
+        for listener in self.on_actor if queued is None else ():
+            listener(actor)
+        actor.adopt(rebuilt.state)
+        actor.is_passive = is_passive
+        actor.log.extend(rebuilt.ticks)
+        actor.base = rebuilt.base
         self.runs[claim.run_id] = actor
         sink = self._attach(actor, claim.epoch)
-        seq = base + len(ticks)
-        snapshot_bytes = len(loaded.snapshot[1]) if loaded.snapshot is not None else 0
-        sink.loaded(seq, len(ticks), sum(len(text) for _, text in rows), snapshot_bytes)
+        sink.pins += bool(queued and queued[1])
+        sink.loaded(rebuilt.seq, len(rebuilt.ticks), rebuilt.tail_bytes, rebuilt.snapshot_bytes, claim.status)
         if claim.parent is not None:
             actor.parent = (claim.parent, 0)
+        if queued is None:
+            for revived in self.on_revived:
+                revived(actor)
         actor.resume()
-        self._take_inbox(actor, sink, loaded.inbox)
-        sink.flush_soon()
-        if not loaded.inbox and actor.is_quiet:
-            await self._release_quiet(sink)
         return actor
+
+    async def read(self, run_id: str, flow: str, flow_hash: str) -> Actor:
+        """A run as the store has it, with its whole log: an actor that nobody drives. For runs that ended elsewhere.
+
+        Raises: UnknownRun, StoreError.
+        """
+        claim = Claim(run_id, 0, flow, flow_hash, "", "", None, None)
+        plan = await self._plan_of(claim)
+        actor = Actor(self, plan, run_id)
+        rebuilt = rebuild(claim, plan, await self.journal.load(run_id))
+        actor.adopt(rebuilt.state)
+        actor.log, actor.base = [*await self.earlier(run_id, plan, 0, rebuilt.base), *rebuilt.ticks], 0
+        return actor
+
+    async def earlier(self, run_id: str, plan: FlowPlan, start: int, end: int) -> list[t.Tick]:
+        """Committed ticks from `start` to before `end`. Raises: StoreError if retention has dropped them."""
+        if start >= end:
+            return []
+        rows = await self.journal.ticks(run_id, start - 1, end - start)
+        return [decode_tick(seq, row, plan.codec or PLAIN) for seq, row in rows]
 
     async def _plan_of(self, claim: Claim) -> FlowPlan:
         plan = self._plans.get(claim.flow_hash)
         if plan is None:
             ir = await self.journal.get_flow(claim.flow_hash)
+            if ir is None and claim.meta:
+                ir = claim.meta.get("ir")
             if ir is None:
-                raise StoreError(f"the store lacks version {claim.flow_hash[:12]} of flow `{claim.flow}`")
+                raise StoreError(
+                    f"the store lacks version {claim.flow_hash[:12]} of flow `{claim.flow}`", code="run.unbound"
+                )
             plan = self._plans[claim.flow_hash] = self.bind(flow_from_json(ir))
             self._known_flows.add(claim.flow_hash)
         return plan
 
     async def _park(self, claim: Claim, error: OrchestratorError) -> None:
         """Set a run aside that cannot go on here, with the reason."""
-        loaded = await self.journal.load(claim.run_id)
-        last = loaded.ticks[-1][0] + 1 if loaded.ticks else (loaded.snapshot[0] if loaded.snapshot else 0)
-        batch = Batch(claim.run_id, claim.epoch, last, self.clock.now(), status="parked", releases=True)
-        batch.outcome = {"parked": {"code": error.code, "message": str(error)}}
-        batch.audit.append(AuditRow(batch.at, claim.run_id, "", "run.parked", batch.outcome["parked"]))
-        await self.journal.commit(batch)
-
-    def _take_inbox(self, actor: Actor, sink: ActorSink, entries: Iterable[InboxEntry]) -> None:
-        for entry in entries:
-            sink.consumed.append(entry.id)
-            if actor.is_over:
-                continue
-            tick = _tick_of(entry, sink.codec)
-            if tick is not None:
-                actor.apply(tick)
-
-    async def _release_quiet(self, sink: ActorSink) -> None:
-        actor = sink.actor
-        if sink.pins or not actor.is_quiet or actor.is_over or self.holds_bodies(actor):
+        now = self.clock.now()
+        batch = Batch(claim.run_id, claim.epoch, 0, now, self.worker, status="parked", releases=True)
+        batch.outcome = {"parked": {"code": error.code, "message": str(error), "at": now}}
+        batch.audit.append(AuditRow(now, claim.run_id, "", "run.parked", batch.outcome["parked"]))
+        try:
+            await self.journal.commit(batch)
+        except Fenced:
             return
-        await sink.flush()
-        wake_at = min((x.due for x in actor.state.timers.values()), default=None)
-        if actor.run_id in self.runs:
-            await self.journal.release(actor.run_id, sink.epoch, wake_at=wake_at)
-            self._drop(actor)
-
-    def holds_bodies(self, actor: Actor) -> bool:
-        """Whether a suspended Python body would be lost with the actor."""
-        return any(act.task is not None for act in actor.state.acts.values())
 
     # What comes from outside.
 
@@ -446,27 +370,44 @@ class DurableEngine(Engine):
         Raises: UnknownRun, RunFinished.
         """
         accepted = await self.journal.post(entry)
-        actor = self.runs.get(entry.run_id)
-        if actor is not None and not actor.is_over:
-            sink = self.sinks[entry.run_id]
-            await self._read_inbox(actor, sink)
-            await sink.flush()
+        if entry.run_id in self.runs:
+            await self.read_inbox(entry.run_id)
+            sink = self.sinks.get(entry.run_id)
+            if sink is not None:
+                await sink.barrier()
         else:
-            self._wake.set()
+            self.keeper.wake()
         return accepted
 
-    async def _read_inbox(self, actor: Actor, sink: ActorSink) -> None:
-        last = max(sink.consumed, default=0)
-        entries = await self.journal.inbox(actor.run_id, last)
-        seen = set(sink.consumed)
-        self._take_inbox(actor, sink, [e for e in entries if e.id not in seen])
+    async def read_inbox(self, run_id: str) -> None:
+        """Apply what has come for a run that is here."""
+        if run_id not in self.sinks:
+            return
+        entries = await self.journal.inbox(run_id)
+        actor, sink = self.runs.get(run_id), self.sinks.get(run_id)
+        if actor is None or sink is None or sink.is_releasing:
+            return
+        try:
+            take_inbox(actor, sink, entries)
+        except OrchestratorError as error:
+            self.commit_failed(sink, error)
+            await self._park_here(actor, sink, error)
+        else:
+            sink.flush_soon()
+
+    async def _park_here(self, actor: Actor, sink: ActorSink, error: OrchestratorError) -> None:
+        plan = actor.plan
+        claim = Claim(actor.run_id, sink.epoch, plan.ir.name, plan.hash, plan.ir.kind, "", None, None)
+        await self._park(claim, error)
 
     def new_child(self, parent: Actor, act: Activation, child: str, at: float) -> NewRun:
-        """The row of a child run, created in its parent's commit."""
+        """The row of a child run, created in its parent's commit and started here right after it."""
         body: Any = act.step.body
         plan, tick = body.child_start(parent, act)
-        self._plans.setdefault(plan.hash, plan)
+        self.know(plan)
         tick.at = at
+        is_known = plan.hash in self._known_flows
+        pool = pool_of(plan.ir)
         return NewRun(
             child,
             plan.ir.name,
@@ -476,146 +417,158 @@ class DurableEngine(Engine):
             start=encode_tick(tick, plan.codec or PLAIN, lambda _: "?"),
             parent=parent.run_id,
             root=parent.run_id,
-            meta={"ir": flow_to_json(plan.stored_ir)} if plan.hash not in self._known_flows else None,
+            meta=None if is_known else {"ir": flow_to_json(plan.stored_ir)},
+            is_claimed=not parent.is_passive and (pool is None or self.pools is None or pool in self.pools),
+            pool=pool,
         )
 
     # After a commit.
 
-    def committed(self, sink: ActorSink, batch: Batch, outbox: list[t.Command]) -> None:
-        """A batch is in the journal: tell those who wait for it."""
+    def committed(self, sink: ActorSink, batch: Batch, held: list[t.Command], result: Committed) -> None:
+        """A batch is in the journal: do what waited for it."""
         actor = sink.actor
-        for command in outbox:
+        for command in held:
             if isinstance(command, t.Notify):
                 self.notify(actor, command.request, command.what)
-            elif isinstance(command, t.Finish):
+            else:
                 actor.perform(command)
         for listener in self.on_committed:
             listener(actor, batch)
-        actor._wake_readers()
-        if batch.posts or batch.children:
-            self._wake.set()
+        for entry in result.undelivered:
+            actor.stream(Undelivered(entry.run_id, entry.data["type"]), 0, 0)
         if batch.releases:
+            actor.wake_readers()
             self._drop(actor)
+        for post in batch.posts:
+            if post.run_id in self.sinks:
+                self.keeper.spawn(self.read_inbox(post.run_id))
+            else:
+                self.keeper.wake()
+        for child in batch.children:
+            if child.is_claimed:
+                self.keeper.spawn(self._start_child(child))
+            else:
+                self.keeper.wake()
+        if not batch.releases:
+            self.rest_if_quiet(actor)
+
+    async def _start_child(self, child: NewRun) -> None:
+        if child.run_id in self.runs or child.run_id in self._loading or self.is_closing:
+            return
+        claim = Claim(child.run_id, 1, child.flow, child.flow_hash, child.kind, "new", child.parent, child.meta)
+        plan = self._plans[child.flow_hash]
+        await self.keep_flow(plan)
+        await asyncio.gather(*self._begin_loading([claim], False))
 
     def commit_failed(self, sink: ActorSink, error: OrchestratorError) -> None:
         """A commit was refused: the run goes on elsewhere (Fenced), or not before the store is well again."""
-        sink.actor.exception = error
-        sink.actor.discard()
-        sink.actor._wake_readers()
-        self.sinks.pop(sink.actor.run_id, None)
+        actor = sink.actor
+        sink.close(error)
+        actor.exception = actor.lost = error
+        actor.discard()
+        actor.wake_readers()
+        if self.sinks.get(actor.run_id) is sink:
+            del self.sinks[actor.run_id]
         if not isinstance(error, Fenced):
-            self._wake.set()
+            self.keeper.give_up_later(actor.run_id, sink.epoch)
 
     def _drop(self, actor: Actor) -> None:
         if self.runs.get(actor.run_id) is actor:
             del self.runs[actor.run_id]
-        self.sinks.pop(actor.run_id, None)
-        if not actor.is_over:
+        sink = actor.sink
+        if isinstance(sink, ActorSink):
+            if self.sinks.get(actor.run_id) is sink:
+                del self.sinks[actor.run_id]
+            sink.close(StoreBusy(f"run {actor.run_id!r} was given up meanwhile; try again"))
+        if not actor.state.is_over:
+            actor.lost = actor.lost or StoreBusy(f"run {actor.run_id!r} waits in the store")
             actor.discard()
+            actor.wake_readers()
+
+    # Resting.
+
+    def status_of(self, actor: Actor) -> str:
+        """A run's status as its row shows it."""
+        state = actor.state
+        if state.is_over or (state.busy > 0 and not actor.is_quiet):
+            return state.status.value
+        return "waiting"
+
+    def may_release(self, actor: Actor, sink: ActorSink) -> bool:
+        """Whether the claim can be given up with the next commit: the run is over, or rests and nobody here needs it."""
+        if actor.state.is_over:
+            return True
+        if sink.pins or not (actor.is_quiet or (actor.is_passive and actor.rests)):
+            return False
+        return self.serves or actor.is_passive
+
+    def wake_at_of(self, actor: Actor) -> float | None:
+        """When a run that is given up is due: now if something is under way in it, else with its next timer."""
+        if not actor.rests or actor.has_ready:
+            return self.clock.now()
+        return min((x.due for x in actor.state.timers.values()), default=None)
+
+    def rest_if_quiet(self, actor: Actor) -> None:
+        """Give up a run that rests, if that is not under way already."""
+        sink = self.sinks.get(actor.run_id)
+        if sink is None or sink.actor is not actor or sink.is_dirty or sink.is_releasing or actor.state.is_over:
+            return
+        if self.may_release(actor, sink):
+            sink.is_releasing = True
+            self.keeper.spawn(self.give_up(actor, sink))
+
+    async def give_up(self, actor: Actor, sink: ActorSink) -> None:
+        """Let go of a run whose ticks are committed; whatever is under way in it is started again by the next claimer."""
+        sink.is_releasing = True
+        wake_at = self.wake_at_of(actor)
+        self._drop(actor)
+        await self.journal.release(actor.run_id, sink.epoch, wake_at=wake_at)
+        self.keeper.wake()
 
     def finished(self, actor: Actor) -> None:
         """A run has ended and that is committed."""
-        for future in self._finish_waiters.pop(actor.run_id, ()):
-            if not future.done():
-                future.set_result(None)
 
     def forget(self, actor: Actor) -> None:
         """A run will not go on here."""
         if self.runs.get(actor.run_id) is actor:
             del self.runs[actor.run_id]
 
-    # The service loop.
+    # Life of the engine.
 
     def serve(self) -> None:
-        """Wake what is due, here, until `aclose`."""
-        if self._service is None:
-            self._service = asyncio.get_running_loop().create_task(self._serve())
+        """Wake whatever is due in the journal, here, until `aclose`."""
+        self.serves = True
+        self.keeper.spawn(self._begin_serving())
 
-    async def _serve(self) -> None:
-        last_renewal = self.clock.now()
-        changes = -1
-        while True:
-            now = self.clock.now()
-            if now - last_renewal >= self.lease_s / 3:
-                await self.journal.renew(self.worker, now=now, lease_s=self.lease_s)
-                last_renewal = now
-            await self.sweep()
-            seen = await self.journal.changes()
-            if seen != changes:
-                changes = seen
-                for run_id, sink in list(self.sinks.items()):
-                    if run_id in self.runs:
-                        await self._read_inbox(sink.actor, sink)
-            due = await self.journal.next_due()
-            pause = 0.2 if due is None else min(0.2, max(0.0, due - self.clock.now()))
-            self._wake.clear()
-            try:
-                await asyncio.wait_for(self._wake.wait(), pause)
-            except TimeoutError:
-                pass
+    async def _begin_serving(self) -> None:
+        await self.keeper.open()
+        await self.journal.unpark(BINDING_CODES, now=self.clock.now())
+        for actor in list(self.runs.values()):
+            self.rest_if_quiet(actor)
+        self.keeper.wake()
 
-    async def sweep(self, limit: int = 100) -> int:
-        """Claim and wake runs that are due; gives how many."""
-        claims = await self.journal.claim(self.worker, now=self.clock.now(), lease_s=self.lease_s, limit=limit)
-        for claim in claims:
-            await self._load(claim)
-        return len(claims)
-
-    async def wait_finished(self, run_id: str) -> None:
-        """Wait until a run that this process holds has ended and that is committed."""
-        if run_id not in self.runs:
-            return
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._finish_waiters.setdefault(run_id, []).append(future)
-        await future
-
-    async def aclose(self) -> None:
-        """Stop serving, commit what is applied, give up every claim. Running bodies are cancelled; they run again."""
-        if self._service is not None:
-            self._service.cancel()
-            await asyncio.gather(self._service, return_exceptions=True)
-            self._service = None
+    def abandon(self) -> None:
+        """Stop at once, as a process that dies does: what is held stays held until its lease ends."""
+        self.is_closing = True
+        self.keeper.abandon()
         for sink in list(self.sinks.values()):
-            try:
-                await sink.flush()
-            except OrchestratorError:
-                continue
-            actor = sink.actor
-            if not actor.is_over:
-                wake_at = min((x.due for x in actor.state.timers.values()), default=None)
-                busy = actor.state.busy > 0
-                await self.journal.release(actor.run_id, sink.epoch, wake_at=self.clock.now() if busy else wake_at)
-                self._drop(actor)
+            sink.close(StoreBusy("this engine has been abandoned"))
+            sink.actor.discard()
+        self.sinks.clear()
+        self.runs.clear()
 
-
-def _tick_of(entry: InboxEntry, codec: ValueCodec) -> t.Tick | None:
-    data = entry.data
-    match entry.kind:
-        case "start":
-            return decode_tick(0, data, codec)
-        case "event":
-            value = codec.decode(data["type"], data["value"])
-            return t.EventIn(0, 0.0, -1, data["type"], value, data.get("target"), entry.dedup, data.get("sender"))
-        case "answer":
-            return t.Answer(
-                0,
-                0.0,
-                -1,
-                data["request"],
-                data["action"],
-                data["who"],
-                data.get("form") or {},
-                data.get("revision"),
-                data.get("item"),
-            )
-        case "child":
-            value = codec.decode(data["type"], data["value"]) if data["type"] else None
-            return t.ChildSettled(0, 0.0, -1, data["child"], data["status"], data["type"], value, data.get("error"))
-        case "cancel":
-            return t.Cancel(0, 0.0, -1, data.get("status", "cancelled"), data.get("reason", ""))
-    raise StoreError(f"the inbox of run {entry.run_id!r} holds an entry of unknown kind {entry.kind!r}")
-
-
-def _retrieve(task: asyncio.Task[None]) -> None:
-    if not task.cancelled():
-        task.exception()
+    async def aclose(self, *, grace_s: float = 0.0) -> None:
+        """Stop, commit what is applied, give up every claim. Bodies that still run after `grace_s` are cancelled; they run
+        again elsewhere.
+        """
+        self.is_closing = True
+        for actor in self.runs.values():
+            actor.is_passive = True  # what runs may end, nothing new begins
+        await self.keeper.close()
+        deadline = self.clock.now() + grace_s
+        while self.clock.now() < deadline and not all(a.rests for a in self.runs.values()):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        for run_id, sink in list(self.sinks.items()):
+            if await sink.barrier() and run_id in self.runs and not sink.actor.state.is_over:
+                await self.give_up(sink.actor, sink)
+        await self.keeper.leave()

@@ -174,10 +174,14 @@ class FlowBinding:
 
     def start_child(self, run: Actor, target: str, inputs: dict[str, Any]) -> tuple[FlowPlan, t.Started]:
         """The plan and first tick of `call: flow.x`."""
+        plan = self.called_flow(run.plan.ir, target)
+        return plan, start_tick(plan, inputs, run.now())
+
+    def called_flow(self, flow: FlowIR, target: str) -> FlowPlan:
+        """The plan of `flow.x`. Raises: UsageError, StoreError if it is not known here."""
         if self.resolve_flow is None:
             raise UsageError(f"{target} cannot be resolved: this flow was loaded without a project")
-        plan = self.resolve_flow(run.plan.ir, target.partition(".")[2])
-        return plan, start_tick(plan, inputs, run.now())
+        return self.resolve_flow(flow, target.partition(".")[2])
 
     def membership(self, to: dict[str, list[str]] | None) -> dict[str, Any]:
         """Who can answer, where that is known: {"eligible": [user] or None, "groups_of": {user: [group]}}."""

@@ -10,12 +10,14 @@ from orchestrator.ir.model import AskIR, AudienceIR, CallIR, FlowIR, StepIR, Wai
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.flow_emit import ValueMap
 from orchestrator.runtime.flow_scope import Scope, due_of
+from orchestrator.runtime.placed import PlacedBody, is_placed
 from orchestrator.runtime.state import Activation
 
 if TYPE_CHECKING:  # the step body owns one of these
     from orchestrator.runtime.actor import Actor
     from orchestrator.runtime.flow_bind import FlowBinding
     from orchestrator.runtime.flow_step import FlowStepBody
+    from orchestrator.runtime.plan import FlowPlan
 
 
 class ParkedBody(Protocol):
@@ -161,6 +163,10 @@ class ChildBody:
         """The child's plan and first tick."""
         return self._binding.start_child(run, self._call.target, act.input["with"])
 
+    def called(self) -> FlowPlan:
+        """The flow that is called, in the version that goes with the caller's."""
+        return self._binding.called_flow(self._flow, self._call.target)
+
     def wake(self, body: FlowStepBody, run: Actor, act: Activation, wake: t.Wake) -> t.StepSettled:
         """The child's outputs are the result; its failure is `flow.failed`."""
         ended: t.ChildSettled = wake.value
@@ -183,6 +189,8 @@ def parked_body(
         return WaitBody(flow, body.wait, lenient)
     if body.call is not None and body.call.target.startswith("flow.") and step.name not in binding.replaced:
         return ChildBody(flow, body.call, lenient, binding)
+    if step.policy.placement is not None and is_placed(flow, step, binding):
+        return PlacedBody(flow, step, lenient, binding)
     return None
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from orchestrator.ir.codec import flow_hash
 from orchestrator.ir.link import routes
 from orchestrator.ir.model import FlowIR, JoinIR, RateIR, StepIR
 
@@ -107,6 +106,8 @@ class FlowPlan:
     def hash(self) -> str:
         """The content hash of the flow; worked out at first use."""
         if self._hash is None:
+            from orchestrator.ir.codec import flow_hash  # a run in memory needs no hash
+
             self._hash = flow_hash(self.stored_ir)
         return self._hash
 

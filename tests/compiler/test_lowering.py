@@ -206,7 +206,7 @@ def test_an_ask_becomes_a_request_with_a_form_and_outcomes() -> None:
     assert ask.quorum == {"approve": {"editors": 2}, "rework": 1}
     assert (ask.remind, ask.deadline, ask.undecided_as_timeout) == (("4h",), "2d", True)
     assert ask.to is not None
-    assert (ask.to.groups, ask.to.users, ask.to.exclude) == (("editors",), {"$expr": "[inputs.title]"}, ("kim",))
+    assert (ask.to.groups, ask.to.users, ask.to.exclude) == (["editors"], {"$expr": "[inputs.title]"}, ["kim"])
     assert step.emit is not None
     assert [entry.when for entry in step.emit.entries][:2] == ['outcome == "approve"', 'outcome == "rework"']
 

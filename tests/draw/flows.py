@@ -223,6 +223,13 @@ def star(size: int) -> FlowIR:
     return flow_of("star", *steps)
 
 
+def comb(size: int) -> FlowIR:
+    """One step with several ways on, each of which comes back to it."""
+    fan, backs = ([f"{letter}{n}" for n in range(size)] for letter in "AB")
+    arms = [python_step(f"arm{n}", (fan[n],), (backs[n], "Stop")) for n in range(size)]
+    return flow_of("comb", python_step("open", ("Start", *backs), tuple(fan)), *arms)
+
+
 def ladder(size: int) -> FlowIR:
     """A chain in which every step may also fail to one handler, stop, or go back to the first step."""
     steps = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.draw.cards import Drawing, drawing_of
-from orchestrator.draw.geometry import Box, Layout, Spacing
+from orchestrator.draw.geometry import Box, Layout, Point, Route, Spacing
 from orchestrator.draw.graph import graph_of
 from orchestrator.draw.layout import lay_out
+from orchestrator.draw.mesh import mesh_of
 from orchestrator.draw.model import Edge, Graph, Node, NodeKind
 from orchestrator.draw.ports import levels, spread
 from orchestrator.ir.model import FlowIR
@@ -118,6 +120,67 @@ def test_edges_to_one_target_with_the_same_words_share_one_lane_and_label() -> N
     drawing = drawn(flows.ladder(30))
     again = [drawing.layout.edges[e.id] for e in drawing.graph.edges if e.event == "Again" and e.source != e.target]
     assert sum(1 for route in again if route.label is not None) <= 2  # one to each side
+
+
+def slants(route: Route) -> int:
+    return sum(1 for (x0, y0), (x1, y1) in itertools.pairwise(route.points) if x0 != x1 and y0 != y1)
+
+
+def test_a_long_edge_bends_near_its_ends_only() -> None:
+    # In this flow short edges cross a long one, and give way to it.
+    drawing = drawn(flows.generated(14, 0))
+    long = [e.id for e in drawing.graph.edges if not e.is_back]
+    assert [e for e in long if slants(drawing.layout.edges[e]) > 2] == []
+
+
+def test_an_edge_over_many_rows_is_led_around_the_boxes() -> None:
+    drawing = drawn(flows.ladder(14))
+    edge = next(e for e in drawing.graph.edges if (e.source, e.target) == ("s0", "@stop"))
+    xs = [x for x, _ in drawing.layout.edges[edge.id].points]
+    boxes = drawing.layout.nodes.values()
+    assert min(xs) < min(b.x for b in boxes) or max(xs) > max(b.right for b in boxes)
+
+
+@pytest.mark.parametrize(("rows", "is_outer"), [(6, False), (7, True)])
+def test_an_edge_goes_through_at_most_six_rows(rows: int, is_outer: bool) -> None:
+    steps = [flows.python_step(f"s{n}", (f"E{n}",) if n else ("Start",), (f"E{n + 1}",)) for n in range(rows)]
+    steps[0] = flows.python_step("s0", ("Start",), ("E1", "Skip"))
+    steps.append(flows.python_step("end", (f"E{rows}", "Skip"), ("Stop",)))
+    graph = graph_of(flows.flow_of("skip", *steps))
+    mesh = mesh_of(graph, {n.id: (90.0, 40.0) for n in graph.nodes}, {})
+    assert [graph.edges[n].event for n in mesh.outer] == (["Skip"] if is_outer else [])
+
+
+def test_two_loops_out_of_one_box_do_not_cross() -> None:
+    steps = [flows.python_step(f"s{n}", (f"E{n}", f"L{n}") if n else ("Start",), (f"E{n + 1}",)) for n in range(3)]
+    last = flows.python_step("s3", ("E3",), ("L1", "L2", "Stop"))
+    drawing = drawn(flows.flow_of("loops", *steps, last))
+    one, two = (drawing.layout.edges[e.id].points for e in drawing.graph.edges if e.is_back)
+    assert not [p for p in itertools.pairwise(one) for q in itertools.pairwise(two) if crosses(p, q)]
+
+
+def crosses(one: tuple[Point, Point], two: tuple[Point, Point]) -> bool:
+    """Whether a level and an upright stretch meet."""
+    level, upright = (one, two) if one[0][1] == one[1][1] else (two, one)
+    (x0, y), (x1, y1), x = level[0], level[1], upright[0][0]
+    if y != y1 or upright[1][0] != x:
+        return False
+    low, high = sorted((upright[0][1], upright[1][1]))
+    return min(x0, x1) < x < max(x0, x1) and low < y < high
+
+
+def test_lines_that_leave_below_a_row_keep_apart_and_off_the_boxes() -> None:
+    layout = drawn(flows.comb(4)).layout
+    low = layout.nodes["arm1"].bottom
+    levels_below = {a[1] for r in layout.edges.values() for a, b in itertools.pairwise(r.points) if a[1] == b[1] > low}
+    assert sorted(levels_below) == [low + 9, low + 18]
+
+
+def test_a_loop_from_below_a_box_passes_outside_of_one_that_leaves_sideways() -> None:
+    drawing = drawn(flows.comb(4))
+    loops = [drawing.layout.edges[e.id].points for e in drawing.graph.edges if e.is_back]
+    stretches = [list(itertools.pairwise(points)) for points in loops]
+    assert not [1 for a, b in itertools.combinations(stretches, 2) for p in a for q in b if crosses(p, q)]
 
 
 def test_rows_of_branches_cross_nothing_where_they_need_not() -> None:

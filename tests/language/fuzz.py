@@ -18,12 +18,11 @@ from orchestrator.diagnostics import has_errors
 from orchestrator.diagnostics_text import render_text
 from orchestrator.language.comments import scalars
 from orchestrator.language.edits import apply_fixes
-from orchestrator.language.flow_reader import parse_flow
+from orchestrator.language.flow_reader import ParsedFlow, parse_flow
 from orchestrator.language.format import CannotFormat, format_flow
 from orchestrator.language.nodes import to_plain
 from orchestrator.language.reader import PureParser, read_yaml
 from orchestrator.language.schema_files import flow_schema
-from orchestrator.language.spec import ParsedFlow
 from tests.language.mutations import corpus, mutate
 
 SLOW_S = 1.0

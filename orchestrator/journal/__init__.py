@@ -1,0 +1,1 @@
+"""Where runs are kept: one protocol (`orchestrator.runtime.journal`, `store`), kept in memory or in a SQLite file."""
