@@ -117,16 +117,6 @@ class RunSession:
         self.finished(self.actor)
         return phase
 
-    def show_end(self, responses: dict[str, Value]) -> Phase:
-        """A look at a run that has ended: what it came to. Raises: RequestError for an answer that it did not get."""
-        for request_id, value in responses.items():
-            if request_id not in self.asked or self.given.get(request_id) != value:
-                raise RequestError(f"run {self.actor.run_id!r} has ended and takes no more answers")
-        phase = self.begin_phase()
-        self.actor.log.append(self.last_tick)
-        self.finished(self.actor)
-        return phase
-
     def leave_phase(self, phase: Phase) -> bool:
         """Stop looking; True if nobody else looks at the run any more."""
         if phase in self._phases:
