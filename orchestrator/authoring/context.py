@@ -257,6 +257,10 @@ class Outside:
         """Commit a top-level key at once."""
         self.write([Change("set", (key,), value)])
 
+    def move(self, key: str, base: float, new: float) -> None:
+        """Commit that a number moved."""
+        self.write([Change("delta", (key,), new, base)])
+
     def remember(self, key: str, read: Callable[[], R]) -> R:
         """What is read now: outside a step nothing runs twice."""
         return read()

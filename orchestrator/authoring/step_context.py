@@ -467,6 +467,10 @@ class _StepSource:
         """Stage a top-level key."""
         self.ctx._stage().put(key, value)
 
+    def move(self, key: str, base: float, new: float) -> None:
+        """Stage that a number moved."""
+        self.ctx._stage().move(key, base, new)
+
     def remember(self, key: str, read: Callable[[], R]) -> R:
         """What is read, or was read when the same body ran before."""
         return self.ctx.remember(key, read)
