@@ -15,7 +15,8 @@ from pydantic import BaseModel
 from orchestrator.authoring.copying import Change
 from orchestrator.authoring.stage import EditGate, Stage
 from orchestrator.authoring.state_model import default_fields
-from orchestrator.authoring.store import StateSource, StateStore
+from orchestrator.authoring.state_source import StateSource
+from orchestrator.authoring.store import StateStore
 from orchestrator.errors import ContextStateError
 from orchestrator.events import Event
 from orchestrator.runtime import ticks as t

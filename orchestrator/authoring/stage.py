@@ -178,7 +178,7 @@ def _operation(change: Change | StateOp, committed: dict[str, Any]) -> StateOp:
     if change.kind != "delta":
         return (change.kind, change.path, change.new)
     path = change.path
-    current = committed.get(path[0]) if len(path) == 1 else value_at(committed, path)
+    current = committed.get(str(path[0])) if len(path) == 1 else value_at(committed, path)
     if current is change.base:
         return ("set", path, change.new)
     if isinstance(current, int | float) and current != change.base:

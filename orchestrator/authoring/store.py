@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.authoring.copying import IMMUTABLE, Change, Path, changes_between, copy_value
-from orchestrator.authoring.stage import EditGate
+from orchestrator.authoring.copying import IMMUTABLE, Change, changes_between, copy_value
 from orchestrator.authoring.state_model import (
     DictState,
     default_fields,
@@ -26,56 +25,13 @@ from orchestrator.authoring.state_model import (
     removed_keys,
     touched_fields,
 )
+from orchestrator.authoring.state_source import StateSource
 
 MAX_SEGMENTS = 1000
 NUMBERS = frozenset({int, float})
 _MISSING: Any = object()
 S = TypeVar("S")
 R = TypeVar("R")
-
-
-class StateSource(Protocol):
-    """Where a store reads and writes: a running step, a live run from outside, or a context that has not run."""
-
-    model: type[BaseModel] | None
-    gate: EditGate
-    act: int
-
-    def look(self, top: str) -> tuple[bool, Any]:
-        """Whether a top-level key exists, and its value; not to be changed."""
-        ...
-
-    def view(self) -> Mapping[str, Any]:
-        """The whole state; not to be changed."""
-        ...
-
-    def write(self, changes: list[Change]) -> None:
-        """Take changes, in order."""
-        ...
-
-    def read(self, path: str, look: Callable[[StateSource, str], list[Any]]) -> list[Any]:
-        """A copy of the value at a path in a list (empty: there is none), or what it was when the same body ran before."""
-        ...
-
-    def put(self, key: str, value: Any) -> None:
-        """Write a top-level key."""
-        ...
-
-    def move(self, key: str, base: float, new: float) -> None:
-        """Write that the number of a top-level key went from one value to another."""
-        ...
-
-    def remember(self, key: str, read: Callable[[], R]) -> R:
-        """The value that `read` gives, or gave when the same body ran before."""
-        ...
-
-    def call(self, function: Callable[[], R]) -> R:
-        """Run in the event loop, from whatever thread this is."""
-        ...
-
-    def wait(self, coroutine: Any) -> Any:
-        """Run a coroutine in the event loop from another thread, and wait for it."""
-        ...
 
 
 class StateStore(Generic[S]):
@@ -400,6 +356,3 @@ def _current_task() -> Any:
         return asyncio.current_task() or _MISSING
     except RuntimeError:
         return _MISSING
-
-
-__all__ = ["DictState", "Path", "StateSource", "StateStore"]
