@@ -15,7 +15,8 @@ from pydantic import BaseModel
 from orchestrator.authoring.copying import Change
 from orchestrator.authoring.stage import EditGate, Stage
 from orchestrator.authoring.state_model import default_fields
-from orchestrator.authoring.store import StateSource, StateStore
+from orchestrator.authoring.state_source import StateSource
+from orchestrator.authoring.store import StateStore
 from orchestrator.errors import ContextStateError
 from orchestrator.events import Event
 from orchestrator.runtime import ticks as t
@@ -256,6 +257,10 @@ class Outside:
     def put(self, key: str, value: Any) -> None:
         """Commit a top-level key at once."""
         self.write([Change("set", (key,), value)])
+
+    def move(self, key: str, base: float, new: float) -> None:
+        """Commit that a number moved."""
+        self.write([Change("delta", (key,), new, base)])
 
     def remember(self, key: str, read: Callable[[], R]) -> R:
         """What is read now: outside a step nothing runs twice."""

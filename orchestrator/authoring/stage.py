@@ -56,6 +56,18 @@ class Stage:
         if type(value) not in IMMUTABLE:
             self._share(key)
 
+    def move(self, key: str, base: float, new: float) -> None:
+        """Stage that the number of a top-level key went from one value to another. Cost: O(1)."""
+        path = (key,)
+        if self.changes:
+            self._add_delta(Change("delta", path, new, base))
+        else:
+            self._deltas = {path: Change("delta", path, new, base)}
+            self.changes.append(self._deltas[path])
+        if self.cache is None:
+            self.cache = {}
+        self.cache[key] = new
+
     def add(self, change: Change, committed: dict[str, Any]) -> None:
         """Stage one change. Cost: O(depth of its path), plus the touched key once if it was read before."""
         path = change.path
@@ -95,12 +107,14 @@ class Stage:
     def _add_delta(self, change: Change) -> None:
         path = change.path
         if self._written is None:
-            self._written = {c[1] if isinstance(c, tuple) else c.path for c in self.changes}
+            deltas = self._deltas or {}
+            paths = (c[1] if isinstance(c, tuple) else c.path for c in self.changes)
+            self._written = {p for p in paths if p not in deltas}
         known = self._deltas.get(path) if self._deltas else None
         if known is not None:
             known.new = change.new
             return
-        if any(path[:n] in self._written for n in range(len(path) + 1)):
+        if self._written and any(path[:n] in self._written for n in range(len(path) + 1)):
             self.changes.append(Change("set", path, change.new))
             return
         if self._deltas is None:
@@ -163,7 +177,10 @@ def _operation(change: Change | StateOp, committed: dict[str, Any]) -> StateOp:
         return change
     if change.kind != "delta":
         return (change.kind, change.path, change.new)
-    current = value_at(committed, change.path)
+    path = change.path
+    current = committed.get(str(path[0])) if len(path) == 1 else value_at(committed, path)
+    if current is change.base:
+        return ("set", path, change.new)
     if isinstance(current, int | float) and current != change.base:
         return ("set", change.path, current + (change.new - change.base))
     return ("set", change.path, change.new)
@@ -236,13 +253,19 @@ class EditGate:
 
     async def enter(self, who: Any, act: int) -> None:
         """Wait for the block of others to end, and for the commit of those who replaced what they had read."""
-        while self._owner is not None or (self._hard and self._hard != {act}):
+        while not self.take(who, act):
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             if self._queue is None:
                 self._queue = deque()
             self._queue.append(future)
             await future
+
+    def take(self, who: Any, act: int) -> bool:
+        """Enter at once, if nobody is in the way."""
+        if self._owner is not None or (self._hard and self._hard != {act}):
+            return False
         self._owner = who
+        return True
 
     def leave(self, act: int, is_hard: bool) -> None:
         """The block ended; with `is_hard` others wait until `act` commits."""

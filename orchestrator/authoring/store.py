@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Generic, Protocol, TypeVar, cast
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.authoring.copying import IMMUTABLE, Change, Path, changes_between, copy_value
-from orchestrator.authoring.stage import EditGate
+from orchestrator.authoring.copying import IMMUTABLE, Change, changes_between, copy_value
 from orchestrator.authoring.state_model import (
     DictState,
     default_fields,
@@ -26,51 +25,13 @@ from orchestrator.authoring.state_model import (
     removed_keys,
     touched_fields,
 )
+from orchestrator.authoring.state_source import StateSource
 
 MAX_SEGMENTS = 1000
+NUMBERS = frozenset({int, float})
 _MISSING: Any = object()
 S = TypeVar("S")
 R = TypeVar("R")
-
-
-class StateSource(Protocol):
-    """Where a store reads and writes: a running step, a live run from outside, or a context that has not run."""
-
-    model: type[BaseModel] | None
-    gate: EditGate
-    act: int
-
-    def look(self, top: str) -> tuple[bool, Any]:
-        """Whether a top-level key exists, and its value; not to be changed."""
-        ...
-
-    def view(self) -> Mapping[str, Any]:
-        """The whole state; not to be changed."""
-        ...
-
-    def write(self, changes: list[Change]) -> None:
-        """Take changes, in order."""
-        ...
-
-    def read(self, path: str, look: Callable[[StateSource, str], list[Any]]) -> list[Any]:
-        """A copy of the value at a path in a list (empty: there is none), or what it was when the same body ran before."""
-        ...
-
-    def put(self, key: str, value: Any) -> None:
-        """Write a top-level key."""
-        ...
-
-    def remember(self, key: str, read: Callable[[], R]) -> R:
-        """The value that `read` gives, or gave when the same body ran before."""
-        ...
-
-    def call(self, function: Callable[[], R]) -> R:
-        """Run in the event loop, from whatever thread this is."""
-        ...
-
-    def wait(self, coroutine: Any) -> Any:
-        """Run a coroutine in the event loop from another thread, and wait for it."""
-        ...
 
 
 class StateStore(Generic[S]):
@@ -122,24 +83,14 @@ class StateStore(Generic[S]):
         """
         self._clear()
 
-    @asynccontextmanager
-    async def edit_state(self) -> AsyncIterator[S]:
+    def edit_state(self) -> EditBlock[S]:
         """An isolated state to change: taken over if the block ends well, dropped if it raises.
 
         Blocks of one run take turns. Meanwhile readers see the old state.
+
+        Example: async with ctx.store.edit_state() as state: state.count += 1
         """
-        source = self._source
-        me = asyncio.current_task()
-        self._refuse_nested(me)
-        await source.gate.enter(me, source.act)
-        is_hard = False
-        try:
-            bases: dict[str, Any] = {}
-            state = self._open_edit(bases)
-            yield state
-            is_hard = self._close_edit(state, bases)
-        finally:
-            source.gate.leave(source.act, is_hard)
+        return EditBlock(self)
 
     # The same from a thread.
 
@@ -279,8 +230,8 @@ class StateStore(Generic[S]):
             exists, value = source.look(name)
             if not exists:
                 raise KeyError(name)
-            bases[name] = copy_value(value)
-            return copy_value(value)
+            bases[name] = value if type(value) in IMMUTABLE else copy_value(value)
+            return bases[name] if type(value) in IMMUTABLE else copy_value(value)
 
         if source.model is None:
             return cast(S, DictState(keys=frozenset(source.view()), load=load))
@@ -294,7 +245,12 @@ class StateStore(Generic[S]):
         for name, value in values.items():
             if name in read:
                 if name in bases:
-                    changes += changes_between(bases[name], value, (name,))
+                    base = bases[name]
+                    if type(base) in NUMBERS and type(value) in NUMBERS:
+                        if base != value or type(base) is not type(value):
+                            source.move(name, base, value)
+                    elif base is not value or type(value) not in IMMUTABLE:
+                        changes += changes_between(base, value, (name,))
                 else:
                     changes.append(Change("set", (name,), copy_value(value), is_blind=False))
             else:
@@ -302,8 +258,9 @@ class StateStore(Generic[S]):
         if source.model is None:
             changes += [Change("delete", (k,)) for k in bases if k not in left]
             changes += [Change("delete", (k,)) for k in removed_keys(state) if k not in bases]
-        if changes:
-            source.write(changes)
+        if not changes:
+            return False
+        source.write(changes)
         return any(not c.is_blind for c in changes)
 
     def _refuse_nested(self, me: Any) -> None:
@@ -314,6 +271,34 @@ class StateStore(Generic[S]):
         gate = self._source.gate
         if gate.is_owned_by(threading.current_thread()) or gate.is_owned_by(_current_task()):
             raise RuntimeError("the store cannot be written inside an edit_state() block; change the state it gave you")
+
+
+class EditBlock(Generic[S]):
+    """What `async with store.edit_state()` runs through."""
+
+    __slots__ = ("_bases", "_state", "_store")
+
+    def __init__(self, store: StateStore[S]) -> None:
+        self._store = store
+        self._bases: dict[str, Any] = {}
+
+    async def __aenter__(self) -> S:
+        source = self._store._source
+        me = asyncio.current_task()
+        self._store._refuse_nested(me)
+        if not source.gate.take(me, source.act):
+            await source.gate.enter(me, source.act)
+        self._state = self._store._open_edit(self._bases)
+        return self._state
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        source = self._store._source
+        is_hard = False
+        try:
+            if error is None:
+                is_hard = self._store._close_edit(self._state, self._bases)
+        finally:
+            source.gate.leave(source.act, is_hard)
 
 
 def _read_copy(source: StateSource, path: str) -> list[Any]:
@@ -371,6 +356,3 @@ def _current_task() -> Any:
         return asyncio.current_task() or _MISSING
     except RuntimeError:
         return _MISSING
-
-
-__all__ = ["DictState", "Path", "StateSource", "StateStore"]
