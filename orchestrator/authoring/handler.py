@@ -90,6 +90,13 @@ class WorkflowHandler:
             start.recorded = (call.act.record or {})[start.run_id]
         return _recorded_result(start.recorded)
 
+    async def begun(self) -> None:
+        """Wait until the run has begun; over a store it is committed then.
+
+        Raises: what kept it from beginning, such as JournalConflict for a run id that exists.
+        """
+        await self._begun()
+
     async def _begun(self) -> Actor | None:
         start = self._start
         if start.began is not None:

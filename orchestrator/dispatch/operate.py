@@ -107,7 +107,8 @@ async def fork(
         raise UsageError(f"at tick {at_seq} the run had ended; take an earlier tick", code="fork.seq")
     name = new_run_id()
     meta = {**(row.meta if isinstance(row.meta, dict) else {}), "forked_from": run_id, "forked_at": at_seq}
-    new = RunRow(name, row.flow, row.flow_hash, row.kind, "running", now, root=name, meta=meta)
+    status = "waiting" if state.busy <= 0 else "running"
+    new = RunRow(name, row.flow, row.flow_hash, row.kind, status, now, root=name, meta=meta)
     stored = StoredRun(
         new,
         flow_to_json(plan.stored_ir),

@@ -1,21 +1,23 @@
-"""REST: going back in the record of a run: retry, fork, replay. Each makes a new run or changes nothing."""
+"""REST: going back in the record of a stored run: retry, fork, replay, and moving a waiting run to the flow as it is now."""
 
 from __future__ import annotations
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from orchestrator.authoring.past_runs import Replayed, fork_run, replay, replay_stored, retry_run
+from orchestrator.dispatch import operate
 from orchestrator.errors import UsageError
+from orchestrator.runtime.journal import AuditRow
 from orchestrator.server import models as m
 from orchestrator.server.access import Role, identity_of, need
 from orchestrator.server.api_runs import desk_of
 from orchestrator.server.desk import Desk
 from orchestrator.server.endpoints import Operation
-from orchestrator.server.operations import RUN_ID
 from orchestrator.server.problems import Refused
 from orchestrator.server.reading import read_body
+from orchestrator.server.shelf import Served
 from orchestrator.server.store_book import StoreBook
+from orchestrator.server.tick_views import preview, to_json
 
 
 async def _stored(desk: Desk, run_id: str) -> StoreBook:
@@ -27,102 +29,136 @@ async def _stored(desk: Desk, run_id: str) -> StoreBook:
     raise Refused(
         409,
         "run.not_stored",
-        "this run is kept in memory only, so its record cannot be gone on from",
-        "serve with --store sqlite:///runs.db",
+        "this run is kept in memory only, so there is no record to go back in",
+        "serve with a store, such as --store sqlite:///runs.db",
     )
 
 
-async def retry(request: Request) -> Response:
+async def retry_run(request: Request) -> Response:
     """Run a failed run again, from the step that failed or another, as a new run."""
     desk, run_id = desk_of(request), request.path_params["run_id"]
     body = await read_body(request, m.Retry)
     book = await _stored(desk, run_id)
-    new_id = await retry_run(book.engine, book.store, run_id, step=body.step, by=identity_of(request).user)
-    return _begun(request, new_id)
+    engine = book.engine
+    new_id = await operate.retry(book.store, run_id, engine.bind, step=body.step, now=desk.clock.now())
+    return await _begun(request, book, run_id, new_id, "run.retry")
 
 
-async def fork(request: Request) -> Response:
-    """A new run that goes on from a point of this one."""
+async def fork_run(request: Request) -> Response:
+    """A new run that goes on from a point of this one, with changed state if that is given."""
     desk, run_id = desk_of(request), request.path_params["run_id"]
     body = await read_body(request, m.Fork)
-    if body.run_id is not None and not RUN_ID.match(body.run_id):
-        raise UsageError("a run id has letters, digits and . _ : - only, at most 120 of them", code="run.id")
     book = await _stored(desk, run_id)
-    by = identity_of(request).user
-    new_id = await fork_run(book.engine, book.store, run_id, body.at, by=by, new_id=body.run_id, changes=body.set)
-    return _begun(request, new_id)
+    state = (await book.plan_of(run_id)).ir.state
+    odd = sorted(body.set.keys() - state.keys())
+    if odd:
+        raise UsageError(
+            f"this flow has no state {odd[0][:100]!r}; it has {', '.join(state) or 'none'}", code="fork.state"
+        )
+    writes = [("set", (name,), value) for name, value in body.set.items()]
+    new_id = await operate.fork(book.store, run_id, body.at, book.engine.bind, writes=writes, now=desk.clock.now())
+    return await _begun(request, book, run_id, new_id, "run.fork")
 
 
-def _begun(request: Request, run_id: str) -> Response:
-    location = f"{request.scope.get('root_path', '')}/api/runs/{run_id}"
-    return JSONResponse({"run_id": run_id}, 201, {"Location": location})
+async def _begun(request: Request, book: StoreBook, old: str, new: str, action: str) -> Response:
+    """Say who did it, and have the new run taken up."""
+    await book.store.log([AuditRow(book.engine.clock.now(), new, identity_of(request).user, action, {"from": old})])
+    book.engine.keeper.wake()
+    location = f"{request.scope.get('root_path', '')}/api/runs/{new}"
+    return JSONResponse({"run_id": new}, 201, {"Location": location})
+
+
+def _served_flow(desk: Desk, name: str) -> Served:
+    served = desk.shelf.find(name)
+    if served.ir is None or not served.is_ok or desk.project is None or served.kind != "yaml":
+        raise Refused(422, "flow.errors", f"`{name}` is no flow file without errors that a run could move to")
+    return served
 
 
 async def replay_run(request: Request) -> Response:
-    """Check a run's record against its own version of the flow, or with `current` the one that is served now."""
+    """Make every decision in a run's record again, with its own version of the flow or the one that is served now."""
     desk, run_id = desk_of(request), request.path_params["run_id"]
     body = await read_body(request, m.Replay)
-    book = await desk.book_of(run_id)
-    plan = None
-    if body.current:
-        served = desk.shelf.find((await book.run(run_id)).row.flow)
-        if served.ir is None or desk.project is None or served.kind != "yaml":
-            raise Refused(422, "replay.flow", f"`{served.name}` is no flow file that could be compared")
-        plan = desk.project.plan(served.ir)
-    if isinstance(book, StoreBook):
-        done = await replay_stored(book.engine, book.store, run_id, plan)
-    else:
-        record = desk.memory.record(run_id)
-        done = replay(plan or record.actor.plan, [entry for _, entry in record.entries(-1)])
-    return JSONResponse(replay_view(done))
+    book = await _stored(desk, run_id)
+    flow = _served_flow(desk, (await book.run(run_id)).row.flow).ir if body.current else None
+    report = await operate.check_replay(book.store, run_id, book.engine.bind, flow=flow)
+    found = [
+        {
+            "seq": d.seq,
+            "step": d.step,
+            "what": d.what,
+            "recorded": preview(to_json(d.recorded)),
+            "now": preview(to_json(d.now)),
+        }
+        for d in report.divergences[:100]
+    ]
+    return JSONResponse(
+        {"is_same": report.is_same, "ticks": report.ticks, "decisions": report.decisions, "divergences": found}
+    )
 
 
-def replay_view(done: Replayed) -> dict[str, object]:
-    """What a replay came to."""
-    return {
-        "is_ok": done.is_ok,
-        "ticks": done.ticks,
-        "status": done.status,
-        "diverged_at": done.diverged_at,
-        "reason": done.reason,
-    }
+async def migrate_run(request: Request) -> Response:
+    """Move a waiting or parked run to the flow as it is served now, if everything in it has its place there."""
+    desk, run_id = desk_of(request), request.path_params["run_id"]
+    book = await _stored(desk, run_id)
+    served = _served_flow(desk, (await book.run(run_id)).row.flow)
+    assert served.ir is not None
+    engine = book.engine
+    await operate.migrate(book.store, run_id, engine.bind, served.ir, worker=engine.worker, now=desk.clock.now())
+    await book.store.log(
+        [AuditRow(desk.clock.now(), run_id, identity_of(request).user, "run.migrate", {"to": served.version})]
+    )
+    engine.keeper.wake()
+    return JSONResponse({"status": "migrated"})
 
 
 ONE = "/api/runs/{run_id}"
+MADE = (404, 409)
 OPERATIONS = (
     Operation(
         "POST",
         ONE + "/retry",
-        retry,
+        retry_run,
         need(),
         "Run a failed run again",
         "runs",
         m.Retry,
         m.NewRunAnswer,
         201,
-        problems=(404, 409),
+        problems=MADE,
     ),
     Operation(
         "POST",
         ONE + "/fork",
-        fork,
+        fork_run,
         need(),
         "Go on from a point of a run",
         "runs",
         m.Fork,
         m.NewRunAnswer,
         201,
-        problems=(404, 409),
+        problems=MADE,
     ),
     Operation(
         "POST",
         ONE + "/replay",
         replay_run,
         need(Role.VIEWER, Role.EDITOR),
-        "Check a run's record against its flow",
+        "Make the decisions of a run's record again",
         "runs",
         m.Replay,
         m.ReplayAnswer,
-        problems=(404,),
+        problems=MADE,
+    ),
+    Operation(
+        "POST",
+        ONE + "/migrate",
+        migrate_run,
+        need(),
+        "Move a waiting run to the flow as it is now",
+        "runs",
+        None,
+        m.Accepted,
+        problems=MADE,
     ),
 )

@@ -44,7 +44,7 @@ async def start_flow_run(request: Request) -> Response:
 async def list_runs(request: Request) -> Response:
     """Runs, newest first, a page at a time."""
     page, following = await desk_of(request).runs(read_run_query(request))
-    return JSONResponse({"runs": [row.to_json() for row in page], "next": _cursor(following)})
+    return JSONResponse({"runs": [row.to_json() for row in page], "next": cursor_text(following)})
 
 
 def read_run_query(request: Request) -> RunQuery:
@@ -94,7 +94,7 @@ async def show_state(request: Request) -> Response:
     return JSONResponse(await book.state(run_id, None if at < 0 else at))
 
 
-def _cursor(place: tuple[int | None, ...] | None) -> str | None:
+def cursor_text(place: tuple[int | None, ...] | None) -> str | None:
     if place is None:
         return None
     return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")

@@ -14,26 +14,31 @@ from typing import Any
 
 from orchestrator.authoring.project import Project
 from orchestrator.authoring.run_service import RunService
-from orchestrator.errors import OrchestratorError, UnknownRun
+from orchestrator.errors import OrchestratorError, UnknownRun, UsageError
+from orchestrator.ir.codec import flow_hash
+from orchestrator.ir.model import FlowIR
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.engine import adopt_engine
+from orchestrator.runtime.plan import FlowPlan
 from orchestrator.server.access import Identity
 from orchestrator.server.accounts import Accounts
-from orchestrator.server.book import ENDED, RequestRow, RunBook, RunDetail, RunQuery, RunRow
+from orchestrator.server.book import RequestRow, RunBook, RunDetail, RunQuery, RunRow
 from orchestrator.server.bus import Bus
+from orchestrator.server.changes import ChangeNotes
 from orchestrator.server.gate import Gate
 from orchestrator.server.limits import RateLimiter
-from orchestrator.server.memory_book import MemoryBook, MemoryEngine, Record
+from orchestrator.server.membership import LivePeople
+from orchestrator.server.memory_book import MemoryBook, MemoryEngine
 from orchestrator.server.metrics import Metrics
 from orchestrator.server.operations import check_flow_event, drained
+from orchestrator.server.problems import Refused
 from orchestrator.server.questions import open_questions
 from orchestrator.server.scheduler import Scheduler
 from orchestrator.server.shelf import Served, Shelf
 from orchestrator.server.store_book import StoreBook
 
 Json = Any  # plain JSON
-NOTE_EVERY_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +85,15 @@ class Desk:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._old_projects: list[Project] = []
-        self._pending: dict[str, Json] = {}  # notes of runs that are about to be told
-        self.memory.engine.on_change.append(self._run_created)
-        self.memory.on_request.append(self._request_changed)
+        notes = ChangeNotes(self)
+        self.memory.engine.on_change.append(notes.run_created)
+        self.memory.on_request.append(notes.request_changed)
         if store is not None:
-            store.on_run.append(self._stored_run_changed)
-            store.on_request.append(self._request_changed)
-            store.on_elsewhere.append(self._changed_elsewhere)
+            store.served_name = self.served_name
+            store.has_classes = lambda: any(served.kind == "class" for served in self.shelf)
+            store.on_run.append(notes.stored_run_changed)
+            store.on_request.append(notes.request_changed)
+            store.on_elsewhere.append(notes.changed_elsewhere)
 
     # Life.
 
@@ -104,11 +111,14 @@ class Desk:
         """Get ready in the running loop; doing so twice is harmless."""
         if self._loop is not None:
             return
+        if self.bus.is_closed:
+            raise Refused(503, "stopping", "this server is stopping", headers={"Retry-After": "5"})
         self._loop = asyncio.get_running_loop()
         adopt_engine(self.memory.engine)
         self.shelf.scan()
         self.people_changed()
         if self.store is not None:
+            self._host_classes()
             await self.store.open()
         await self.scheduler.register()
         self.spawn(self.scheduler.run())
@@ -133,6 +143,14 @@ class Desk:
             await self.store.close()
         for project in (*self._old_projects, *([self.project] if self.project is not None else [])):
             await project.hub.aclose()
+
+    def _host_classes(self) -> None:
+        """Let the store's engine give runs of workflow classes their live side."""
+        classes = {s.ir.name: s.target for s in self.shelf if s.kind == "class" and s.ir is not None}
+        if classes and self.store is not None:
+            from orchestrator.authoring.engines import host_of
+
+            host_of(self.store.engine).classes.update(classes)
 
     def end_streams_soon(self) -> None:
         """Let open streams end; may be called from a signal handler."""
@@ -238,6 +256,38 @@ class Desk:
             return
         await RunService(self.memory.engine).start(plan, inputs, run_id=run_id, meta=meta)
 
+    def bind(self, ir: FlowIR) -> FlowPlan:
+        """A stored version of a flow, ready to run here. Raises: UsageError `run.unbound`, PluginError."""
+        if ir.kind == "class":
+            return self.class_named(ir.name).target.plan_of(ir)  # type: ignore[no-any-return]  # a Workflow's
+        for served in self.shelf:
+            if (
+                served.target is not None
+                and served.kind == "yaml"
+                and served.ir is not None
+                and served.ir.name == ir.name
+            ):
+                plan: FlowPlan = served.target
+                if plan.hash == flow_hash(ir):
+                    return plan
+        if self.project is None or ir.kind != "yaml":
+            raise UsageError(f"nothing here can run flow `{ir.name}` ({ir.kind})", code="run.unbound")
+        return self.project.plan(ir)
+
+    def class_named(self, name: str) -> Served:
+        """The workflow class whose flow has this name. Raises: UsageError `run.unbound`."""
+        for served in self.shelf:
+            if served.kind == "class" and served.ir is not None and name in (served.ir.name, served.name):
+                return served
+        raise UsageError(f"no workflow class `{name}` is served here", code="run.unbound")
+
+    def served_name(self, flow: str) -> str:
+        """The name under which a class is served, by that of its flow; other names stay."""
+        for served in self.shelf:
+            if served.kind == "class" and served.ir is not None and served.ir.name == flow:
+                return served.name
+        return flow
+
     async def send_flow_event(self, run_id: str, event: str, data: Mapping[str, Json], step: str | None) -> None:
         """Send an event into a run of a YAML flow."""
         if self.store is not None and run_id not in self.memory.engine.records:
@@ -312,7 +362,7 @@ class Desk:
         """Accounts were changed here: look them up anew, and let new requests know who may answer."""
         self.gate.forget()
         if self.project is not None and self.knows_people():
-            self.project.binding.people = self.people()
+            self.project.binding.people = LivePeople(self.people, self.clock)
 
     def groups_for(self, person: Identity, row: RequestRow) -> tuple[str, ...]:
         """The groups that count for somebody on a request; without known people, those that it asks for."""
@@ -320,60 +370,3 @@ class Desk:
             return person.groups
         audiences = [row.data.get("to") or {}, (row.data.get("escalate") or {}).get("to") or {}]
         return tuple(dict.fromkeys(group for audience in audiences for group in audience.get("groups", ())))
-
-    # Changes.
-
-    def _run_created(self, record: Record) -> None:
-        self.metrics.run_started(self.memory.row(record).flow)
-        self.spawn(self._note_run(record))
-
-    async def _note_run(self, record: Record) -> None:
-        """Tell of a run whenever it has moved on, not more often than every `NOTE_EVERY_S`."""
-        actor = record.actor
-        seen = -2
-        while True:
-            end = record.end
-            row = self.memory.row(record)
-            if end != seen:
-                seen = end
-                self.bus.publish("run", {"run_id": row.run_id, "flow": row.flow, "status": row.status, "seq": end - 1})
-            if actor.is_over or record.actor is not actor or record.is_released:
-                if actor.is_over:
-                    self.metrics.run_ended(row.flow, row.status)
-                return
-            if record.end == seen:
-                await actor.wait_for_more()
-            await asyncio.sleep(NOTE_EVERY_S)
-
-    def _stored_run_changed(self, row: RunRow, seq: int, is_new: bool) -> None:
-        """Tell of a commit, those of one run within a moment as one."""
-        if is_new:
-            self.metrics.run_started(row.flow)
-        if row.status in ENDED:
-            self.metrics.run_ended(row.flow, row.status)
-        if not self._pending:
-            asyncio.get_running_loop().call_later(NOTE_EVERY_S, self._publish_pending)
-        self._pending[row.run_id] = {"run_id": row.run_id, "flow": row.flow, "status": row.status, "seq": seq}
-
-    def _publish_pending(self) -> None:
-        pending, self._pending = self._pending, {}
-        for data in pending.values():
-            self.bus.publish("run", data)
-
-    def _changed_elsewhere(self) -> None:
-        self.bus.publish("run", {"run_id": None})
-
-    def _request_changed(self, row: RequestRow) -> None:
-        if row.state != "open":
-            self.metrics.request_closed(row.state)
-        self.bus.publish(
-            "request",
-            {
-                "id": row.id,
-                "run_id": row.run_id,
-                "flow": row.flow,
-                "step": row.step,
-                "state": row.state,
-                "revision": row.revision,
-            },
-        )

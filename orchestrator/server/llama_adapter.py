@@ -31,6 +31,7 @@ from orchestrator.server.llama_envelopes import (
     read_event,
     result_envelope,
 )
+from orchestrator.server.memory_book import Record
 from orchestrator.server.operations import StartOrder, event_of, send_event, start_class, start_run
 from orchestrator.server.problems import Refused, problem_of
 from orchestrator.server.reading import query_flag, read_json
@@ -165,7 +166,7 @@ class Adapter:
         if served.kind == "class":
             context = known.live.ctx if known is not None and known.live is not None else None
             event = self._start_event(served, body)
-            live = start_class(self._desk, served, event, run_id, {"by": by, "flow": served.name}, context)
+            live = await start_class(self._desk, served, event, run_id, {"by": by, "flow": served.name}, context)
         else:
             inputs = {**flat(read_event(body.get("start_event") or {}, "Start").value), **(body.get("kwargs") or {})}
             await start_run(self._desk, served, StartOrder(inputs, by, run_id))
@@ -312,9 +313,11 @@ class Adapter:
     async def _numbered(self, run_id: str, to_end: bool, *, waits: bool = False) -> Any:
         """The events of a run with their numbers; those that are there, or with `waits` all to its end."""
         record = self._desk.memory.engine.records.get(run_id)
+        live = next((h.live for h in self._handlers.values() if h.run_id == run_id and h.live is not None), None)
         number = -1
-        if record is not None and record.actor.plan.ir.kind == "class":
-            events = read_events(record.actor, expose_internal=True)
+        is_class = record is not None and record.actor.plan.ir.kind == "class"
+        if live is not None or is_class:
+            events = self._class_events(live, record)
             while True:
                 upcoming = asyncio.ensure_future(anext(events, None))
                 if not waits:
@@ -331,6 +334,15 @@ class Adapter:
         async for shown in self._entry_events(run_id, waits):
             number += 1
             yield number, shown
+
+    @staticmethod
+    def _class_events(live: Any, record: Record | None) -> AsyncIterator[Any]:
+        """The live events of a class workflow: of its handler, which follows a run through its store, or of its record."""
+        if live is not None:
+            stream: AsyncIterator[Any] = live.stream_events(expose_internal=True)
+            return stream
+        assert record is not None
+        return read_events(record.actor, expose_internal=True)
 
     async def _entry_events(self, run_id: str, waits: bool) -> AsyncIterator[dict[str, Json]]:
         book = await self._desk.book_of(run_id)

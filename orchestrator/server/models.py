@@ -121,7 +121,6 @@ class Fork(Body):
     """A new run that goes on from a point of this one."""
 
     at: int = Field(description="The sequence number to go on after")
-    run_id: str | None = None
     set: dict[str, Json] = Field(default_factory=dict, description="State to change first")
 
 
@@ -138,13 +137,12 @@ class Replay(Body):
 
 
 class ReplayAnswer(Answer):
-    """Whether the record fits; `diverged_at` is the first entry that does not."""
+    """Whether every decision comes out as recorded; `divergences` are those that do not, at most 100."""
 
-    is_ok: bool
+    is_same: bool
     ticks: int
-    status: str
-    diverged_at: int | None
-    reason: str
+    decisions: int
+    divergences: list[Json]
 
 
 class Accepted(Answer):
@@ -365,102 +363,3 @@ class RunIdsAnswer(Answer):
     """Runs that were started."""
 
     run_ids: list[str]
-
-
-class UserAnswer(Answer):
-    """An account."""
-
-    name: str
-    roles: list[str]
-    groups: list[str]
-    email: str
-    is_disabled: bool
-    has_password: bool
-
-
-class UsersAnswer(Answer):
-    """All accounts and groups."""
-
-    users: list[UserAnswer]
-    groups: dict[str, list[str]]
-
-
-class NewUser(Body):
-    """A new account."""
-
-    name: str
-    roles: list[str] = Field(default_factory=list)
-    groups: list[str] = Field(default_factory=list)
-    password: str | None = None
-    email: str = ""
-
-
-class ChangeUser(Body):
-    """Changes of an account; what is left out stays."""
-
-    roles: list[str] | None = None
-    groups: list[str] | None = None
-    password: str | None = None
-    email: str | None = None
-    is_disabled: bool | None = None
-
-
-class NewKey(Body):
-    """A new API key."""
-
-    user: str
-    label: str = ""
-    lasts_s: float | None = Field(None, gt=0)
-
-
-class KeyAnswer(Answer):
-    """An API key, without the key."""
-
-    id: str
-    user: str
-    label: str
-    created_at: float
-    expires_at: float | None
-    used_at: float | None
-
-
-class NewKeyAnswer(KeyAnswer):
-    """A new API key; the key is shown this once."""
-
-    key: str
-
-
-class KeysAnswer(Answer):
-    """All API keys."""
-
-    keys: list[KeyAnswer]
-
-
-class SignIn(Body):
-    """Sign in with a name and password."""
-
-    name: str
-    password: str
-
-
-class MeAnswer(Answer):
-    """Who you are."""
-
-    user: str
-    roles: list[str]
-    groups: list[str]
-    how: str
-    csrf: str
-
-
-class HealthAnswer(Answer):
-    """The process answers."""
-
-    status: Literal["ok"]
-
-
-class ReadyAnswer(Answer):
-    """Whether requests can be served."""
-
-    status: Literal["ready", "not_ready"]
-    checks: dict[str, str]

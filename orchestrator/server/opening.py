@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from orchestrator.authoring.project import Project
-from orchestrator.ir.model import FlowIR
 from orchestrator.runtime.clock import Clock
-from orchestrator.runtime.plan import FlowPlan
 from orchestrator.server.accounts import Accounts
 from orchestrator.server.desk import Desk, ServerSettings
 
 
 def open_desk(
-    project: Project,
+    project: Project | None,
     store_url: str | None = None,
     *,
     accounts: Accounts | None = None,
@@ -36,13 +32,7 @@ def open_desk(
     parsed = parse_store_url(store_url)
     journal = open_journal(store_url)
     holder: list[Desk] = []
-
-    def bind(ir: FlowIR) -> FlowPlan:
-        current: Any = holder[0].project  # `dev` may have loaded the project anew
-        plan: FlowPlan = current.plan(ir)
-        return plan
-
-    engine = DurableEngine(journal, bind, clock=clock, is_strict=parsed.is_strict)
+    engine = DurableEngine(journal, lambda ir: holder[0].bind(ir), clock=clock, is_strict=parsed.is_strict)
     book = StoreBook(engine, journal, serves=serves_runs)
     desk = Desk(project=project, accounts=accounts, settings=settings, store=book, clock=clock)
     holder.append(desk)

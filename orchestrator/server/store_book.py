@@ -49,6 +49,8 @@ class StoreBook:
         self.on_run: list[Callable[[RunRow, int, bool], None]] = []
         self.on_request: list[Callable[[RequestRow], None]] = []
         self.on_elsewhere: list[Callable[[], None]] = []
+        self.has_classes: Callable[[], bool] = lambda: False
+        self.served_name: Callable[[str], str] = lambda flow: flow
         self._serves = serves
         self._names: OrderedDict[str, StepNames] = OrderedDict()
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
@@ -90,29 +92,38 @@ class StoreBook:
 
     async def runs(self, query: RunQuery, before: int | None, limit: int) -> list[RunRow]:
         """At most `limit` runs, newest first."""
-        flow = query.flows[0] if len(query.flows) == 1 else None
+        flow = self._one_flow(query)
         which = s.RunFilter(
             flow=flow, statuses=query.statuses, since=query.since, until=query.until, parent=query.parent
         )
         found: list[RunRow] = []
         while len(found) < limit:
             page = await self.store.runs(which, before=before, limit=max(limit, 50))
-            rows = [row for row in map(_row, page.rows) if query.takes(row)]
+            rows = [row for row in map(self._row, page.rows) if query.takes(row)]
             found += rows[: limit - len(found)]
             if page.next is None:
                 break
             before = page.next
         return [await self._with_waiting(row) for row in found]
 
+    def _one_flow(self, query: RunQuery) -> str | None:
+        """The flow that the store may look for by itself; classes are served under other names than their flows have."""
+        if len(query.flows) != 1 or self.has_classes():
+            return None
+        return query.flows[0]
+
     async def run(self, run_id: str) -> RunDetail:
         """One run. Raises: UnknownRun."""
         stored = await self.store.run(run_id)
-        row = await self._with_waiting(_row(stored))
+        row = await self._with_waiting(self._row(stored))
         outcome = stored.outcome if isinstance(stored.outcome, dict) else {}
         children = await self.store.runs(s.RunFilter(parent=run_id), limit=200)
         idem = str((stored.meta or {}).get("idem", ""))
         ids = tuple(child.run_id for child in reversed(children.rows))
-        return RunDetail(row, await self._inputs(run_id), to_json(outcome.get("result")), ids, idem)
+        result = outcome.get("result")
+        if stored.kind == "class" and outcome.get("type") == "StopEvent" and isinstance(result, dict):
+            result = result.get("result")  # a plain StopEvent stands for its result
+        return RunDetail(row, await self._inputs(run_id), to_json(result), ids, idem)
 
     async def status(self, run_id: str) -> str:
         """A run's status."""
@@ -217,6 +228,23 @@ class StoreBook:
         value = {"type": event, "value": dict(data), "target": step}
         await self.engine.deliver(InboxEntry(run_id, "event", value, f"sent/{new_run_id()}", self.engine.clock.now()))
 
+    def _row(self, stored: s.RunRow) -> RunRow:
+        meta = stored.meta if isinstance(stored.meta, dict) else {}
+        return RunRow(
+            stored.run_id,
+            str(meta.get("flow") or self.served_name(stored.flow)),
+            stored.kind,
+            stored.flow_hash[:12],
+            stored.status,
+            stored.created_at,
+            stored.ended_at,
+            stored.parent,
+            str(meta.get("by") or ""),
+            (),
+            to_json(stored.error or stored.parked),
+            stored.rk,
+        )
+
     # Requests.
 
     async def requests(self, state: str | None, limit: int) -> list[RequestRow]:
@@ -267,7 +295,7 @@ class StoreBook:
         self._commits += 1
         self._wake(batch.run_id)
         meta = actor.state.meta
-        flow = str(meta.get("flow") or actor.plan.ir.name)
+        flow = str(meta.get("flow") or self.served_name(actor.plan.ir.name))
         status = batch.status or self.engine.status_of(actor)
         row = RunRow(batch.run_id, flow, actor.plan.ir.kind, actor.plan.hash[:12], status, batch.at)
         for listener in self.on_run:
@@ -300,24 +328,6 @@ class StoreBook:
             if not is_own:
                 for listener in self.on_elsewhere:
                     listener()
-
-
-def _row(stored: s.RunRow) -> RunRow:
-    meta = stored.meta if isinstance(stored.meta, dict) else {}
-    return RunRow(
-        stored.run_id,
-        str(meta.get("flow") or stored.flow),
-        stored.kind,
-        stored.flow_hash[:12],
-        stored.status,
-        stored.created_at,
-        stored.ended_at,
-        stored.parent,
-        str(meta.get("by") or ""),
-        (),
-        to_json(stored.error or stored.parked),
-        stored.rk,
-    )
 
 
 def _request(row: Any) -> RequestRow:

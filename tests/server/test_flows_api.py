@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 
 from orchestrator.server.app import OPERATIONS, create_app
 from orchestrator.server.models import FlowDetailAnswer, FlowsAnswer, PluginsAnswer
+from orchestrator.server.models_accounts import StoreAnswer
 from tests.server.kit import BROKEN, ECHO, client_of, make_desk, open_client, start, wait_for, write_flows
 
 
@@ -94,6 +95,24 @@ def test_health_readiness_and_metrics(client: TestClient) -> None:
     text = client.get("/api/metrics").text
     assert 'orchestrator_runs_started_total{flow="echo"} 1' in text and "orchestrator_streams_open 0" in text
     assert 'orchestrator_http_requests_total{method="POST",status="201"} 1' in text
+
+
+def test_the_store_is_shown_to_operators(client: TestClient, tmp_path: Path) -> None:
+    from tests.server.test_store_api import stored
+
+    wait_for(client, start(client, "waits", order="o1"), "waiting")
+    shown = client.get("/api/store").json()
+    StoreAnswer.model_validate(shown)
+    assert shown["is_durable"] is False and shown["by_status"] == {"waiting": 1}
+    with stored(tmp_path) as other:
+        wait_for(other, start(other, "echo", text="x"), "done")
+        kept = other.get("/api/store").json()
+        assert (
+            kept["is_durable"] is True
+            and kept["by_status"] == {"done": 1}
+            and kept["size_bytes"] > 0
+            and kept["workers"]
+        )
 
 
 def references(value: Any) -> Iterator[str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from orchestrator.server.app import OPERATIONS
-from tests.server.kit import open_client
+from tests.server.kit import desk_of, open_client
 
 
 @pytest.fixture
@@ -160,8 +161,8 @@ def test_no_get_and_no_head_changes_anything(client: TestClient) -> None:
 def test_an_error_nobody_foresaw_shows_nothing_of_the_inside(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk = client.app.state.desk  # type: ignore[attr-defined]  # a Starlette app
-    desk.shelf._by_name["echo"] = None
+    broken: Any = None
+    desk_of(client).shelf._by_name["echo"] = broken
     answer = client.get("/api/flows")
     assert answer.status_code == 500 and answer.json()["code"] == "internal"
     assert "Traceback" not in answer.text and "NoneType" not in answer.text

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from tests.server.kit import open_client, open_request, start, wait_for, write_flows
+from tests.server.kit import desk_of, in_loop, open_client, open_request, start, wait_for, write_flows
 from tests.server.test_store_api import stored
 
 RISKY = """
@@ -59,7 +59,7 @@ def test_a_failed_run_is_run_again_from_the_step_that_failed(client: TestClient,
 def test_a_run_that_did_not_fail_is_not_retried(client: TestClient) -> None:
     run_id = start(client, "review", title="T", body="B")
     wait_for(client, run_id, "waiting")
-    assert client.post(f"/api/runs/{run_id}/retry", json={}).json()["code"] == "retry.status"
+    assert client.post(f"/api/runs/{run_id}/retry", json={}).json()["code"] == "retry.step"
     assert client.post(f"/api/runs/{failed(client)}/retry", json={"step": "nobody"}).json()["code"] == "retry.step"
     assert client.post("/api/runs/nobody/retry", json={}).status_code == 404
 
@@ -69,16 +69,16 @@ def test_a_fork_goes_on_from_a_point_with_changed_state(client: TestClient, tmp_
     (tmp_path / "note.txt").write_text("hello", "utf-8")
     events = client.get(f"/api/runs/{run_id}/events").json()["events"]
     point = next(e["seq"] for e in events if e["type"] == "step.started" and e["step"] == "read")
-    made = client.post(f"/api/runs/{run_id}/fork", json={"at": point, "set": {"round": 41}, "run_id": "fork-1"})
-    assert made.json() == {"run_id": "fork-1"}
-    assert wait_for(client, "fork-1", "done")["outputs"] == {"text": "hello", "round": 41}
+    made = client.post(f"/api/runs/{run_id}/fork", json={"at": point, "set": {"round": 41}})
+    assert made.status_code == 201
+    assert wait_for(client, made.json()["run_id"], "done")["outputs"] == {"text": "hello", "round": 41}
 
 
 @pytest.mark.parametrize(
     ("body", "code"),
     [
-        ({"at": -1}, "fork.point"),
-        ({"at": 999}, "fork.point"),
+        ({"at": -1}, "fork.seq"),
+        ({"at": 999}, "fork.seq"),
         ({"at": 1, "set": {"odd": 1}}, "fork.state"),
         ({"at": "x"}, "body.invalid"),
     ],
@@ -101,18 +101,43 @@ def test_a_fork_of_a_decided_request_asks_again(client: TestClient) -> None:
 
 
 def test_a_record_replays_on_its_own_version_and_diverges_on_a_changed_one(client: TestClient, tmp_path: Path) -> None:
-    run_id = failed(client)
-    assert client.post(f"/api/runs/{run_id}/replay", json={}).json()["is_ok"] is True
-    assert client.post(f"/api/runs/{run_id}/replay", json={"current": True}).json()["is_ok"] is True
-    (tmp_path / "risky.flow.yaml").write_text(RISKY.lstrip().replace("count", "tally"), "utf-8")
-    client.portal.call(client.app.state.desk.rescan)  # type: ignore[union-attr,attr-defined]
+    run_id = start(client, "review", title="T", body="B")
+    wait_for(client, run_id, "waiting")
+    assert client.post(f"/api/runs/{run_id}/replay", json={}).json()["is_same"] is True
+    change(client, tmp_path, "Publish", "Print")
+    assert client.post(f"/api/runs/{run_id}/replay", json={}).json()["is_same"] is True
     changed = client.post(f"/api/runs/{run_id}/replay", json={"current": True}).json()
-    assert changed["is_ok"] is False and "`count`" in changed["reason"]
+    assert changed["is_same"] is False and changed["divergences"][0]["step"] == "look"
 
 
-def test_a_run_in_memory_replays_but_is_not_forked(tmp_path: Path) -> None:
+def change(client: TestClient, folder: Path, old: str, new: str) -> None:
+    """Edit the flow `review`, and have the server see it."""
+    file = folder / "review.flow.yaml"
+    file.write_text(file.read_text("utf-8").replace(old, new), "utf-8")
+    assert in_loop(client, desk_of(client).rescan) == ["review"]
+
+
+def test_a_waiting_run_moves_to_the_flow_as_it_is_now(client: TestClient, tmp_path: Path) -> None:
+    run_id = start(client, "review", title="T", body="B")
+    request = open_request(client, run_id)
+    change(client, tmp_path, "verdict: approved", "verdict: printed")
+    assert client.post(f"/api/runs/{run_id}/migrate").json() == {"status": "migrated"}
+    client.post(f"/api/requests/{request['id']}", json={"verdict": "approve", "revision": 1, "as": "kim"})
+    assert wait_for(client, run_id, "done")["outputs"] == {"verdict": "printed"}
+    assert client.post(f"/api/runs/{run_id}/migrate").status_code == 409
+
+
+def test_a_run_that_has_no_place_in_the_new_flow_does_not_move(client: TestClient, tmp_path: Path) -> None:
+    run_id = start(client, "review", title="T", body="B")
+    wait_for(client, run_id, "waiting")
+    change(client, tmp_path, "look:", "see:")
+    refused = client.post(f"/api/runs/{run_id}/migrate")
+    assert refused.status_code == 422 and "`look`" in refused.json()["message"]
+
+
+def test_a_run_in_memory_has_no_record_to_go_back_in(tmp_path: Path) -> None:
     with open_client(tmp_path) as client:
         run_id = start(client, "waits", order="o1")
         wait_for(client, run_id, "waiting")
-        assert client.post(f"/api/runs/{run_id}/replay", json={}).json()["is_ok"] is True
-        assert client.post(f"/api/runs/{run_id}/fork", json={"at": 0}).json()["code"] == "run.not_stored"
+        for what, body in (("fork", {"at": 0}), ("retry", {}), ("replay", {}), ("migrate", {})):
+            assert client.post(f"/api/runs/{run_id}/{what}", json=body).json()["code"] == "run.not_stored"

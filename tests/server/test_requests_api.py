@@ -14,7 +14,18 @@ from orchestrator.server.app import create_app
 from orchestrator.server.links import make_link
 from orchestrator.server.models import LinkShown, RequestDetailAnswer, RequestsAnswer
 from orchestrator.server.opening import open_desk
-from tests.server.kit import client_of, make_desk, open_client, open_request, people, start, wait_for, write_flows
+from tests.server.kit import (
+    client_of,
+    desk_of,
+    in_loop,
+    make_desk,
+    open_client,
+    open_request,
+    people,
+    start,
+    wait_for,
+    write_flows,
+)
 
 QUORUM = """
 flow: quorum
@@ -146,7 +157,7 @@ def test_a_quorum_counts_members_of_the_group_once(tmp_path: Path) -> None:
     ) as client:
         run_id = start(client, "quorum", title="Q")
         url = f"/api/requests/{open_request(client, run_id)['id']}"
-        codes = []
+        codes: list[int] = []
         for who in ("kim", "kim", "noa", "lee"):
             verdict = "approve" if (who, len(codes)) != ("kim", 1) else "reject"
             codes.append(client.post(url, json={"verdict": verdict}, headers=sign(who)).status_code)
@@ -165,7 +176,7 @@ def test_a_deadline_closes_a_request_and_late_answers_are_refused(tmp_path: Path
     with client_of(create_app(desk=desk), **sign("operator")) as client:
         run_id = start(client, "quorum", title="Q")
         request = open_request(client, run_id)
-        client.portal.call(clock.advance, 3 * 86_400)  # type: ignore[union-attr]  # the loop of the app
+        in_loop(client, clock.advance, 3 * 86_400)
         assert wait_for(client, run_id, "done")["outputs"] == {"by": []}
         late = client.post(f"/api/requests/{request['id']}", json={"verdict": "approve"}, headers=sign("kim"))
         assert late.status_code == 409
@@ -197,9 +208,15 @@ def test_a_forged_cut_or_foreign_link_is_not_valid(client: TestClient, tmp_path:
     request = asked(client)
     token = link_for(client, request)
     other = make_desk(tmp_path)
-    row = client.portal.call(client.app.state.desk.request, request["run_id"], request["request_id"])  # type: ignore[union-attr,attr-defined]
+    row = in_loop(client, desk_of(client).request, request["run_id"], request["request_id"])
     foreign, _ = make_link(other, row, "kim", (), 60.0)
-    for bad in (token[:-1] + ("A" if token[-1] != "A" else "B"), token[3:], token + "x" * 3_000, "x.y", foreign):
+    for bad in (
+        token[:-9] + ("A" if token[-9] != "A" else "B") + token[-8:],
+        token[3:],
+        token + "x" * 3_000,
+        "x.y",
+        foreign,
+    ):
         assert client.get(f"/api/links/{bad}").status_code == 404
         assert client.post(f"/api/links/{bad}", json={"verdict": "approve"}).status_code == 404
     assert client.get(f"/api/requests/{request['id']}").json()["state"] == "open"

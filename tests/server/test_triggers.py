@@ -17,7 +17,7 @@ from orchestrator.runtime.clock import VirtualClock
 from orchestrator.server.app import create_app
 from orchestrator.server.opening import open_desk
 from orchestrator.server.triggers import signature_of
-from tests.server.kit import client_of, write_flows
+from tests.server.kit import client_of, desk_of, in_loop, write_flows
 
 NIGHTLY = """
 flow: nightly
@@ -86,7 +86,7 @@ def client(tmp_path: Path, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch)
 
 
 def fire(client: TestClient) -> None:
-    client.portal.call(client.app.state.desk.scheduler.fire_due)  # type: ignore[union-attr,attr-defined]
+    in_loop(client, desk_of(client).scheduler.fire_due)
 
 
 def started(client: TestClient, flow: str) -> list[dict[str, Any]]:

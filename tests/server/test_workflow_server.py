@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
-from llama_agents.client import WorkflowClient
+from llama_agents.client import WorkflowClient  # type: ignore[import-untyped]  # it has no types
 
 from orchestrator import Context, Event, HumanResponseEvent, InputRequiredEvent, StartEvent, StopEvent, Workflow, step
 from orchestrator.functional import RunContext, workflow
@@ -25,7 +26,7 @@ class StreamEvent(Event):
 
 class Greeting(Workflow):
     @step
-    async def greet(self, ctx: Context, ev: StartEvent) -> StopEvent:
+    async def greet(self, ctx: Context[Any], ev: StartEvent) -> StopEvent:
         for number in range(3):
             ctx.write_event_to_stream(StreamEvent(sequence=number))
             await asyncio.sleep(0)
@@ -46,7 +47,7 @@ class Asking(Workflow):
         return Question(text="why?")
 
     @step
-    async def take(self, ctx: Context, ev: Answer) -> StopEvent:
+    async def take(self, ctx: Context[Any], ev: Answer) -> StopEvent:
         count = await ctx.store.get("count", 0) + 1
         await ctx.store.set("count", count)
         return StopEvent(result=f"{ev.text} {count}")
@@ -83,6 +84,7 @@ async def test_the_published_client_runs_a_workflow_and_gets_its_result(url: str
     handler = await client.run_workflow("greet", start_event={"name": "Ada"})
     assert handler.status == "completed" and handler.result is not None
     assert handler.result.value == {"result": "Hello, Ada!"} and handler.result.type == "StopEvent"
+    assert handler.result.load_event().result == "Hello, Ada!"
 
 
 async def test_the_published_client_streams_and_resumes_events(url: str) -> None:
@@ -220,3 +222,29 @@ async def test_start_and_stop_may_be_called_by_hand() -> None:
         answer = await client.post("/workflows/greet/run", json={})
         assert answer.json()["result"]["value"] == {"result": "Hello, World!"}
     await server.stop()
+
+
+async def test_runs_of_classes_outlive_a_server_over_a_store(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/runs.db"
+
+    def serve() -> LoopbackServer:
+        server = WorkflowServer(store=url)
+        server.add_workflow("ask", Asking())
+        server.add_workflow("greet", Greeting())
+        return LoopbackServer(server.app, lifespan="on")
+
+    with serve() as first:
+        client = WorkflowClient(base_url=first.url)
+        done = await client.run_workflow("greet", start_event={"name": "Ada"})
+        assert done.result is not None and done.result.value == {"result": "Hello, Ada!"}
+        handler = await client.run_workflow_nowait("ask")
+        stream = client.get_workflow_events(handler.handler_id)
+        assert (await anext(aiter(stream))).type == "Question"
+        await stream.aclose()
+    with serve() as second:
+        client = WorkflowClient(base_url=second.url)
+        assert (await client.get_handler(handler.handler_id)).status == "running"
+        await client.send_event(handler.handler_id, {"type": "Answer", "value": {"text": "late"}})
+        ended = await client.wait_for_handler(handler.handler_id, poll_interval=0.02)
+        assert ended.result is not None and ended.result.value == {"result": "late 1"} and ended.workflow_name == "ask"
+        assert [h.workflow_name for h in (await client.get_handlers(workflow_name=["greet"])).handlers] == ["greet"]

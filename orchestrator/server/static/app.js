@@ -51,6 +51,7 @@ export async function refresh(names) {
     for (const old of document.querySelectorAll("[data-region]")) {
       const name = old.dataset.region;
       if (names && !names.includes(name)) continue;
+      if (!names && old.querySelector("[data-graph] .stage > svg") && old.dataset.tabName) continue; // painted, not loaded
       const fresh = page.querySelector(`[data-region="${CSS.escape(name)}"]`);
       if (!fresh || fresh.innerHTML === old.innerHTML) continue;
       swap(old, fresh);

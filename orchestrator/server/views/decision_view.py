@@ -322,7 +322,7 @@ def _items(
                 "choices": standings(request, ballot) if field is not None else [],
                 "chosen": str(filled.values.get(field, "")) if field else "",
                 "outcome": as_words(ballot.outcome) if ballot.outcome else "You have answered" if has_voted else "",
-                "tone": tone_of(ballot.outcome, verdicts) if ballot.outcome in verdicts else "plain",
+                "tone": tone_of(str(ballot.outcome), verdicts) if ballot.outcome in verdicts else "plain",
                 "by": listed([answer["by"] for answer in ballot.answers]),
                 "is_open": ballot.outcome is None and not has_voted and row.state == "open",
                 "error": attempt["item_errors"].get(number, "") if attempt is not None else "",

@@ -15,7 +15,19 @@ from orchestrator.server.views.wording import as_words
 
 Json = Any  # plain JSON
 MAX_RADIOS = 5
-LONG_NAMES = ("note", "text", "body", "comment", "reason", "description", "message", "prompt", "content", "cause", "draft")
+LONG_NAMES = (
+    "note",
+    "text",
+    "body",
+    "comment",
+    "reason",
+    "description",
+    "message",
+    "prompt",
+    "content",
+    "cause",
+    "draft",
+)
 
 
 class Choice(TypedDict):

@@ -240,8 +240,8 @@ class _Submitted:
             raise Refused(422, "request.form", "Some answers do not fit the form; they are marked.")
         if not chosen:
             raise Refused(422, "request.form", "Choose an answer for at least one item.")
-        revision, done = self._revision(), 0
-        for number, values in chosen:
+        revision = self._revision()
+        for done, (number, values) in enumerate(chosen):
             try:
                 await self._act("answer", values, revision, number)
             except AnswerRefused as error:
@@ -249,7 +249,6 @@ class _Submitted:
                 if done:
                     self.others.append(f"{done} of {len(chosen)} answers were recorded before that.")
                 raise
-            done += 1
             self.items.pop(number)
 
     def _problems(self, values: Mapping[str, Any], filled: Filled) -> tuple[dict[str, str], list[str]]:
@@ -304,10 +303,8 @@ async def post_link(request: Request) -> Response:
         values = dict(submitted.filled.values) | ({submitted.field: verdict} if submitted.field else {})
         submitted._check(values, submitted.filled)
         await decide(desk, link, values, None)
-    except Refused as problem:
-        return await _link_page(request, submitted.attempt(problem), problem.status)
-    except (AnswerRefused, OrchestratorError) as error:
-        problem = refused_by(error)
+    except (Refused, OrchestratorError) as error:
+        problem = error if isinstance(error, Refused) else refused_by(error)
         return await _link_page(request, submitted.attempt(problem), problem.status)
     base = request.scope.get("root_path", "")
     return RedirectResponse(f"{base}/d/{request.path_params['token']}?done=answered", 303)

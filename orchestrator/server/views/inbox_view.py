@@ -14,8 +14,14 @@ SOON_S = 4 * 3600.0
 PER_PAGE = 50
 TABS = (("me", "Mine"), ("groups", "My groups"), ("all", "All open"), ("done", "Done"))
 _EMPTY = {
-    "me": ("Nothing waits for you", "Requests that name you, that you claimed or that were passed on to you appear here."),
-    "groups": ("Nothing waits for your groups", "Requests to your groups, and those that anybody may answer, appear here."),
+    "me": (
+        "Nothing waits for you",
+        "Requests that name you, that you claimed or that were passed on to you appear here.",
+    ),
+    "groups": (
+        "Nothing waits for your groups",
+        "Requests to your groups, and those that anybody may answer, appear here.",
+    ),
     "all": ("Nothing waits for anybody", "When a flow reaches an `ask` step, its request appears here."),
     "done": ("Nothing has been decided yet", "Decided and expired requests stay here with who decided, and when."),
 }
@@ -111,7 +117,8 @@ def inbox_view(
     return {
         "scope": scope,
         "tabs": [
-            {"scope": s, "label": label, "count": counts.get(s), "href": href(s), "is_current": s == scope} for s, label in TABS
+            {"scope": s, "label": label, "count": counts.get(s), "href": href(s), "is_current": s == scope}
+            for s, label in TABS
         ],
         "rows": [inbox_row(row, views[row.id], user=user, now=now, base=base) for row in shown],
         "flows": flows,
@@ -206,6 +213,8 @@ def _votes(row: RequestRow) -> str:
         decided = sum(ballot.outcome is not None for ballot in request.ballots)
         return f"{decided} of {len(request.ballots)} done" if request.ballots else ""
     parts = [
-        f"{s['label'].lower()} {s['have']} of {s['needs']}" for s in standings(request, request.ballots[0]) if s["have"] and s["needs"] > 1
+        f"{s['label'].lower()} {s['have']} of {s['needs']}"
+        for s in standings(request, request.ballots[0])
+        if s["have"] and s["needs"] > 1
     ]
     return ", ".join(parts)

@@ -143,11 +143,15 @@ def _table(lines: Sequence[str], at: int, out: list[Markup]) -> int:
     rows: list[Markup] = []
     while at < len(lines) and "|" in lines[at] and lines[at].strip():
         cells = (_cells(lines[at]) + [""] * len(head))[: len(head)]
-        rows.append(Markup("<tr>{}</tr>").format(Markup("").join(Markup("<td>{}</td>").format(inline(c)) for c in cells)))
+        rows.append(
+            Markup("<tr>{}</tr>").format(Markup("").join(Markup("<td>{}</td>").format(inline(c)) for c in cells))
+        )
         at += 1
     header = Markup("").join(Markup('<th scope="col">{}</th>').format(inline(cell)) for cell in head)
     out.append(
-        Markup('<div class="scroll" tabindex="0" role="region" aria-label="Table"><table><thead><tr>{}</tr></thead>').format(header)
+        Markup(
+            '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table><thead><tr>{}</tr></thead>'
+        ).format(header)
         + Markup("<tbody>{}</tbody></table></div>").format(Markup("").join(rows))
     )
     return at
@@ -155,7 +159,11 @@ def _table(lines: Sequence[str], at: int, out: list[Markup]) -> int:
 
 def _starts_block(line: str) -> bool:
     return bool(
-        _HEADING.match(line) or _FENCE.match(line) or _RULE.match(line) or _ITEM.match(line) or line.lstrip().startswith(">")
+        _HEADING.match(line)
+        or _FENCE.match(line)
+        or _RULE.match(line)
+        or _ITEM.match(line)
+        or line.lstrip().startswith(">")
     )
 
 

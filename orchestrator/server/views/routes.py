@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from orchestrator.server.access import GuardedRoute
-from orchestrator.server.views import inbox_pages, session_pages
+from orchestrator.server.views import edit_pages, flow_pages, inbox_pages, other_pages, run_pages, session_pages
 
 
 def all_routes() -> list[GuardedRoute]:
     """The routes of every page."""
-    return [*session_pages.routes(), *inbox_pages.routes()]
+    return [
+        *session_pages.routes(),
+        *inbox_pages.routes(),
+        *flow_pages.routes(),
+        *edit_pages.routes(),
+        *run_pages.routes(),
+        *other_pages.routes(),
+    ]

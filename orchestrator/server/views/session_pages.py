@@ -84,7 +84,9 @@ def routes() -> list[GuardedRoute]:
     return [
         GuardedRoute("/", start, access=signed_in(), name="start"),
         GuardedRoute("/sign-in", show_sign_in, access=public(), name="sign_in_page"),
-        GuardedRoute("/sign-in", post_sign_in, access=public(rate="sign_in", form=True), methods=["POST"], name="sign_in_form"),
+        GuardedRoute(
+            "/sign-in", post_sign_in, access=public(rate="sign_in", form=True), methods=["POST"], name="sign_in_form"
+        ),
         GuardedRoute("/sign-out", post_sign_out, access=signed_in(form=True), methods=["POST"], name="sign_out_form"),
         GuardedRoute("/act-as", act_as, access=signed_in(form=True), methods=["POST"], name="act_as"),
     ]

@@ -136,7 +136,12 @@ def facts(value: Json) -> list[Fact]:
 
 def _fact(name: str, value: Json) -> Fact:
     if isinstance(value, bool) or value is None:
-        return {"name": name, "text": {True: "yes", False: "no", None: "none"}[value], "is_block": False, "is_code": False}
+        return {
+            "name": name,
+            "text": {True: "yes", False: "no", None: "none"}[value],
+            "is_block": False,
+            "is_code": False,
+        }
     if isinstance(value, str | int | float):
         text = pretty(value) if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else f"{value:g}"
         return {"name": name, "text": text, "is_block": "\n" in text or len(text) > 90, "is_code": False}
