@@ -89,7 +89,7 @@ def user_context(identity: Identity) -> dict[str, Any]:
 
     return {
         "name": identity.user,
-        "roles": sorted(identity.roles),
+        "roles": sorted(str(role) for role in identity.roles),
         "groups": list(identity.groups),
         "how": identity.how,
         "is_known": identity.is_known,

@@ -69,7 +69,7 @@ async def show_inbox(request: Request) -> Response:
         now=desk.clock.now(),
         base=request.scope.get("root_path", ""),
     )
-    return render(request, "inbox.html", inbox=view)
+    return render(request, "inbox.html", inbox=view, said=SAID.get(request.query_params.get("done", ""), ""))
 
 
 async def count_inbox(request: Request) -> Response:
@@ -95,7 +95,8 @@ async def post_decision(request: Request) -> Response:
     problem = await submitted.carry_out()
     if problem is None:
         base = request.scope.get("root_path", "")
-        return RedirectResponse(f"{base}/inbox/{row.id}?done={submitted.done}", 303)
+        place = "" if row.kind == "question" else f"/{row.id}"  # an answered question leaves nothing to look at
+        return RedirectResponse(f"{base}/inbox{place}?done={submitted.done}", 303)
     row = await find_request(desk, person, row.run_id, row.request_id)
     return await _decision_page(request, row, person, attempt=submitted.attempt(problem), status=problem.status)
 
@@ -173,7 +174,7 @@ class _Submitted:
     def attempt(self, problem: Refused) -> Attempt:
         """The refused answer, for the page that shows it again."""
         return {
-            "message": problem.message[:1].upper() + problem.message[1:],
+            "message": f"Not taken: {problem.message}" if problem.message[:1].islower() else problem.message,
             "filled": self.filled,
             "items": self.items,
             "item_errors": self.item_errors,

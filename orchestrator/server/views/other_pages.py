@@ -102,7 +102,7 @@ async def _operate_page(request: Request, *, problem: Refused | None = None, new
         parked=await _lines(desk, now, base, statuses=("parked",)),
         stuck=await _lines(desk, now, base, statuses=("waiting", "running", "queued"), until=now - STUCK_AFTER_S),
         versions=await _versions(desk),
-        users=[user_view(user) for user in desk.accounts.users()],
+        users=[user_view(user) | {"roles": sorted(map(str, user.roles))} for user in desk.accounts.users()],
         groups=[{"name": name, "members": members} for name, members in sorted(desk.people().items())],
         keys=[
             key_view(key) | {"created": moment(key.created_at, now), "used": moment(key.used_at, now)}

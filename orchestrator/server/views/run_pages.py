@@ -153,6 +153,7 @@ async def _run_page(request: Request, opened: Opened, tab: str, problem: Refused
             "children": list(opened.detail.children)[:50],
             "ended": moment(row.ended_at, now),
             "is_over": opened.is_over,
+            "is_stored": opened.book.is_durable,
             "inputs": facts(opened.detail.inputs),
             "outputs": facts(opened.detail.outputs) if opened.is_over else [],
             "problem": None if error is None else _error(error),
