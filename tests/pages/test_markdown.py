@@ -69,7 +69,7 @@ def test_a_bare_address_is_a_link_without_its_full_stop() -> None:
 
 def test_a_table_keeps_its_cells() -> None:
     table = Page(render_markdown("| a | b |\n|---|---|\n| 1 | 2 \\| 3 |"))
-    assert table.words == "ab12 | 3"
+    assert table.words == "a b 1 2 | 3"
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -12,13 +12,13 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from orchestrator.errors import OrchestratorError, RunFinished
 from orchestrator.plugin.schema_check import compile_schema
 from orchestrator.runtime.answering import AnswerRefused
-from orchestrator.server.access import GuardedRoute, Identity, Role, identity_of, need, public
+from orchestrator.server.access import Identity, Role, identity_of, need, public
 from orchestrator.server.api_requests import named_request
 from orchestrator.server.api_runs import desk_of
 from orchestrator.server.book import Reply, RequestRow
 from orchestrator.server.desk import Desk
 from orchestrator.server.links import decide, person_of, read_link, request_of
-from orchestrator.server.pages import render
+from orchestrator.server.pages import PageRoute, render
 from orchestrator.server.problems import Refused, refused_by
 from orchestrator.server.request_desk import (
     SCOPES,
@@ -330,14 +330,14 @@ async def _link_page(request: Request, attempt: Attempt | None, status: int) -> 
     return render(request, "link.html", status=status, decision=view, said=said, here=here, person=link.person)
 
 
-def routes() -> list[GuardedRoute]:
+def routes() -> list[PageRoute]:
     """The routes of these pages."""
     acts = need(Role.APPROVER, form=True)
     return [
-        GuardedRoute("/inbox", show_inbox, access=LOOKS, name="inbox"),
-        GuardedRoute("/inbox/count", count_inbox, access=LOOKS, name="inbox_count"),
-        GuardedRoute("/inbox/{id}", show_decision, access=LOOKS, name="decision"),
-        GuardedRoute("/inbox/{id}", post_decision, access=acts, methods=["POST"], name="decide"),
-        GuardedRoute("/d/{token}", show_link, access=public(rate="link"), name="link"),
-        GuardedRoute("/d/{token}", post_link, access=public(rate="link"), methods=["POST"], name="decide_link"),
+        PageRoute("/inbox", show_inbox, access=LOOKS, name="inbox"),
+        PageRoute("/inbox/count", count_inbox, access=LOOKS, name="inbox_count"),
+        PageRoute("/inbox/{id}", show_decision, access=LOOKS, name="decision"),
+        PageRoute("/inbox/{id}", post_decision, access=acts, methods=["POST"], name="decide"),
+        PageRoute("/d/{token}", show_link, access=public(rate="link"), name="link"),
+        PageRoute("/d/{token}", post_link, access=public(rate="link"), methods=["POST"], name="decide_link"),
     ]
