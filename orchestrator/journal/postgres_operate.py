@@ -134,12 +134,12 @@ class PostgresOperate(SqliteQueries):
     async def advance_trigger(self, id: str, *, was: float | None, next_at: float | None, last_at: float) -> bool:
         """Set when a trigger is due next, if nobody has done so since."""
         sql = "UPDATE triggers SET next_at = ?, last_at = ? WHERE id = ? AND next_at IS NOT DISTINCT FROM ?::double precision"
-        return await self._change(lambda tx: bool(tx.write(sql, (next_at, last_at, id, was)).rowcount))
+        return await self._change(lambda tx: bool(tx.count(sql, (next_at, last_at, id, was))))
 
     async def pause_trigger(self, id: str, *, is_paused: bool) -> bool:
         """Pause a trigger or let it go on."""
         sql = "UPDATE triggers SET paused = ? WHERE id = ?"
-        return await self._change(lambda tx: bool(tx.write(sql, (int(is_paused), id)).rowcount))
+        return await self._change(lambda tx: bool(tx.count(sql, (int(is_paused), id))))
 
 
 def _one(db: Db, sql: str) -> int:
