@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.compiler.compile import Compiled, compile_text
 from orchestrator.compiler.project import Imported, ImportedFlow, ImportProblem, ProjectContext
 from orchestrator.diagnostics import Diagnostic, Severity, has_errors
-from orchestrator.errors import CompileFailed, StoreError, UsageError
+from orchestrator.errors import CompileFailed, PluginError, StoreError, UsageError
 from orchestrator.expr.suggest import nearest
 from orchestrator.ir.codec import flow_hash
-from orchestrator.ir.model import FlowIR
+from orchestrator.ir.model import CallIR, FlowIR, StepIR
 from orchestrator.language.limits import MAX_BYTES
 from orchestrator.plugin.catalog import Catalog
 from orchestrator.plugin.config import ProjectConfig, load_config
@@ -181,6 +181,27 @@ class Project:
             known = self._plans[key] = bind_flow(flow, self.binding)
         return known
 
+    def bind(self, flow: FlowIR) -> FlowPlan:
+        """A stored flow, bound to this project's callables.
+
+        Raises: PluginError `binding` that names the callables which are not here.
+        """
+        targets = {call.target for step in flow.steps.values() for call in _calls_of(step)}
+        gone = sorted(name for name in targets if not name.startswith("flow.") and self.catalog.get(name) is None)
+        if gone:
+            raise PluginError(
+                f"flow `{flow.name}` calls {', '.join(gone)}, which this process does not have", code="binding"
+            )
+        return self.plan(flow)
+
+    def child_names(self, flow: FlowIR) -> Iterator[str]:
+        """The names of the flow files that a flow calls, directly or not."""
+        for ref in flow.imports.values():
+            child = self._flows.get(ref)
+            if child is not None:
+                yield child.name
+                yield from self.child_names(child)
+
     def _resolve_child(self, parent: FlowIR, name: str) -> FlowPlan:
         ref = parent.imports.get(name, "")
         flow = self._flows.get(ref)
@@ -191,6 +212,12 @@ class Project:
     def know(self, flow: FlowIR) -> None:
         """Remember a version of a flow, for runs that refer to it by hash."""
         self._flows.setdefault(flow_hash(flow), flow)
+
+
+def _calls_of(step: StepIR) -> Iterator[CallIR]:
+    for call in (step.body.call, step.fallback, step.finally_, step.undo):
+        if call is not None:
+            yield call
 
 
 def find_flows(folder: Path) -> Iterator[Path]:

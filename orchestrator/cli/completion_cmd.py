@@ -41,5 +41,3 @@ def _source(completer: object) -> str:
     template = getattr(completer, "source_template", "")
     variables = getattr(completer, "source_vars", dict)()
     return str(template % variables)
-
-

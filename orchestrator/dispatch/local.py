@@ -6,6 +6,7 @@ import asyncio
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from orchestrator.errors import OrchestratorError, UsageError
@@ -13,6 +14,7 @@ from orchestrator.ir.model import FlowIR
 from orchestrator.journal.open import open_journal, parse_store_url
 from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.durable import BindFlow, DurableEngine
+from orchestrator.runtime.loop_end import at_loop_end
 from orchestrator.runtime.plan import FlowPlan
 
 
@@ -52,7 +54,9 @@ def open_engine(url: str, bind: BindFlow, *, clock: Clock | None = None, **optio
 
 
 async def close_engine(engine: DurableEngine, *, grace_s: float = 0.0) -> None:
-    """Let what runs end for up to `grace_s`, give everything up, and close the store."""
+    """Let what runs end for up to `grace_s`, give everything up, and close the store. Harmless if that is done."""
+    if engine.is_closing:
+        return
     await engine.aclose(grace_s=grace_s)
     await engine.journal.aclose()
 
@@ -76,7 +80,8 @@ _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, DurableE
 def shared_engine(url: str, bind: BindFlow | None = None) -> DurableEngine:
     """The running loop's engine over the store at a URL, made at first use; `bind` is added to what it can run.
 
-    It takes part in the runs that are started or acquired through it, and in no others until somebody calls `serve`.
+    It is closed when the loop ends. It takes part in the runs that are started or acquired through it, and in no others
+    until somebody calls `serve`.
 
     Raises: UsageError, StoreError.
     """
@@ -87,6 +92,7 @@ def shared_engine(url: str, bind: BindFlow | None = None) -> DurableEngine:
     engine = engines.get(key)
     if engine is None:
         engine = engines[key] = open_engine(url, Binders())
+        at_loop_end(partial(close_engine, engine))
     if bind is not None:
         binders = engine.bind
         assert isinstance(binders, Binders)

@@ -13,8 +13,9 @@ from orchestrator.functional.record_log import CheckpointStorage, RecordLog, is_
 from orchestrator.functional.session import Phase, RunSession, unknown_request
 from orchestrator.functional.sink import RecordSink
 from orchestrator.functional.snapshots import SnapshotStorage
-from orchestrator.functional.values import Encoded, Value, copy_value, encode, untyped
+from orchestrator.functional.values import Encoded, Value, copy_value, decode, encode, untyped
 from orchestrator.runtime import ticks as t
+from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.engine import current_engine, new_run_id
 from orchestrator.runtime.reduce import reduce_tick
 from orchestrator.runtime.reduction import Reduction
@@ -120,7 +121,14 @@ class Opening:
     def _go_on(self, session: RunSession) -> tuple[RunSession, Phase]:
         session.is_streaming = self.is_streaming
         session.on_divergence = self.on_divergence
-        new = session.check_answers(self.responses or {})
+        if session.actor.is_over:
+            return session, session.show_end(self.responses or {})
+        try:
+            new = session.check_answers(self.responses or {})
+        except BaseException:
+            if session.current is None:
+                self.workflow.keep(session)
+            raise
         phase = session.begin_phase()
         if new:
             session.answer(new)
@@ -160,7 +168,7 @@ class Opening:
             self._attach(session)
             return session
         if entries:
-            return await self._restore(self.run_id, entries, entries)
+            return await self._by_name(self.run_id, entries)
         shape = self.workflow.shape
         if not self.has_message and shape.input is not None and not shape.has_default:
             raise UnknownRun(
@@ -204,9 +212,13 @@ class Opening:
         entries = await self.storage.read(self.run_id) if self.storage is not None else None
         if not entries:
             raise UnknownRun(f"no run {self.run_id!r} of workflow `{self.workflow.name}` is known here")
+        return await self._by_name(self.run_id, entries)
+
+    async def _by_name(self, run_id: str, entries: Sequence[Entry]) -> RunSession:
+        """The run of an id as it is: one that has ended is only looked at."""
         if is_end(tick_of(entries[-1])):
-            raise RequestError(f"run {self.run_id!r} has ended and takes no more answers")
-        return await self._restore(self.run_id, entries, entries)
+            return self._fold(run_id, [tick_of(entry, self.workflow.plan.codec) for entry in entries])
+        return await self._restore(run_id, entries, entries)
 
     async def _take(self, run_id: str, session: RunSession | None) -> RunSession:
         if session is not None:
@@ -259,8 +271,15 @@ class Opening:
         reduction = Reduction(self.workflow.plan, RunState())
         for tick in ticks:
             reduce_tick(reduction, tick)
-        session = self._adopt(run_id, reduction.state)
+        if reduction.state.is_over:  # only looked at: nobody needs to find it
+            session = RunSession(self.workflow, Actor(current_engine(), self.workflow.plan, run_id, reduction.state))
+            session.last_tick = ticks[-1]
+        else:
+            session = self._adopt(run_id, reduction.state)
         session.actor.base = ticks[-1].seq + 1
+        for tick in ticks:
+            if isinstance(tick, t.EventIn):
+                session.given[tick.type.removeprefix("?")] = decode(tick.value, None)
         session.keep_questions(tick for tick in ticks if isinstance(tick, t.WaitOpened))
         return session
 
@@ -314,8 +333,14 @@ def _without_end(entries: Sequence[Entry], everything: Sequence[Entry]) -> list[
     end = tick_of(everything[-1])
     if isinstance(end, t.StepSettled) and end.error is not None:
         causes = (end.error.get("type"), end.error.get("message"))
-        kept = [entry for entry in kept if _cause(tick_of(entry)) != causes]
+        gone = tuple(_path(entry) for entry in kept if _cause(tick_of(entry)) == causes)
+        attempts = tuple(f"{path}!" for path in gone)
+        kept = [entry for entry in kept if _path(entry) not in gone and not _path(entry).startswith(attempts)]
     return kept
+
+
+def _path(entry: Entry) -> str:
+    return str(getattr(tick_of(entry), "path", ""))
 
 
 def _cause(tick: t.Tick) -> tuple[str, str] | None:

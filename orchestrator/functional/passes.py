@@ -96,6 +96,7 @@ class Pass:
         "loop",
         "reads",
         "session",
+        "stale",
         "tasks",
         "visited",
         "waiting",
@@ -110,6 +111,7 @@ class Pass:
         self.is_durable = session.actor.sink is not None
         self.is_replaying = bool(act.record)
         self.visited: set[str] = set()
+        self.stale: set[str] = set()  # recorded failures inside a step that is tried again: those calls are made again
         self.reads: dict[
             str, tuple[Any, str]
         ] = {}  # state key -> (value, path) of the last read that was recorded whole

@@ -62,8 +62,10 @@ class RunSession:
         "actor",
         "asked",
         "current",
+        "given",
         "invalid",
         "is_streaming",
+        "last_tick",
         "on_divergence",
         "workflow",
     )
@@ -75,6 +77,8 @@ class RunSession:
         self.on_divergence = "abort"
         self.asked: dict[str, Question] = {}
         self._by_path: dict[str, Question] = {}
+        self.given: dict[str, Value] = {}  # accepted answers of a run that was read from a storage
+        self.last_tick: t.Tick | None = None  # the end of a run that is only looked at
         self.invalid: list[InvalidResponse] = []
         self.current: Pass | None = None
         self._phases: list[Phase] = []
@@ -102,6 +106,16 @@ class RunSession:
             if not phase.done.done():
                 phase.done.set_result(None)
         self.actor.wake_readers()
+
+    def show_end(self, responses: dict[str, Value]) -> Phase:
+        """A look at a run that has ended: what it came to. Raises: RequestError for an answer that it did not get."""
+        for request_id, value in responses.items():
+            if request_id not in self.asked or self.given.get(request_id) != value:
+                raise RequestError(f"run {self.actor.run_id!r} has ended and takes no more answers")
+        phase = self.begin_phase()
+        self.actor.log.append(self.last_tick)
+        self.finished(self.actor)
+        return phase
 
     def leave_phase(self, phase: Phase) -> bool:
         """Stop looking; True if nobody else looks at the run any more."""

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, Literal, TypeVar, cast, overload
 
-from orchestrator.errors import RunError
+from orchestrator.errors import RunError, RunFinished
 from orchestrator.functional.agent import FunctionalWorkflowAgent
 from orchestrator.functional.body import FunctionBody, flow_from_function
 from orchestrator.functional.codec import FunctionCodec
@@ -175,10 +175,12 @@ class FunctionalWorkflow(Generic[R]):
         return result
 
     async def cancel(self, run_id: str) -> None:
-        """End a run, whether it works here or waits, here or in the storage. Raises: UnknownRun."""
+        """End a run, whether it works here or waits, here or in the storage. Raises: UnknownRun, RunFinished."""
         opening = Opening(self, self.storage, is_plain=False)
         opening.run_id = run_id
         session = await opening.find()
+        if session.actor.is_over:
+            raise RunFinished(f"run {run_id!r} has ended ({session.actor.state.status.value})")
         current = session.current
         session.actor.apply(t.Cancel(0, 0.0, -1, "cancelled", "cancelled by its caller"))
         if session.actor.sink is not None:

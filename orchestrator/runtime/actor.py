@@ -260,10 +260,10 @@ class Actor:
                 self._make_ready(act)
 
     def _make_ready(self, act: Activation) -> None:
-        if type(self._ready) is tuple:
-            self._ready = deque((act,))
-        else:
+        if isinstance(self._ready, deque):
             self._ready.append(act)
+        else:
+            self._ready = deque((act,))
 
     def run_again(self, act: Activation) -> None:
         """Run the body of an activation from the top: the process that waited in it is gone."""
@@ -299,7 +299,7 @@ class Actor:
         done = shown = 0
         while not self.is_passive:
             ready = self._ready
-            if not ready or type(ready) is tuple:
+            if not ready or not isinstance(ready, deque):
                 break
             self._drives = False
             act = ready.popleft()
@@ -406,12 +406,17 @@ class Actor:
         for timer in list(self.state.timers.values()):
             self._set_timer(t.SetTimer(timer))
         queued = {act.id for queue in self.state.queues.values() for act in queue}
+        queued.update(timer.ref for timer in self.state.timers.values() if timer.kind == "again")
         for act in list(self.state.acts.values()):
             if act.is_running and act.waits == 0 and act.id not in queued:
                 if act.step.body.is_plain:
                     self._start(act)
                 else:
                     self._make_ready(act)
+            elif not act.is_running and act.waits == 0 and act.id not in queued:
+                self._start(act)  # a fork cut the log between its making and its start
+        if self._commands and not self._is_working:
+            self._work()
         if self._ready and not (self._spare or self.is_passive):
             self.spawn()
 

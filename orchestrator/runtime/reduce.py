@@ -392,6 +392,11 @@ def _cancel(r: Reduction, tick: t.Cancel) -> None:
         cancel_run(r, error, status)
 
 
+def _migrated(r: Reduction, tick: t.Migrated) -> None:
+    if tick.writes:
+        write_state(r, tick.writes)
+
+
 def _nothing(r: Reduction, tick: Any) -> None:
     """A tick that only readers look at."""
 
@@ -413,7 +418,7 @@ _APPLY: dict[type[Any], Callable[[Reduction, Any], None]] = {
     t.ChildSettled: _child_settled,
     t.Cancel: _cancel,
     t.Streamed: _nothing,
-    t.Migrated: _nothing,
+    t.Migrated: _migrated,
 }
 
 _FIRE: dict[str, Callable[[Reduction, Timer], None]] = {

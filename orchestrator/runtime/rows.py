@@ -12,6 +12,7 @@ from orchestrator.runtime.journal import AuditRow, InboxEntry, Json, RequestRow
 
 if TYPE_CHECKING:  # the actor's sink uses this
     from orchestrator.runtime.actor import Actor
+    from orchestrator.runtime.people import Request
 
 _fast = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
 _safe = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
@@ -73,14 +74,24 @@ def outcome_of(actor: Actor, codec: ValueCodec) -> Json:
     }
 
 
-def request_rows(actor: Actor, command: t.Notify, at: float) -> tuple[RequestRow, AuditRow]:
-    """A request as the inbox shows it after something happened to it, and the line of the audit log."""
+def request_rows(actor: Actor, command: t.Notify, at: float) -> tuple[RequestRow, AuditRow | None]:
+    """A request as the inbox shows it after something happened to it, and the line of the audit log.
+
+    What a person did has a line of its own (`answer_audit`).
+    """
     request_id, what = command.request, command.what
-    audit = AuditRow(at, actor.run_id, "", f"request.{what}", {"request": request_id})
-    request = actor.state.requests.get(request_id)
+    is_persons = what in ("answered", "claimed", "released")
+    audit = None if is_persons else AuditRow(at, actor.run_id, "", f"request.{what}", {"request": request_id})
+    request = actor.state.requests.get(request_id) or command.closed
+    is_open = request_id in actor.state.requests
+    state = "open" if is_open else what if what in ("decided", "timeout", "undecided") else "cancelled"
     if request is None:
-        state = what if what in ("decided", "timeout", "undecided") else "cancelled"
         return RequestRow(actor.run_id, request_id, "", state, None, 0.0, closed_at=at), audit
+    return request_row(actor.run_id, actor.plan.ir.name, request, state, None if is_open else at), audit
+
+
+def request_row(run_id: str, flow: str, request: Request, state: str = "open", closed_at: float | None = None) -> RequestRow:
+    """A request as the inbox shows it."""
     data = {
         **request.data,
         "revision": request.revision,
@@ -88,14 +99,15 @@ def request_rows(actor: Actor, command: t.Notify, at: float) -> tuple[RequestRow
         "claimed_by": request.claimed_by,
         "delegates": list(request.delegates),
         "escalated": request.is_escalated,
+        "answers": [{**answer, "item": n} for n, ballot in enumerate(request.ballots) for answer in ballot.answers],
+        "outcomes": [ballot.outcome for ballot in request.ballots],
         "history": list(request.history),
     }
     due = request.data.get("deadline")
-    audience = _audience(request)
-    row = RequestRow(
-        actor.run_id, request_id, request.step, "open", data, request.opened_at, due, None, audience, actor.plan.ir.name
+    audience = _audience(request) if state == "open" else ()
+    return RequestRow(
+        run_id, request.id, request.step, state, data, request.opened_at, due, closed_at, audience, flow
     )
-    return row, audit
 
 
 def _audience(request: Any) -> tuple[str, ...]:

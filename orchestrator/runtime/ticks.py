@@ -270,12 +270,13 @@ class Streamed:
 
 @dataclass(slots=True)
 class Migrated:
-    """The run moved to another version of its flow."""
+    """An operator moved the run to another version of its flow, or changed its state in a fork (`writes`)."""
 
     seq: int
     at: float
     cause: int
     flow_hash: str
+    writes: tuple[StateOp, ...] = ()
 
 
 Tick = (
@@ -369,10 +370,11 @@ class CancelChild:
 
 @dataclass(slots=True)
 class Notify:
-    """Tell people about a request: opened, reminded, escalated, closed."""
+    """Tell people about a request: opened, answered, claimed, reminded, escalated, closed; `closed` is it as it ended."""
 
     request: str
     what: str
+    closed: Any = None  # a people.Request
 
 
 @dataclass(slots=True)

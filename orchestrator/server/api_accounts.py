@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from orchestrator.errors import UsageError
 from orchestrator.server import models as m
+from orchestrator.server import models_accounts as a
 from orchestrator.server.access import Role, identity_of, need, public, signed_in
 from orchestrator.server.accounts import SESSION_S, ApiKey, User
 from orchestrator.server.api_runs import desk_of
@@ -21,7 +22,7 @@ from orchestrator.server.reading import read_body
 
 async def sign_in(request: Request) -> Response:
     """Open a session; the answer sets its cookie."""
-    body = await read_body(request, m.SignIn)
+    body = await read_body(request, a.SignIn)
     desk = desk_of(request)
     token = await open_session(desk, body.name, body.password)
     identity = desk.gate.identity_of_user(desk.accounts.user(body.name), "session")
@@ -109,7 +110,7 @@ async def list_users(request: Request) -> Response:
 
 async def add_user(request: Request) -> Response:
     """A new account."""
-    body = await read_body(request, m.NewUser)
+    body = await read_body(request, a.NewUser)
     accounts = desk_of(request).accounts
     user = await asyncio.to_thread(
         accounts.add_user,
@@ -125,7 +126,7 @@ async def add_user(request: Request) -> Response:
 
 async def change_user(request: Request) -> Response:
     """Change an account."""
-    body = await read_body(request, m.ChangeUser)
+    body = await read_body(request, a.ChangeUser)
     accounts = desk_of(request).accounts
     name = _known_user(request)
     roles = roles_of(body.roles) if body.roles is not None else None
@@ -164,7 +165,7 @@ async def list_keys(request: Request) -> Response:
 
 async def add_key(request: Request) -> Response:
     """A new API key; this answer is the only place where it is shown."""
-    body = await read_body(request, m.NewKey)
+    body = await read_body(request, a.NewKey)
     key, kept = desk_of(request).accounts.add_key(body.user, body.label, lasts_s=body.lasts_s)
     return JSONResponse(key_view(kept) | {"key": key}, 201)
 
@@ -197,15 +198,15 @@ OPERATIONS = (
         public(rate="sign_in"),
         "Sign in",
         "accounts",
-        m.SignIn,
+        a.SignIn,
         m.Accepted,
         problems=(401,),
     ),
     Operation("DELETE", "/api/session", sign_out, signed_in(), "Sign out", "accounts", None, m.Accepted),
-    Operation("GET", "/api/me", show_me, signed_in(), "Who you are", "accounts", None, m.MeAnswer),
-    Operation("GET", USERS, list_users, OPERATES, "List users and groups", "accounts", None, m.UsersAnswer),
+    Operation("GET", "/api/me", show_me, signed_in(), "Who you are", "accounts", None, a.MeAnswer),
+    Operation("GET", USERS, list_users, OPERATES, "List users and groups", "accounts", None, a.UsersAnswer),
     Operation(
-        "POST", USERS, add_user, OPERATES, "Add a user", "accounts", m.NewUser, m.UserAnswer, 201, problems=(409,)
+        "POST", USERS, add_user, OPERATES, "Add a user", "accounts", a.NewUser, a.UserAnswer, 201, problems=(409,)
     ),
     Operation(
         "PATCH",
@@ -214,8 +215,8 @@ OPERATIONS = (
         OPERATES,
         "Change a user",
         "accounts",
-        m.ChangeUser,
-        m.UserAnswer,
+        a.ChangeUser,
+        a.UserAnswer,
         problems=(404,),
     ),
     Operation(
@@ -230,8 +231,8 @@ OPERATIONS = (
         204,
         problems=(404,),
     ),
-    Operation("GET", KEYS, list_keys, OPERATES, "List API keys", "accounts", None, m.KeysAnswer),
-    Operation("POST", KEYS, add_key, OPERATES, "Make an API key", "accounts", m.NewKey, m.NewKeyAnswer, 201),
+    Operation("GET", KEYS, list_keys, OPERATES, "List API keys", "accounts", None, a.KeysAnswer),
+    Operation("POST", KEYS, add_key, OPERATES, "Make an API key", "accounts", a.NewKey, a.NewKeyAnswer, 201),
     Operation(
         "DELETE",
         KEYS + "/{id}",

@@ -30,10 +30,9 @@ async def read_events(request: Request) -> Response:
     if NDJSON in accept:
         return LiveStream(desk, run_ndjson(desk, book, run_id, after), NDJSON)
     limit = query_int(request, "limit", 500, low=1, high=5_000)
+    status = await book.status(run_id)
     entries = await book.log(run_id, after, limit, is_whole=query_flag(request, "full"))
-    detail = await book.run(run_id)
-    last = entries[-1]["seq"] if entries else after
-    return JSONResponse({"events": entries, "is_over": detail.row.status in ENDED and detail.events <= last + 1})
+    return JSONResponse({"events": entries, "is_over": status in ENDED and len(entries) < limit})
 
 
 async def show_event(request: Request) -> Response:

@@ -12,6 +12,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from orchestrator.draw.overlay import RunPath
 from orchestrator.ir.model import FlowIR
 from orchestrator.server import models as m
 from orchestrator.server.access import Role as R
@@ -20,7 +21,7 @@ from orchestrator.server.api_runs import desk_of
 from orchestrator.server.desk import Desk
 from orchestrator.server.endpoints import Operation, Param
 from orchestrator.server.problems import Refused
-from orchestrator.server.reading import query_list, read_body
+from orchestrator.server.reading import query_int, query_list, read_body
 from orchestrator.server.shelf import Served, finding_view, relative
 
 Json = Any  # plain JSON
@@ -88,6 +89,29 @@ async def flow_graph(request: Request) -> Response:
             details=[finding_view(d, desk.root) for d in served.findings],
         )
     return await draw(served.ir, form)
+
+
+async def run_graph(request: Request) -> Response:
+    """The picture of a run's flow with the way it took, now or until the entry `at` of its log."""
+    desk, run_id = desk_of(request), request.path_params["run_id"]
+    form = (query_list(request, "format", FORMS) or ("svg",))[0]
+    at = query_int(request, "at", -1, low=-1, high=2**53)
+    book = await desk.book_of(run_id)
+    ir, path = await book.path(run_id, None if at < 0 else at)
+    if form == "json":
+        return JSONResponse(await asyncio.to_thread(graph_json, ir) | {"path": path_view(path)})
+    return await draw(ir, form, path)
+
+
+def path_view(path: RunPath) -> Json:
+    """The way a run took: how its steps stand, and how often each edge was taken."""
+    return {
+        "steps": {name: {"state": visit.state.value, "count": visit.count} for name, visit in path.steps.items()},
+        "edges": [
+            {"source": source, "event": event, "target": target, "count": count}
+            for (source, event, target), count in path.edges.items()
+        ],
+    }
 
 
 async def draw(ir: FlowIR, form: str, path: Any = None) -> Response:
@@ -191,8 +215,8 @@ async def check(desk: Desk, text: str, file: str, *, draws: bool = False) -> dic
 
 
 def _inside(root: Path, file: str) -> Path:
-    place = (root / file).resolve()
-    if not place.is_relative_to(root.resolve()) or not place.name.endswith((".flow.yaml", ".flow.yml")) or "\0" in file:
+    place = (root / file.replace("\0", "")).resolve()
+    if "\0" in file or not place.is_relative_to(root.resolve()) or not place.name.endswith((".flow.yaml", ".flow.yml")):
         raise Refused(422, "file.place", "`file` must name a .flow.yaml file inside the project")
     return place
 
@@ -220,10 +244,10 @@ async def show_source(request: Request) -> Response:
 async def save_source(request: Request) -> Response:
     """Write a flow file, if it is still what was read."""
     body = await read_body(request, m.SaveSource)
-    return JSONResponse(save(desk_of(request), request.path_params["name"], body.text, body.digest))
+    return JSONResponse(await save(desk_of(request), request.path_params["name"], body.text, body.digest))
 
 
-def save(desk: Desk, name: str, text: str, known: str) -> dict[str, str]:
+async def save(desk: Desk, name: str, text: str, known: str) -> dict[str, str]:
     """Write a flow file, whole or not at all. Raises: Refused 403 where editing is off, 409 if the file has changed."""
     if not desk.settings.allows_edit:
         raise Refused(
@@ -243,19 +267,24 @@ def save(desk: Desk, name: str, text: str, known: str) -> dict[str, str]:
     served = desk.shelf.find(name)
     assert served.file is not None
     data = text.encode("utf-8")
-    handle, temporary = tempfile.mkstemp(dir=served.file.parent, prefix=".saving-")
+    await asyncio.to_thread(_write_whole, served.file, data)
+    await desk.rescan()
+    return {"name": name, "file": source["file"], "text": text, "digest": digest(data)}
+
+
+def _write_whole(file: Path, data: bytes) -> None:
+    """Write a file, whole or not at all. Raises: Refused."""
+    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=".saving-")
     try:
         with os.fdopen(handle, "wb") as out:
             out.write(data)
             out.flush()
             os.fsync(out.fileno())
-        os.chmod(temporary, served.file.stat().st_mode & 0o777)
-        os.replace(temporary, served.file)
+        os.chmod(temporary, file.stat().st_mode & 0o777)
+        os.replace(temporary, file)
     except OSError as error:
         Path(temporary).unlink(missing_ok=True)
         raise Refused(500, "edit.failed", f"the file cannot be written: {error.strerror}") from error
-    desk.rescan()
-    return {"name": name, "file": source["file"], "text": text, "digest": digest(data)}
 
 
 SEES = need(R.VIEWER, R.STARTER, R.EDITOR)
@@ -322,5 +351,17 @@ OPERATIONS = (
         m.SaveSource,
         m.SourceAnswer,
         problems=(404, 409),
+    ),
+    Operation(
+        "GET",
+        "/api/runs/{run_id}/graph",
+        run_graph,
+        SEES,
+        "Draw a run: its flow with the way it took",
+        "runs",
+        None,
+        "image/svg+xml",
+        params=(_FORMAT, Param("at", "Until this entry of the log", {"type": "integer"})),
+        problems=(404,),
     ),
 )

@@ -44,7 +44,7 @@ async def start_flow_run(request: Request) -> Response:
 async def list_runs(request: Request) -> Response:
     """Runs, newest first, a page at a time."""
     page, following = await desk_of(request).runs(read_run_query(request))
-    return JSONResponse({"runs": [row.to_json() for row in page], "next": _cursor(following)})
+    return JSONResponse({"runs": [row.to_json() for row in page], "next": cursor_text(following)})
 
 
 def read_run_query(request: Request) -> RunQuery:
@@ -94,22 +94,22 @@ async def show_state(request: Request) -> Response:
     return JSONResponse(await book.state(run_id, None if at < 0 else at))
 
 
-def _cursor(place: tuple[float, str] | None) -> str | None:
+def cursor_text(place: tuple[int | None, ...] | None) -> str | None:
     if place is None:
         return None
     return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
 
 
-def _parse_cursor(text: str) -> tuple[float, str] | None:
+def _parse_cursor(text: str) -> tuple[int | None, ...]:
     if not text:
-        return None
+        return ()
     try:
-        at, run_id = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        return float(at), str(run_id)
-    except (ValueError, TypeError):
-        raise Refused(
-            422, "query", "`cursor` is not one that this server gave", "take it from `next` of the page before"
-        ) from None
+        place = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        if isinstance(place, list) and all(p is None or type(p) is int for p in place):
+            return tuple(place)
+    except ValueError:
+        pass
+    raise Refused(422, "query", "`cursor` is not one that this server gave", "take it from `next` of the page before")
 
 
 NUMBER = {"type": "number"}

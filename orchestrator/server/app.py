@@ -20,7 +20,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.authoring.project import Project
 from orchestrator.errors import OrchestratorError
-from orchestrator.server import api_accounts, api_events, api_flows, api_ops, api_requests, api_runs
+from orchestrator.server import (
+    api_accounts,
+    api_events,
+    api_flows,
+    api_links,
+    api_ops,
+    api_past,
+    api_requests,
+    api_runs,
+    api_triggers,
+)
 from orchestrator.server.access import checked_routes
 from orchestrator.server.desk import Desk, ServerSettings
 from orchestrator.server.endpoints import Operation, routes_of
@@ -32,8 +42,11 @@ from orchestrator.server.shield import Shield
 OPERATIONS: tuple[Operation, ...] = (
     *api_flows.OPERATIONS,
     *api_runs.OPERATIONS,
+    *api_past.OPERATIONS,
     *api_events.OPERATIONS,
     *api_requests.OPERATIONS,
+    *api_links.OPERATIONS,
+    *api_triggers.OPERATIONS,
     *api_accounts.OPERATIONS,
     *api_ops.OPERATIONS,
 )
@@ -53,7 +66,7 @@ def create_app(
     Example: uvicorn.run(create_app(Project.open(Path("."))), port=8000)
     """
     desk = desk or Desk(project=project, settings=settings)
-    routes = checked_routes([*more, *routes_of(OPERATIONS), *page_routes()])
+    routes = checked_routes([*more, *routes_of(OPERATIONS), *api_triggers.hook_routes(), *page_routes()])
     handlers = dict.fromkeys((Refused, OrchestratorError, HTTPException, Exception), answer_problem)
 
     @asynccontextmanager

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:  # only named
+    from orchestrator.draw.overlay import RunPath
+    from orchestrator.ir.model import FlowIR
 
 Json = Any  # plain JSON
 ENDED = frozenset({"done", "failed", "cancelled", "timeout"})
@@ -13,7 +17,10 @@ STATUSES = ("new", "queued", "running", "waiting", "stopping", "cleaning", "park
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """A run in a list. Times are epoch seconds; `waiting` are the steps that wait for somebody outside."""
+    """A run in a list. Times are epoch seconds; `waiting` are the steps that wait for somebody outside.
+
+    `place` is its number in its book: a later run has a higher one.
+    """
 
     run_id: str
     flow: str
@@ -26,6 +33,7 @@ class RunRow:
     started_by: str = ""
     waiting: tuple[str, ...] = ()
     error: Json = None
+    place: int = 0
 
     def to_json(self) -> dict[str, Json]:
         """The row as clients get it."""
@@ -52,7 +60,6 @@ class RunDetail:
     inputs: Json = None
     outputs: Json = None
     children: tuple[str, ...] = ()
-    events: int = 0
     idem: str = ""
 
     def to_json(self) -> dict[str, Json]:
@@ -61,13 +68,12 @@ class RunDetail:
             "inputs": self.inputs,
             "outputs": self.outputs,
             "children": list(self.children),
-            "events": self.events,
         }
 
 
 @dataclass(frozen=True, slots=True)
 class RunQuery:
-    """Which runs to list, newest first. `before` is (created_at, run_id) of the last run already shown."""
+    """Which runs to list, newest first. `before` is the place in each book of the last run already shown, in their order."""
 
     flows: tuple[str, ...] = ()
     statuses: tuple[str, ...] = ()
@@ -76,7 +82,7 @@ class RunQuery:
     since: float | None = None
     until: float | None = None
     text: str = ""
-    before: tuple[float, str] | None = None
+    before: tuple[int | None, ...] = ()
     limit: int = 50
 
     def takes(self, row: RunRow) -> bool:
@@ -89,7 +95,6 @@ class RunQuery:
             and (self.since is None or row.created_at >= self.since)
             and (self.until is None or row.created_at <= self.until)
             and (not self.text or self.text in row.run_id or self.text in row.flow)
-            and (self.before is None or (row.created_at, row.run_id) < self.before)
         )
 
 
@@ -147,12 +152,16 @@ class RunBook(Protocol):
 
     is_durable: bool
 
-    async def runs(self, query: RunQuery) -> list[RunRow]:
-        """At most `query.limit` runs, newest first."""
+    async def runs(self, query: RunQuery, before: int | None, limit: int) -> list[RunRow]:
+        """At most `limit` runs with a place lower than `before`, the highest first."""
         ...
 
     async def run(self, run_id: str) -> RunDetail:
         """One run. Raises: UnknownRun."""
+        ...
+
+    async def status(self, run_id: str) -> str:
+        """A run's status. Raises: UnknownRun."""
         ...
 
     async def log(self, run_id: str, after: int, limit: int, *, is_whole: bool = False) -> list[Json]:
@@ -161,6 +170,10 @@ class RunBook(Protocol):
 
     def grown(self, run_id: str, after: int) -> Awaitable[None]:
         """Done when the log may hold more than `after`, or the run has ended."""
+        ...
+
+    async def path(self, run_id: str, at: int | None) -> tuple[FlowIR, RunPath]:
+        """A run's flow and the path it took through it, until now or an entry of its log. Raises: UnknownRun."""
         ...
 
     async def state(self, run_id: str, at: int | None) -> Json:

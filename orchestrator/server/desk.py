@@ -8,30 +8,37 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator.authoring.project import Project
 from orchestrator.authoring.run_service import RunService
-from orchestrator.errors import OrchestratorError, UnknownRun
+from orchestrator.errors import OrchestratorError, UnknownRun, UsageError
+from orchestrator.ir.codec import flow_hash
+from orchestrator.ir.model import FlowIR
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.engine import adopt_engine
+from orchestrator.runtime.plan import FlowPlan
 from orchestrator.server.access import Identity
 from orchestrator.server.accounts import Accounts
 from orchestrator.server.book import RequestRow, RunBook, RunDetail, RunQuery, RunRow
 from orchestrator.server.bus import Bus
+from orchestrator.server.changes import ChangeNotes
 from orchestrator.server.gate import Gate
 from orchestrator.server.limits import RateLimiter
-from orchestrator.server.memory_book import MemoryBook, MemoryEngine, Record
+from orchestrator.server.membership import LivePeople
+from orchestrator.server.memory_book import MemoryBook, MemoryEngine
 from orchestrator.server.metrics import Metrics
 from orchestrator.server.operations import check_flow_event, drained
+from orchestrator.server.problems import Refused
 from orchestrator.server.questions import open_questions
+from orchestrator.server.scheduler import Scheduler
 from orchestrator.server.shelf import Served, Shelf
+from orchestrator.server.store_book import StoreBook
 
 Json = Any  # plain JSON
-NOTE_EVERY_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,7 @@ class Desk:
         project: Project | None = None,
         accounts: Accounts | None = None,
         settings: ServerSettings | None = None,
+        store: StoreBook | None = None,
         clock: Clock | None = None,
         limiter: RateLimiter | None = None,
     ) -> None:
@@ -68,16 +76,24 @@ class Desk:
         self.metrics = Metrics()
         self.shelf = Shelf(project)
         self.memory = MemoryBook(MemoryEngine(clock=clock))
-        self.store: RunBook | None = None
+        self.store = store
         self.clock: Clock = self.memory.engine.clock
+        self.scheduler = Scheduler(self, store.store if store is not None else None)
         self.streams = 0
         self.on_start: list[Callable[[], Awaitable[None]]] = []
         self.on_stop: list[Callable[[], Awaitable[None]]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._noting: set[str] = set()
-        self.memory.engine.on_change.append(self._run_created)
-        self.memory.on_request.append(self._request_changed)
+        self._old_projects: list[Project] = []
+        notes = ChangeNotes(self)
+        self.memory.engine.on_change.append(notes.run_created)
+        self.memory.on_request.append(notes.request_changed)
+        if store is not None:
+            store.served_name = self.served_name
+            store.has_classes = lambda: any(served.kind == "class" for served in self.shelf)
+            store.on_run.append(notes.stored_run_changed)
+            store.on_request.append(notes.request_changed)
+            store.on_elsewhere.append(notes.changed_elsewhere)
 
     # Life.
 
@@ -95,9 +111,17 @@ class Desk:
         """Get ready in the running loop; doing so twice is harmless."""
         if self._loop is not None:
             return
+        if self.bus.is_closed:
+            raise Refused(503, "stopping", "this server is stopping", headers={"Retry-After": "5"})
         self._loop = asyncio.get_running_loop()
         adopt_engine(self.memory.engine)
         self.shelf.scan()
+        self.people_changed()
+        if self.store is not None:
+            self._host_classes()
+            await self.store.open()
+        await self.scheduler.register()
+        self.spawn(self.scheduler.run())
         for hook in self.on_start:
             await hook()
 
@@ -115,20 +139,41 @@ class Desk:
         for record in list(self.memory.engine.records.values()):
             if not record.actor.is_over and not record.is_released:
                 record.actor.discard()
-        if self.project is not None:
-            await self.project.hub.aclose()
+        if self.store is not None:
+            await self.store.close()
+        for project in (*self._old_projects, *([self.project] if self.project is not None else [])):
+            await project.hub.aclose()
+
+    def _host_classes(self) -> None:
+        """Let the store's engine give runs of workflow classes their live side."""
+        classes = {s.ir.name: s.target for s in self.shelf if s.kind == "class" and s.ir is not None}
+        if classes and self.store is not None:
+            from orchestrator.authoring.engines import host_of
+
+            host_of(self.store.engine).classes.update(classes)
 
     def end_streams_soon(self) -> None:
         """Let open streams end; may be called from a signal handler."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self.bus.close)
 
-    def rescan(self) -> list[str]:
+    async def rescan(self) -> list[str]:
         """Look at the flow files again, and tell open pages what has changed."""
         names = self.shelf.scan()
         if names:
+            await self.scheduler.register()
             self.bus.publish("flows", {"names": names})
         return names
+
+    async def use_project(self, project: Project) -> None:
+        """Go on with the project as it was loaded anew; runs that are under way keep what they began with."""
+        if self.project is not None:
+            self._old_projects.append(self.project)
+        self.project = self.shelf.project = project
+        self.shelf.scan(is_forced=True)
+        self.people_changed()
+        await self.scheduler.register()
+        self.bus.publish("flows", {"names": [served.name for served in self.shelf]})
 
     async def checks(self) -> dict[str, str]:
         """What must be well for requests to be served: each `ok` or what is wrong."""
@@ -175,14 +220,23 @@ class Desk:
         await self.store.run(run_id)
         return self.store
 
-    async def runs(self, query: RunQuery) -> tuple[list[RunRow], tuple[float, str] | None]:
+    async def runs(self, query: RunQuery) -> tuple[list[RunRow], tuple[int | None, ...] | None]:
         """Runs, newest first, and where the next page begins."""
-        wanted = replace(query, limit=query.limit + 1)
-        rows = [row for book in self.books for row in await book.runs(wanted)]
-        rows.sort(key=lambda row: (row.created_at, row.run_id), reverse=True)
-        page = rows[: query.limit]
-        more = len(rows) > query.limit
-        return page, (page[-1].created_at, page[-1].run_id) if more and page else None
+        before = [*query.before, *([None] * len(self.books))][: len(self.books)]
+        lists = [await book.runs(query, place, query.limit + 1) for book, place in zip(self.books, before, strict=True)]
+        page: list[RunRow] = []
+        heads = [0] * len(lists)
+        while len(page) < query.limit:
+            nonempty = [n for n, rows in enumerate(lists) if heads[n] < len(rows)]
+            if not nonempty:
+                return page, None
+            newest = max(nonempty, key=lambda n: lists[n][heads[n]].created_at)
+            row = lists[newest][heads[newest]]
+            heads[newest] += 1
+            before[newest] = row.place or None
+            page.append(row)
+        is_more = any(heads[n] < len(rows) for n, rows in enumerate(lists))
+        return page, tuple(before) if is_more else None
 
     async def run(self, run_id: str) -> RunDetail:
         """One run. Raises: UnknownRun."""
@@ -197,18 +251,65 @@ class Desk:
         """Start a YAML flow. Raises: UsageError for wrong inputs, JournalConflict for a run id that exists."""
         assert served.ir is not None
         plan = served.target if served.target is not None else self._project().plan(served.ir)
+        if self.store is not None:
+            await self.store.start(plan, inputs, run_id, meta)
+            return
         await RunService(self.memory.engine).start(plan, inputs, run_id=run_id, meta=meta)
+
+    def bind(self, ir: FlowIR) -> FlowPlan:
+        """A stored version of a flow, ready to run here. Raises: UsageError `run.unbound`, PluginError."""
+        if ir.kind == "class":
+            return self.class_named(ir.name).target.plan_of(ir)  # type: ignore[no-any-return]  # a Workflow's
+        for served in self.shelf:
+            if (
+                served.target is not None
+                and served.kind == "yaml"
+                and served.ir is not None
+                and served.ir.name == ir.name
+            ):
+                plan: FlowPlan = served.target
+                if plan.hash == flow_hash(ir):
+                    return plan
+        if self.project is None or ir.kind != "yaml":
+            raise UsageError(f"nothing here can run flow `{ir.name}` ({ir.kind})", code="run.unbound")
+        return self.project.plan(ir)
+
+    def class_named(self, name: str) -> Served:
+        """The workflow class whose flow has this name. Raises: UsageError `run.unbound`."""
+        for served in self.shelf:
+            if served.kind == "class" and served.ir is not None and name in (served.ir.name, served.name):
+                return served
+        raise UsageError(f"no workflow class `{name}` is served here", code="run.unbound")
+
+    def served_name(self, flow: str) -> str:
+        """The name under which a class is served, by that of its flow; other names stay."""
+        for served in self.shelf:
+            if served.kind == "class" and served.ir is not None and served.ir.name == flow:
+                return served.name
+        return flow
 
     async def send_flow_event(self, run_id: str, event: str, data: Mapping[str, Json], step: str | None) -> None:
         """Send an event into a run of a YAML flow."""
+        if self.store is not None and run_id not in self.memory.engine.records:
+            plan = await self.store.plan_of(run_id)
+            check_flow_event(plan.ir, event, data, step)
+            await self.store.send(run_id, event, data, step)
+            return
         actor = self.memory.live(run_id)
-        check_flow_event(actor.plan.ir, event, data)
+        check_flow_event(actor.plan.ir, event, data, step)
         actor.apply(t.EventIn(0, 0.0, -1, event, dict(data), step))
 
     def _project(self) -> Project:
         if self.project is None:
             raise OrchestratorError("this server has no project")
         return self.project
+
+    async def drop_run(self, run_id: str) -> None:
+        """Forget a run that has ended."""
+        if run_id in self.memory.engine.records:
+            self.memory.engine.drop(run_id)
+        elif self.store is not None:
+            await self.store.store.delete([run_id])
 
     # Requests.
 
@@ -258,8 +359,10 @@ class Desk:
         return found
 
     def people_changed(self) -> None:
-        """Accounts were changed here: look them up anew."""
+        """Accounts were changed here: look them up anew, and let new requests know who may answer."""
         self.gate.forget()
+        if self.project is not None and self.knows_people():
+            self.project.binding.people = LivePeople(self.people, self.clock)
 
     def groups_for(self, person: Identity, row: RequestRow) -> tuple[str, ...]:
         """The groups that count for somebody on a request; without known people, those that it asks for."""
@@ -267,47 +370,3 @@ class Desk:
             return person.groups
         audiences = [row.data.get("to") or {}, (row.data.get("escalate") or {}).get("to") or {}]
         return tuple(dict.fromkeys(group for audience in audiences for group in audience.get("groups", ())))
-
-    # Changes.
-
-    def _run_created(self, record: Record) -> None:
-        flow = self.memory.row(record).flow
-        self.metrics.runs_started[flow] = self.metrics.runs_started.get(flow, 0) + 1
-        self.spawn(self._note_run(record))
-
-    def _ended(self, row: RunRow) -> None:
-        key = (row.flow, row.status)
-        self.metrics.runs_ended[key] = self.metrics.runs_ended.get(key, 0) + 1
-
-    async def _note_run(self, record: Record) -> None:
-        """Tell of a run whenever it has moved on, not more often than every `NOTE_EVERY_S`."""
-        actor = record.actor
-        seen = -2
-        while True:
-            end = record.end
-            row = self.memory.row(record)
-            if end != seen:
-                seen = end
-                self.bus.publish("run", {"run_id": row.run_id, "flow": row.flow, "status": row.status, "seq": end - 1})
-            if actor.is_over or record.actor is not actor or record.is_released:
-                if actor.is_over:
-                    self._ended(row)
-                return
-            if record.end == seen:
-                await actor.wait_for_more()
-            await asyncio.sleep(NOTE_EVERY_S)
-
-    def _request_changed(self, row: RequestRow) -> None:
-        if row.state != "open":
-            self.metrics.requests_closed[row.state] = self.metrics.requests_closed.get(row.state, 0) + 1
-        self.bus.publish(
-            "request",
-            {
-                "id": row.id,
-                "run_id": row.run_id,
-                "flow": row.flow,
-                "step": row.step,
-                "state": row.state,
-                "revision": row.revision,
-            },
-        )

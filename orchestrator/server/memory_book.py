@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.authoring.run_path import path_of
+from orchestrator.draw.overlay import RunPath
 from orchestrator.errors import JournalConflict, RunFinished, UnknownRun
+from orchestrator.ir.model import FlowIR
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.answering import AnswerRefused, answer_request
@@ -38,6 +41,7 @@ class Record:
     actor: Actor
     created_at: float
     segments: list[tuple[int, Actor]]
+    number: int
     names: StepNames = field(default_factory=StepNames)
     is_released: bool = False
 
@@ -64,6 +68,7 @@ class MemoryEngine(Engine):
         self.on_change: list[Callable[[Record], None]] = []
         self.on_drop: list[Callable[[str], None]] = []
         self._keep = keep_ended
+        self._count = 0
         self._ended: OrderedDict[str, None] = OrderedDict()
 
     def create(self, plan: FlowPlan, *, run_id: str | None = None, state: RunState | None = None) -> Actor:
@@ -78,7 +83,8 @@ class MemoryEngine(Engine):
             record = known
         else:
             first = state.seq if state is not None else 0
-            record = Record(actor, self.clock.now(), [(first, actor)])
+            self._count += 1
+            record = Record(actor, self.clock.now(), [(first, actor)], self._count)
             self.records[actor.run_id] = record
         for listener in self.on_change:
             listener(record)
@@ -89,10 +95,14 @@ class MemoryEngine(Engine):
         super().finished(actor)
         self._ended[actor.run_id] = None
         while len(self._ended) > self._keep:
-            oldest, _ = self._ended.popitem(last=False)
-            self.records.pop(oldest, None)
-            for listener in self.on_drop:
-                listener(oldest)
+            self.drop(next(iter(self._ended)))
+
+    def drop(self, run_id: str) -> None:
+        """Take a run that has ended off the record."""
+        self._ended.pop(run_id, None)
+        self.records.pop(run_id, None)
+        for listener in self.on_drop:
+            listener(run_id)
 
     def forget(self, actor: Actor) -> None:
         """A run was let go of; it is on record, and can be restored by whoever keeps it."""
@@ -118,18 +128,22 @@ class MemoryBook:
 
     # Runs.
 
-    async def runs(self, query: RunQuery) -> list[RunRow]:
-        """At most `query.limit` runs, newest first. Cost: linear in the runs on record."""
-        rows = (self.row(record) for record in reversed(self.engine.records.values()))
-        found = [row for row in (*self._still_expected(), *rows) if query.takes(row)]
-        found.sort(key=lambda row: (row.created_at, row.run_id), reverse=True)
-        return found[: query.limit]
+    async def runs(self, query: RunQuery, before: int | None, limit: int) -> list[RunRow]:
+        """At most `limit` runs, newest first; those that queue for their workflow come first. Cost: linear in the runs."""
+        found = [row for row in self._still_expected() if before is None and query.takes(row)]
+        for record in reversed(self.engine.records.values()):
+            if len(found) >= limit:
+                break
+            if before is None or record.number < before:
+                row = self.row(record)
+                if query.takes(row):
+                    found.append(row)
+        return found[:limit]
 
     async def run(self, run_id: str) -> RunDetail:
         """One run. Raises: UnknownRun."""
-        queued = self.expected.get(run_id) if run_id not in self.engine.records else None
-        if queued is not None:
-            return RunDetail(queued)
+        if self._is_queued(run_id):
+            return RunDetail(self.expected[run_id])
         record = self.record(run_id)
         state = record.actor.state
         result = None if state.result is None else _result(state.result.value)
@@ -139,7 +153,6 @@ class MemoryBook:
             to_json(inputs),
             to_json(result),
             tuple(state.children),
-            record.end,
             self.note(record, "idem"),
         )
 
@@ -151,6 +164,9 @@ class MemoryBook:
         if run_id not in self.engine.records and not handler.is_done():
             by = str(self.meta.get(run_id, {}).get("by", ""))
             self.expected[run_id] = RunRow(run_id, flow, "class", "", "queued", self.engine.clock.now(), started_by=by)
+
+    def _is_queued(self, run_id: str) -> bool:
+        return run_id in self.expected and run_id not in self.engine.records
 
     def _still_expected(self) -> list[RunRow]:
         for run_id in [run_id for run_id in self.expected if run_id in self.engine.records]:
@@ -194,15 +210,24 @@ class MemoryBook:
     async def state(self, run_id: str, at: int | None) -> Json:
         """The state, now or after a tick."""
         record = self.record(run_id)
-        if at is None or len(record.segments) > 1:
-            return state_view(record.actor.state)
-        plan = record.actor.plan
-        entries = [entry for seq, entry in record.entries(-1) if seq <= at and type(entry) is not tuple]
-        return state_view(fold(plan, RunState(), entries))
+        return state_view(record.actor.state if at is None else self._state_at(record, at))
 
-    def raw_log(self, run_id: str, until: int | None) -> list[Any]:
-        """The entries themselves, up to a number."""
-        return [entry for seq, entry in self.record(run_id).entries(-1) if until is None or seq <= until]
+    async def status(self, run_id: str) -> str:
+        """A run's status."""
+        return "queued" if self._is_queued(run_id) else self.row(self.record(run_id)).status
+
+    async def path(self, run_id: str, at: int | None) -> tuple[FlowIR, RunPath]:
+        """A run's flow and the path it took."""
+        record = self.record(run_id)
+        entries = [entry for seq, entry in record.entries(-1) if at is None or seq <= at]
+        state = record.actor.state if at is None else self._state_at(record, at)
+        return record.actor.plan.stored_ir, path_of(record.actor.plan, entries, state)
+
+    def _state_at(self, record: Record, at: int) -> RunState:
+        if len(record.segments) > 1:  # a run that was restored: its parts cannot be folded into one
+            return record.actor.state
+        ticks = [entry for seq, entry in record.entries(-1) if seq <= at and type(entry) is not tuple]
+        return fold(record.actor.plan, RunState(), ticks)
 
     async def cancel(self, run_id: str, reason: str) -> None:
         """Cancel a run. Raises: UnknownRun, RunFinished."""
@@ -242,6 +267,7 @@ class MemoryBook:
             self.note(record, "by"),
             waiting_steps(state) if not state.is_over else (),
             _shown_error(state.error),
+            record.number,
         )
 
     def note(self, record: Record, name: str) -> str:
@@ -313,11 +339,6 @@ class MemoryBook:
             revision=reply.revision,
             item=reply.item,
         )
-        if reply.action in ("claim", "release", "answer"):  # those that make no notice of their own
-            entry = self._requests.get((run_id, reply.request_id))
-            if entry is not None and entry[2] == "open":
-                for listener in self.on_request:
-                    listener(self._request_row(*entry))
 
     def _request_row(self, record: Record, request: Request, state: str, closed_at: float | None) -> RequestRow:
         actor = record.actor

@@ -28,6 +28,18 @@ class Metrics:
         self.requests[key] = self.requests.get(key, 0) + 1
         self.seconds += seconds
 
+    def run_started(self, flow: str) -> None:
+        """A run was started here."""
+        self.runs_started[flow] = self.runs_started.get(flow, 0) + 1
+
+    def run_ended(self, flow: str, status: str) -> None:
+        """A run ended here."""
+        self.runs_ended[flow, status] = self.runs_ended.get((flow, status), 0) + 1
+
+    def request_closed(self, state: str) -> None:
+        """A request to people was closed here."""
+        self.requests_closed[state] = self.requests_closed.get(state, 0) + 1
+
     def render(self, now: Mapping[str, float]) -> str:
         """The text that `/api/metrics` gives; `now` holds gauges by name."""
         out: list[str] = []

@@ -60,7 +60,6 @@ class RunDetailAnswer(RunAnswer):
     inputs: Json
     outputs: Json
     children: list[str]
-    events: int
 
 
 class RunsAnswer(Answer):
@@ -122,8 +121,28 @@ class Fork(Body):
     """A new run that goes on from a point of this one."""
 
     at: int = Field(description="The sequence number to go on after")
-    run_id: str | None = None
     set: dict[str, Json] = Field(default_factory=dict, description="State to change first")
+
+
+class NewRunAnswer(Answer):
+    """A run that was made of another."""
+
+    run_id: str
+
+
+class Replay(Body):
+    """Check a run's record."""
+
+    current: bool = Field(False, description="Against the flow as it is served now, not the version the run began with")
+
+
+class ReplayAnswer(Answer):
+    """Whether every decision comes out as recorded; `divergences` are those that do not, at most 100."""
+
+    is_same: bool
+    ticks: int
+    decisions: int
+    divergences: list[Json]
 
 
 class Accepted(Answer):
@@ -218,6 +237,14 @@ class MakeLink(Body):
     person: str
     verdicts: list[str] = Field(default_factory=list, description="The verdicts it allows; all of them if empty")
     lasts_s: float = Field(7 * 86_400, gt=0, le=90 * 86_400)
+
+
+class DecideLink(Body):
+    """Decide with a signed link."""
+
+    form: dict[str, Json] = Field(default_factory=dict)
+    verdict: str | None = None
+    item: int | None = None
 
 
 class LinkAnswer(Answer):
@@ -336,102 +363,3 @@ class RunIdsAnswer(Answer):
     """Runs that were started."""
 
     run_ids: list[str]
-
-
-class UserAnswer(Answer):
-    """An account."""
-
-    name: str
-    roles: list[str]
-    groups: list[str]
-    email: str
-    is_disabled: bool
-    has_password: bool
-
-
-class UsersAnswer(Answer):
-    """All accounts and groups."""
-
-    users: list[UserAnswer]
-    groups: dict[str, list[str]]
-
-
-class NewUser(Body):
-    """A new account."""
-
-    name: str
-    roles: list[str] = Field(default_factory=list)
-    groups: list[str] = Field(default_factory=list)
-    password: str | None = None
-    email: str = ""
-
-
-class ChangeUser(Body):
-    """Changes of an account; what is left out stays."""
-
-    roles: list[str] | None = None
-    groups: list[str] | None = None
-    password: str | None = None
-    email: str | None = None
-    is_disabled: bool | None = None
-
-
-class NewKey(Body):
-    """A new API key."""
-
-    user: str
-    label: str = ""
-    lasts_s: float | None = Field(None, gt=0)
-
-
-class KeyAnswer(Answer):
-    """An API key, without the key."""
-
-    id: str
-    user: str
-    label: str
-    created_at: float
-    expires_at: float | None
-    used_at: float | None
-
-
-class NewKeyAnswer(KeyAnswer):
-    """A new API key; the key is shown this once."""
-
-    key: str
-
-
-class KeysAnswer(Answer):
-    """All API keys."""
-
-    keys: list[KeyAnswer]
-
-
-class SignIn(Body):
-    """Sign in with a name and password."""
-
-    name: str
-    password: str
-
-
-class MeAnswer(Answer):
-    """Who you are."""
-
-    user: str
-    roles: list[str]
-    groups: list[str]
-    how: str
-    csrf: str
-
-
-class HealthAnswer(Answer):
-    """The process answers."""
-
-    status: Literal["ok"]
-
-
-class ReadyAnswer(Answer):
-    """Whether requests can be served."""
-
-    status: Literal["ready", "not_ready"]
-    checks: dict[str, str]

@@ -15,7 +15,12 @@ from orchestrator.server.endpoints import Operation
 Json = Any  # plain JSON
 _PARAM = re.compile(r"{(\w+)(?::\w+)?}")
 _REASONS = {400: "The body is malformed", 401: "Nobody is signed in", 403: "Not allowed", 404: "There is no such thing"}
-_REASONS |= {409: "It conflicts with what is there", 413: "The body is too large", 415: "The body is not JSON"}
+_REASONS |= {
+    410: "It has ended",
+    409: "It conflicts with what is there",
+    413: "The body is too large",
+    415: "The body is not JSON",
+}
 _REASONS |= {422: "The body or a parameter does not fit", 429: "Too many requests", 503: "Not now"}
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from orchestrator.errors import JournalConflict, OrchestratorError, RunFinished, UnknownRun, UsageError
+from orchestrator.ir.model import FlowIR
 from orchestrator.plugin.schema_check import compile_schema
 from orchestrator.runtime.engine import new_run_id
 from orchestrator.server.book import RunDetail
@@ -20,6 +21,7 @@ from orchestrator.server.problems import Refused
 from orchestrator.server.shelf import Served, finding_view, start_class_of
 
 if TYPE_CHECKING:  # the desk owns what is started
+    from orchestrator.authoring.handler import WorkflowHandler
     from orchestrator.server.desk import Desk
 
 Json = Any  # plain JSON
@@ -109,7 +111,7 @@ async def _start(desk: Desk, served: Served, inputs: Mapping[str, Json], run_id:
     if served.kind == "yaml":
         await desk.start_flow(served, inputs, run_id, meta)
     elif served.kind == "class":
-        start_class(desk, served, _start_event(served, inputs), run_id, meta)
+        await start_class(desk, served, _start_event(served, inputs), run_id, meta)
     else:
         await _start_function(desk, served, inputs, run_id, meta)
 
@@ -122,14 +124,24 @@ def _start_event(served: Served, inputs: Mapping[str, Json]) -> Any:
         raise UsageError(f"workflow `{served.name}` cannot start: {describe(error)}", code="inputs") from error
 
 
-def start_class(desk: Desk, served: Served, event: Any, run_id: str, meta: dict[str, Any], context: Any = None) -> None:
-    """Start a run of a class workflow with its start event, perhaps with the context of an earlier run."""
+async def start_class(
+    desk: Desk, served: Served, event: Any, run_id: str, meta: dict[str, Any], context: Any = None
+) -> WorkflowHandler:
+    """Start a run of a class workflow with its start event, perhaps with the context of an earlier run; gives its handler.
+
+    Over a store it is committed when this returns.
+    """
+    if desk.store is not None:
+        handler: WorkflowHandler = served.target.run(context, event, store=desk.store.engine, run_id=run_id)
+        await handler.begun()
+        return handler
     engine = desk.memory.engine
     if run_id in engine.records and context is None:
         raise JournalConflict(f"there is a run {run_id!r} already", code="run.exists")
     desk.memory.meta[run_id] = meta
     handler = served.target.run(context, event, store=engine, run_id=run_id)
     desk.memory.expect(run_id, served.name, handler)
+    return handler
 
 
 async def _start_function(
@@ -155,6 +167,11 @@ async def answer_question(desk: Desk, run_id: str, request_id: str, value: Json)
 async def send_event(desk: Desk, run_id: str, event: str, data: Mapping[str, Json], step: str | None = None) -> None:
     """Send an event into a run. Raises: UsageError for one that it does not take, UnknownRun, RunFinished."""
     record = desk.memory.engine.records.get(run_id)
+    if record is None and desk.store is not None:
+        stored = await desk.store.store.run(run_id)
+        if stored.kind == "class":
+            await _send_to_stored(desk, run_id, event_of(desk.class_named(stored.flow), event, data), step)
+            return
     if record is None or record.actor.plan.ir.kind == "yaml":
         await desk.send_flow_event(run_id, event, data, step)
         return
@@ -169,6 +186,15 @@ async def send_event(desk: Desk, run_id: str, event: str, data: Mapping[str, Jso
 
     served = desk.shelf.find(desk.memory.note(record, "flow"))
     deliver(record.actor, event_of(served, event, data), step)
+
+
+async def _send_to_stored(desk: Desk, run_id: str, event: Any, step: str | None) -> None:
+    from orchestrator.authoring.outside_events import post_entries
+
+    assert desk.store is not None
+    engine = desk.store.engine
+    for entry in await post_entries(engine, run_id, event, step):
+        await engine.deliver(entry)
 
 
 def event_classes(served: Served) -> dict[str, Any]:
@@ -194,7 +220,7 @@ def event_of(served: Served, name: str, data: Any) -> Any:
         raise UsageError(f"event `{name}`: {describe(error)}", code="type.payload") from error
 
 
-def check_flow_event(ir: Any, event: str, data: Mapping[str, Json]) -> None:
+def check_flow_event(ir: FlowIR, event: str, data: Mapping[str, Json], step: str | None) -> None:
     """Whether a YAML flow takes an event from outside. Raises: UsageError."""
     declared = ir.events.get(event)
     external = sorted(name for name, e in ir.events.items() if e.external)
@@ -208,6 +234,8 @@ def check_flow_event(ir: Any, event: str, data: Mapping[str, Json]) -> None:
     problems = compile_schema(schema).problems(dict(data)) if schema is not True and schema else ()
     if problems:
         raise UsageError(f"event `{event}`: {'; '.join(map(str, problems[:8]))}", code="type.payload")
+    if step is not None and (step not in ir.steps or event not in ir.steps[step].accepts):
+        raise UsageError(f"flow `{ir.name}` has no step {step[:100]!r} that takes `{event}`", code="event.step")
 
 
 def describe(error: ValidationError) -> str:

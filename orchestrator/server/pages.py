@@ -34,17 +34,29 @@ TYPES = {
 
 def page_routes() -> list[GuardedRoute]:
     """The routes of all pages, and of the files that they load."""
-    return [GuardedRoute("/static/{path:path}", static_file, access=public(rate="static"), name="static")]
+    from orchestrator.server.views.routes import all_routes
+
+    static = GuardedRoute("/static/{path:path}", static_file, access=public(rate="static"), name="static")
+    return [*all_routes(), static]
 
 
 @functools.cache
 def environment() -> Any:  # a jinja2 environment
-    """The one environment of all pages: sandboxed, escaping, strict about undefined names."""
+    """The one environment of all pages: sandboxed, escaping, strict about undefined names.
+
+    Two filters give markup: `markdown` from any text, and `picture` from what `orchestrator.draw` drew, which is escaped there.
+    """
     from jinja2 import FileSystemLoader
+    from markupsafe import Markup
 
     from orchestrator.expr.sandbox import hardened_environment
+    from orchestrator.server.views.markdown import render_markdown
 
-    return hardened_environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
+    made = hardened_environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
+    made.trim_blocks = made.lstrip_blocks = True
+    made.filters["markdown"] = render_markdown
+    made.filters["picture"] = Markup
+    return made
 
 
 def render(
@@ -53,7 +65,7 @@ def render(
     """A page. Beside `context` every template has `user`, `csrf`, `base` (path prefix), `assets` and `path`.
 
     Shape: user is {name, roles, groups, how, is_known, may_start, may_answer, may_edit, may_operate}; `assets` changes whenever
-    a static file does, for `{{ base }}/static/app.css?v={{ assets }}`.
+    a static file does, for `{{ base }}/static/{{ assets }}/app.css`: modules import each other within the version.
     """
     identity = identity_of(request)
     given = {
@@ -101,11 +113,12 @@ def assets_version() -> str:
 
 async def static_file(request: Request) -> Response:
     """A file of the pages; cached for good when its version is in the address."""
-    path = (STATIC / request.path_params["path"]).resolve()
+    version, _, rest = request.path_params["path"].partition("/")
+    is_versioned = version == assets_version()
+    path = (STATIC / (rest if is_versioned else request.path_params["path"])).resolve()
     kind = TYPES.get(path.suffix)
     if kind is None or not path.is_relative_to(STATIC.resolve()) or not path.is_file():
         raise Refused(404, "not_found", "there is no such file")
-    is_versioned = request.query_params.get("v") == assets_version()
     cached = "public, max-age=31536000, immutable" if is_versioned else "no-cache"
     return FileResponse(path, media_type=kind, headers={"Cache-Control": cached})
 

@@ -46,13 +46,13 @@ async def run_entries(
     """
     place = after
     while not desk.bus.is_closed:
+        status = await book.status(run_id)  # before the log: one that has ended grows no more
         entries = await book.log(run_id, place, PAGE, is_whole=is_whole)
         if entries:
             place = entries[-1]["seq"]
             yield entries
             continue
-        detail = await book.run(run_id)
-        if detail.row.status in ENDED and detail.events <= place + 1:
+        if status in ENDED:
             return
         if not await _grown(desk, book, run_id, place):
             yield None
@@ -147,9 +147,12 @@ async def tab_stream(desk: Desk, place: Place, topics: frozenset[str], *, shows_
             out.append(encode_event("{}", event="reset", id=str(place)))
         for note in notes or ():
             place.number = note.number
-            if note.topic == "run" and note.data["run_id"] in place.runs:
-                moved.add(note.data["run_id"])
-            if note.topic in topics:
+            if note.topic == "run":
+                named = note.data["run_id"]  # None: some run of another process
+                moved |= place.runs.keys() if named is None else {named} & place.runs.keys()
+            if note.topic in topics and shows_details and not place.runs:
+                out.append(note.sent)
+            elif note.topic in topics:
                 out.append(encode_event(note.payload if shows_details else "{}", event=note.topic, id=str(place)))
         for run_id in [run_id for run_id in moved if run_id not in ended]:
             read = await _followed(desk, place, run_id, books, ended)
@@ -166,16 +169,17 @@ async def _followed(desk: Desk, place: Place, run_id: str, books: dict[str, RunB
     out: list[bytes] = []
     try:
         book = books.get(run_id) or books.setdefault(run_id, await desk.book_of(run_id))
-        for entry in await book.log(run_id, place.runs[run_id], PAGE):
+        status = await book.status(run_id)
+        entries = await book.log(run_id, place.runs[run_id], PAGE)
+        for entry in entries:
             place.runs[run_id] = entry["seq"]
             out.append(encode_event(dump({"run_id": run_id, **entry}), event="entry", id=str(place)))
-        detail = await book.run(run_id)
+        if status in ENDED and len(entries) < PAGE:
+            ended.add(run_id)
+            out.append(encode_event(dump(end_of(await book.run(run_id))), event="end", id=str(place)))
     except UnknownRun:
         ended.add(run_id)
-        return [*out, encode_event(dump({"run_id": run_id}), event="gone", id=str(place))]
-    if detail.row.status in ENDED and detail.events <= place.runs[run_id] + 1:
-        ended.add(run_id)
-        out.append(encode_event(dump(end_of(detail)), event="end", id=str(place)))
+        out.append(encode_event(dump({"run_id": run_id}), event="gone", id=str(place)))
     return out
 
 

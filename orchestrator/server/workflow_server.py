@@ -25,12 +25,17 @@ class WorkflowServer:
         uvicorn.run(server.app, host="127.0.0.1", port=8000)
     """
 
-    def __init__(self, *, accounts: Any = None, settings: Any = None) -> None:  # Accounts, ServerSettings
-        from orchestrator.server.app import create_app
-        from orchestrator.server.desk import Desk
+    def __init__(self, *, store: str | None = None, accounts: Any = None, settings: Any = None) -> None:
+        """`store` is a URL such as "sqlite:///runs.db": runs of classes and flow files outlive the process then.
 
-        self._desk = Desk(accounts=accounts, settings=settings)
-        self._app = create_app(desk=self._desk)
+        `accounts` (an `Accounts`) and `settings` (a `ServerSettings`) are those of `orchestrator serve`.
+        """
+        from orchestrator.server.app import create_app
+        from orchestrator.server.llama_adapter import Adapter
+        from orchestrator.server.opening import open_desk
+
+        self._desk = open_desk(None, store, accounts=accounts, settings=settings)
+        self._app = create_app(desk=self._desk, more=Adapter(self._desk).routes())
         self._server: Any = None  # a uvicorn server, while `serve` runs
 
     @property

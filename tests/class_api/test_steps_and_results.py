@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from orchestrator import Context, Event, InputRequiredEvent, StartEvent, StopEvent, Workflow, WorkflowValidationError, step
+from orchestrator import (
+    Context,
+    Event,
+    InputRequiredEvent,
+    StartEvent,
+    StopEvent,
+    Workflow,
+    WorkflowValidationError,
+    step,
+)
 from tests.class_api.support import A, B, C, drain, run, settle
 
 

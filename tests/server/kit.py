@@ -156,8 +156,21 @@ def wait_for(client: TestClient, run_id: str, *statuses: str) -> dict[str, Any]:
         run: dict[str, Any] = client.get(f"/api/runs/{run_id}").json()
         if run["status"] in statuses:
             return run
-        client.portal.call(asyncio.sleep, 0.01)  # type: ignore[union-attr]  # a turn of the server's loop
+        in_loop(client, asyncio.sleep, 0.01)  # a turn of the server's loop
     raise AssertionError(f"run {run_id} is {run['status']}, not {statuses}")
+
+
+def in_loop(client: TestClient, call: Callable[..., Any], *args: Any) -> Any:
+    """Call something in the loop of the app; a coroutine is awaited."""
+    portal: Any = client.portal
+    return portal.call(call, *args)
+
+
+def desk_of(client: TestClient) -> Desk:
+    """The insides of the app that a client talks to."""
+    app: Any = client.app
+    desk: Desk = app.state.desk
+    return desk
 
 
 def open_request(client: TestClient, run_id: str) -> dict[str, Any]:
