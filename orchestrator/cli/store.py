@@ -22,6 +22,7 @@ MEMORY = "memory:"
 
 store_option = click.option(
     "--store",
+    envvar="ORCHESTRATOR_STORE",
     metavar="URL",
     help="Where runs are kept: sqlite:///FILE, postgresql://… or memory:; the project's store by default.",
 )
