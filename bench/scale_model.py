@@ -1,4 +1,4 @@
-"""What limits a PostgreSQL store, measured on this machine and carried on to larger ones: `python bench/scale_model.py [--quick]`.
+"""What limits a PostgreSQL store, measured here and carried on to larger ones: `python bench/scale_model.py [--quick]`.
 
 Measured: durable steps and whole small runs per second of one database with 1, 2 and 4 writing processes; bytes of log (WAL) and
 of tables per step and per run; the bytes of a waiting run, and what finding the next due one costs beside many of them.

@@ -22,7 +22,6 @@ MEMORY = "memory:"
 
 store_option = click.option(
     "--store",
-    envvar="ORCHESTRATOR_STORE",
     metavar="URL",
     help="Where runs are kept: sqlite:///FILE, postgresql://… or memory:; the project's store by default.",
 )

@@ -27,7 +27,7 @@ def test_every_command_of_the_compose_file_is_one(monkeypatch: pytest.MonkeyPatc
     assert set(commands) == {"server", "worker", "worker-gpu"}
     for name, words in commands.items():
         parse(words)
-        assert services[name]["environment"]["ORCHESTRATOR_STORE"].startswith("postgresql://")
+        assert services[name]["environment"]["ORCHESTRATOR_STORE_URL"].startswith("postgresql://")
 
 
 def test_the_unit_starts_a_worker_and_gives_it_time_to_end() -> None:

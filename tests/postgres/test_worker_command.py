@@ -38,7 +38,7 @@ class Shell:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "plugins")))}
-        self.environment.pop("ORCHESTRATOR_STORE", None)
+        self.environment.pop("ORCHESTRATOR_STORE_URL", None)
         self.started: list[subprocess.Popen[str]] = []
 
     def run(self, *words: str, code: int = 0) -> str:
