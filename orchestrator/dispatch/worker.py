@@ -106,14 +106,14 @@ class Worker(DurableEngine):
 
     async def aclose(self, *, grace_s: float = 0.0) -> None:
         """Take nothing more, let what runs end for up to `grace_s`, give everything back."""
-        self._is_closing = True
+        self.is_closing = True
         self._ending().cancel()
         await self.dispatcher.aclose()
         await super().aclose(grace_s=grace_s)
 
     async def sweep(self, limit: int = 100) -> int:
         """Have what is due woken; gives how many runs were taken here."""
-        if self._is_closing:
+        if self.is_closing:
             return 0
         await self._look_at_flows()
         return await self.dispatcher.sweep(self, min(limit, self.room))
@@ -155,7 +155,7 @@ class Worker(DurableEngine):
             if run_id in self.sinks or run_id in self._loading:
                 return False
             async with self._claiming:
-                if self._is_closing or self.room <= 0:
+                if self.is_closing or self.room <= 0:
                     return False
                 now = self.clock.now()
                 claims = await self.shared.claim_if_due(self.worker, run_id, now=now, lease_s=self.lease_s)
@@ -275,7 +275,7 @@ class Worker(DurableEngine):
 
     async def _patrol(self) -> None:
         await self.keeper.open()
-        while not self._is_closing:
+        while not self.is_closing:
             try:
                 await self._patrol_once()
             except OrchestratorError as error:
