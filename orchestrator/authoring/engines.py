@@ -97,6 +97,15 @@ class Host:
         self.functions: dict[str, FunctionalWorkflow[Any]] = {}
         self.projects: dict[str, Project] = {}
 
+    def add(self, workflow: Any) -> None:  # a Workflow or a FunctionalWorkflow
+        """Have runs of a Python workflow go on here."""
+        from orchestrator.authoring.workflow import Workflow
+
+        if isinstance(workflow, Workflow):
+            self.classes[workflow.flow.name] = workflow
+        else:
+            self.functions[workflow.name] = workflow
+
     def bind(self, flow: FlowIR) -> FlowPlan:
         """A stored flow, ready to run. Raises: PluginError, UsageError `run.unbound`."""
         if flow.kind == "class" and flow.name in self.classes:
@@ -119,12 +128,16 @@ class Host:
                 adopt(run)
                 asyncio.get_running_loop().call_soon(_rerun, run)
                 return
-        workflow = self.classes.get(run.plan.ir.name) if run.plan.ir.kind == "class" else None
-        if workflow is not None:
-            workflow.attach(run)
+        if run.plan.attach is not None:
+            run.plan.attach(run)
+        else:
+            workflow = self.classes.get(run.plan.ir.name) if run.plan.ir.kind == "class" else None
+            if workflow is not None:
+                workflow.attach(run)
+            if parent is not None:
+                show_child(parent, run)
+        if run.plan.ir.kind == "class":
             asyncio.get_running_loop().call_soon(_rerun, run)
-        if parent is not None:
-            show_child(parent, run)
 
 
 def _rerun(run: Actor) -> None:

@@ -13,7 +13,7 @@ from orchestrator.authoring.engines import engine_of, host_of
 from orchestrator.authoring.handler import WorkflowHandler
 from orchestrator.authoring.project import Project
 from orchestrator.authoring.run_start import Start, ambient_call, is_durable, start_run
-from orchestrator.errors import UsageError
+from orchestrator.errors import CompileFailed, UsageError
 from orchestrator.runtime import ticks as t
 
 if TYPE_CHECKING:  # loaded with the first run
@@ -100,7 +100,10 @@ class LoadedFlow:
     @property
     def flow(self) -> FlowIR:
         """The flow as plain data. Raises: CompileFailed if the file has errors."""
-        return self._compiled.checked()
+        flow = self._compiled.flow
+        if flow is None or not self._compiled.is_ok:
+            raise CompileFailed(self._compiled.diagnostics, f"{self.path} has errors\n{self._findings()}")
+        return flow
 
     @property
     def steps(self) -> Mapping[str, StepIR]:
@@ -196,6 +199,8 @@ class LoadedFlow:
             host = host_of(engine)
             for name in (flow.name, *self.project.child_names(flow)):
                 host.projects[name] = self.project
+            for workflow in self.project.python_workflows(flow):
+                host.add(workflow)
 
 
 class FlowLaunch:

@@ -189,6 +189,10 @@ class Pass:
 
     async def wait_for_answer(self, path: str) -> None:
         """Block the current task until the question at `path` has its answer in the record."""
+        if path not in self.actor.state.open_waits.get(self.act.id, {}):
+            if self.is_released:
+                await self.refuse()
+            return  # it came while the question was being committed
         future: asyncio.Future[None] = self.loop.create_future()
         self.waiting[path] = future
         task = asyncio.current_task()

@@ -302,7 +302,7 @@ class FunctionalWorkflow(Generic[R]):
         if unpin is not None:
             self.forget(session)
             asyncio.get_running_loop().call_later(RESTING_S, unpin, session.actor, context=Context())
-        elif session.actor.sink is not None:
+        elif isinstance(session.actor.sink, RecordSink):
             session.actor.discard()
             self.forget(session)
 

@@ -313,6 +313,8 @@ class DurableEngine(Engine):
         if queued is None:
             for revived in self.on_revived:
                 revived(actor)
+            if actor.data is None and plan.attach is not None:
+                plan.attach(actor)
         actor.resume()
         return actor
 
@@ -413,7 +415,7 @@ class DurableEngine(Engine):
     def new_child(self, parent: Actor, act: Activation, child: str, at: float) -> NewRun:
         """The row of a child run, created in its parent's commit and started here right after it."""
         body: Any = act.step.body
-        plan, tick = body.child_start(parent, act)
+        plan, tick = body.child_start(parent, act, child)
         self.know(plan)
         tick.at = at
         is_known = plan.hash in self._known_flows

@@ -175,6 +175,8 @@ class FlowBinding:
     def start_child(self, run: Actor, target: str, inputs: dict[str, Any]) -> tuple[FlowPlan, t.Started]:
         """The plan and first tick of `call: flow.x`."""
         plan = self.called_flow(run.plan.ir, target)
+        if plan.start is not None:
+            return plan, plan.start(inputs, run.now())
         return plan, start_tick(plan, inputs, run.now())
 
     def called_flow(self, flow: FlowIR, target: str) -> FlowPlan:
@@ -241,6 +243,12 @@ def start_tick(plan: FlowPlan, inputs: Mapping[str, Any], now: float, **meta: An
     deadline = due_of(flow.timeout, now, flow.timezone) if flow.timeout is not None else None
     state = json.loads(json.dumps(flow.state))
     return t.Started(0, 0.0, -1, flow.start, dict(values), values, state, dict(meta), deadline)
+
+
+def _start_of(
+    start: Callable[[Mapping[str, Any], float], t.Started],
+) -> Callable[[FlowPlan, Mapping[str, Any], float], t.Started]:
+    return lambda plan, inputs, now: start(inputs, now)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

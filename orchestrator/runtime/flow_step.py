@@ -83,6 +83,7 @@ class FlowStepBody:
         self._extra: ParkedBody | None = parked_body(flow, whole, lenient, binding)
         if isinstance(self._extra, ChildBody | PlacedBody):
             self.child_start = self._extra.start
+            self.adopt_child = self._extra.adopt
             self.called = self._extra.called
 
     # Before the step fires.
@@ -395,7 +396,9 @@ class FlowStepBody:
     def wake(self, run: Actor, act: Activation, wake: t.Wake) -> None:
         """A wait, request or child run of this step has its answer."""
         assert self._extra is not None
-        run.apply(self._extra.wake(self, run, act, wake))
+        settled = self._extra.wake(self, run, act, wake)
+        if settled is not None:
+            run.apply(settled)
 
     def drop(self, run: Actor, act: Activation) -> None:
         """Nothing is held between the attempts of a YAML step."""
