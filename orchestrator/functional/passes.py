@@ -25,6 +25,7 @@ from orchestrator.functional.errors import ReplayDiverged, RequestError, RunRele
 from orchestrator.functional.events import WorkflowEvent, framework_event
 from orchestrator.functional.frames import Frame, Numbering, current_frame, enter_loop, leave_loop
 from orchestrator.functional.quiet import Task, look_at, tasks_to_end
+from orchestrator.functional.sink import RecordSink
 from orchestrator.runtime import ticks as t
 
 if TYPE_CHECKING:  # a session makes passes
@@ -33,6 +34,8 @@ if TYPE_CHECKING:  # a session makes passes
 
 log = logging.getLogger(__name__)
 
+# So many looks in a row: the end of a task reaches those who wait for it through gather or shield some loop turns later.
+QUIET_LOOKS = 3
 BACKGROUND_GRACE_S = 1.0
 RELEASE_ROUND_S = 5.0
 RELEASE_ROUNDS = 3
@@ -88,6 +91,7 @@ class Pass:
         "_main",
         "_numbering",
         "_places",
+        "_quiet_looks",
         "_ranks",
         "_refusals",
         "_turns",
@@ -131,6 +135,7 @@ class Pass:
         self._main: Task | None = None
         self._numbering: Numbering | None = None
         self._is_checking = False
+        self._quiet_looks = 0
         self._background_since: float | None = None
         self._refusals = 0
         self._ranks: dict[str, int] | None = None
@@ -219,8 +224,11 @@ class Pass:
 
     def _check(self) -> None:
         self._is_checking = False
+        looks, self._quiet_looks = self._quiet_looks, 0
         if self.ended.done() or not self.waiting or any(f.done() for f in self.waiting.values()):
             return
+        if self._main is None or self._main.done():
+            return  # its end is about to be told
         standing = look_at(self.tasks, self.blocked)
         if standing.is_runnable or self._turns:
             self.check_soon()
@@ -229,6 +237,9 @@ class Pass:
             standing.busy.add_done_callback(self._busy_done)
         elif standing.background is not None and not self._is_grace_over():
             standing.background.add_done_callback(self._busy_done)
+        elif looks + 1 < QUIET_LOOKS:
+            self._quiet_looks = looks + 1
+            self.check_soon()
         else:
             self.ended.set_result(Paused())
 
@@ -364,9 +375,10 @@ class Pass:
         self.actor.apply(t.Progress(0, 0.0, act.cause, act.id, path, value, writes, note))
 
     async def commit(self) -> None:
-        """Make sure that what was recorded is kept before code goes on."""
-        if self.actor.sink is not None:
-            await self.actor.sink.flush()
+        """See that what was recorded is kept before code goes on; a relaxed store groups it and keeps it a little later."""
+        sink = self.actor.sink
+        if sink is not None and (type(sink) is RecordSink or sink.must_flush(False)):
+            await sink.flush()
 
     def open_question(self, path: str, request_id: str, shown: Any) -> None:
         """Ask, once. Raises: RequestError if the id was used for another question of this run."""
