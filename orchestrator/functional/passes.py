@@ -17,13 +17,13 @@ import heapq
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from contextvars import copy_context
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.functional.calls import read_call
 from orchestrator.functional.errors import ReplayDiverged, RequestError, RunReleased
 from orchestrator.functional.events import WorkflowEvent, framework_event
 from orchestrator.functional.frames import Frame, Numbering, current_frame, enter_loop, leave_loop
+from orchestrator.functional.outcomes import Aborted, Outcome, Paused, Raised, Returned
 from orchestrator.functional.quiet import Task, look_at, tasks_to_end
 from orchestrator.functional.sink import RecordSink
 from orchestrator.runtime import ticks as t
@@ -42,43 +42,7 @@ RELEASE_ROUNDS = 3
 REFUSALS = 100
 BREATH_S = 0.004
 STEP_CODES: set[Any] = set()  # code objects of the coroutines that run a step or a question (see steps.py)
-
-
-@dataclass(frozen=True, slots=True)
-class Returned:
-    """The function returned."""
-
-    value: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Raised:
-    """The function raised."""
-
-    error: BaseException
-
-
-@dataclass(frozen=True, slots=True)
-class Paused:
-    """Every task has ended or waits for an answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Aborted:
-    """The pass was given up; the run is as it was."""
-
-    error: ReplayDiverged
-
-
 Note = Sequence[Any]  # [step, call, place or -1, began, failure or None]: beside the result of a call
-
-
-@dataclass(frozen=True, slots=True)
-class Superfluous:
-    """Another pass over the same run was under way already, so this one did nothing."""
-
-
-Outcome = Returned | Raised | Paused | Aborted | Superfluous
 
 
 class Pass:
