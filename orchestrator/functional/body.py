@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import RunCancelled
 from orchestrator.functional.events import WorkflowErrorDetails
-from orchestrator.functional.passes import Outcome, Raised, Returned, Superfluous
+from orchestrator.functional.outcomes import Outcome, Raised, Returned, Superfluous
 from orchestrator.functional.questions import schema_of
 from orchestrator.functional.session import RunSession
 from orchestrator.functional.values import Encoded, encode
