@@ -57,7 +57,7 @@ def test_a_content_teams_day(live: LiveServer, browser: Any) -> None:
     run = begin(kim)
     own = kim.go("/inbox?scope=all")
     own.get_by_role("link", name=re.compile("Autumn")).click()
-    assert own.get_by_text("kim can never answer this request").is_visible()
+    own.get_by_text("kim can never answer this request").wait_for()
     assert own.get_by_role("button", name="Approve").count() == 0
 
     page = open_from_inbox(lee)
@@ -66,7 +66,7 @@ def test_a_content_teams_day(live: LiveServer, browser: Any) -> None:
     page.get_by_text("Rework by lee").wait_for()
 
     second = open_from_inbox(noa)
-    assert second.get_by_text("Changes since round 1").is_visible()
+    second.get_by_text("Changes since round 1").wait_for()
     second.get_by_role("button", name="Approve").click()
     second.get_by_text("You have answered.").wait_for()
 
@@ -125,10 +125,10 @@ def test_a_decision_needs_no_script(live: LiveServer, browser: Any) -> None:
     page = open_from_inbox(noa)
     page.get_by_label("Score").fill("many")
     page.get_by_role("button", name="Approve").click()
-    assert page.get_by_text("this is not a whole number").is_visible()
+    page.get_by_text("this is not a whole number").wait_for()
     page.get_by_label("Score").fill("4")
     page.get_by_role("button", name="Approve").click()
-    assert page.get_by_text("Your answer is recorded.").is_visible()
+    page.get_by_text("Your answer is recorded.").wait_for()
     noa.close()
 
 
@@ -144,7 +144,7 @@ def test_the_inbox_is_worked_by_keyboard(live: LiveServer, browser: Any) -> None
     notes = page.get_by_label("Score")
     notes.fill("3")
     notes.press("Enter")  # Enter in a field decides nothing
-    assert page.get_by_role("button", name="Approve").is_visible()
+    page.get_by_role("button", name="Approve").wait_for()
     page.get_by_role("button", name="Approve").press("Enter")
     page.get_by_text("Your answer is recorded.").wait_for()
     lee.close()
@@ -162,10 +162,10 @@ def test_the_editor_finds_a_typo_and_its_fix_mends_it(live: LiveServer, browser:
     finding.wait_for()
     assert page.locator(".editor-findings").get_by_text("Approved").first.is_visible()
     picture = page.locator("[data-picture] svg [data-step=review]")
-    assert picture.is_visible()
+    picture.wait_for()
     page.keyboard.insert_text("  : : [")
     page.locator("[data-stale]").wait_for()
-    assert picture.is_visible()
+    picture.wait_for()
     for _ in range(7):
         page.keyboard.press("Backspace")
     finding.wait_for()
@@ -173,7 +173,7 @@ def test_the_editor_finds_a_typo_and_its_fix_mends_it(live: LiveServer, browser:
     finding.wait_for(state="detached")
     page.get_by_role("button", name="Save…").click()
     page.get_by_role("heading", name=re.compile("article.flow.yaml")).wait_for()
-    assert page.locator("tr.add", has_text="extra").is_visible()
+    page.locator("tr.add", has_text="extra").wait_for()
     page.get_by_role("button", name=re.compile("^Save")).click()
     page.get_by_text("Saved. New runs take this version").wait_for()
     assert "on: Approved" in (tmp_path / "article.flow.yaml").read_text().rpartition("extra:")[2]
@@ -251,8 +251,8 @@ def test_the_page_of_an_old_process_can_still_answer(tmp_path: Path, browser: An
         server.start()
         page.get_by_role("button", name="Approve").click()
         page.wait_for_load_state()
-        assert page.get_by_text("lee answered approve").is_visible()
-        assert page.get_by_text("written before the crash").is_visible()
+        page.get_by_text("lee answered approve").wait_for()
+        page.get_by_text("written before the crash").wait_for()
     finally:
         server.kill()
         lee.context.close()
