@@ -19,8 +19,10 @@ if TYPE_CHECKING:  # loads the runtime
     from orchestrator.authoring.project import Project
     from orchestrator.dispatch.dispatcher import Dispatcher
     from orchestrator.dispatch.worker import Worker
+    from orchestrator.journal.store import Store
 
 GRACE_S = 30.0
+WAIT_S = 60.0  # for a database that starts later than this process
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def make_worker(project: Project, options: WorkerOptions) -> Worker:
     """A worker over a project and its store. Raises: StoreError, CommandFailed, UsageError."""
     from orchestrator.dispatch.capability import lack_of
     from orchestrator.dispatch.worker import Worker
-    from orchestrator.journal.open import parse_store_url
+    from orchestrator.journal.open import open_when_up, parse_store_url
     from orchestrator.plugin.providers import configured_provider
 
     def is_secret_set(name: str) -> bool:
@@ -108,8 +110,12 @@ def make_worker(project: Project, options: WorkerOptions) -> Worker:
         # activations are named after runs, so every journal has queues of its own
         schema = "dbos" if parsed.schema == "orchestrator" else f"{parsed.schema}_dbos"
         dispatcher = DbosDispatcher(parsed.dsn, schema=schema)
+    if parsed.scheme == "postgresql":
+        journal: Store = open_when_up(options.store, wait_s=WAIT_S, say=say)
+    else:
+        journal = open_store(project, options.store)
     return Worker(
-        open_store(project, options.store),
+        journal,
         project.plan,
         can_run=lambda flow: lack_of(flow, project.catalog, is_secret_set),
         learn=project.know,

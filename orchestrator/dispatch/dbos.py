@@ -1,7 +1,7 @@
 """Wakes runs through DBOS queues, which hold them back, delay them and spread them over worker processes.
 
 Theory. DBOS is a doorbell and the journal is the truth. An activation is a DBOS workflow without steps, named `run:epoch:ring`:
-it takes the run if it is due, works until the run rests or its slice is over, and leaves nothing behind that matters. The ring
+it takes the run if it is due, works until the run rests or its turn is over, and leaves nothing behind that matters. The ring
 number is raised whenever one is asked for, so a lost activation is never taken for its successor. Every worker's sweep asks for
 what is due; what was asked for `HELP_S` ago and still waits it starts itself, and after `AGAIN_S` it asks again. So nothing
 depends on DBOS recovering what was pending on a dead process, which its open part does not do.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from orchestrator.dispatch.dispatcher import BITE
+from orchestrator.dispatch.worker import Turn
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.journal.postgres_scope import Ring
 
@@ -32,7 +35,7 @@ except ImportError as missing:
         code="store.no_driver",
     ) from missing
 
-if TYPE_CHECKING:  # a worker has a dispatcher
+if TYPE_CHECKING:  # only its type
     from orchestrator.dispatch.worker import Worker
 
 T = TypeVar("T")
@@ -43,9 +46,10 @@ RINGS, THREADS = 200, 4
 HELP_S = 1.0
 AGAIN_S = 15.0
 AHEAD_S = 5.0
-SLICE_S, SLICE_TICKS = 5.0, 10_000
+TURN_S, TURN_TICKS = 5.0, 10_000
 CLEAN_EVERY_S, KEPT_S = 60.0, 600.0
 log = logging.getLogger("orchestrator.dbos")
+_one_dbos = threading.Lock()
 _current: DbosDispatcher | None = None
 
 
@@ -57,14 +61,14 @@ def queue_of(pool: str | None) -> str:
 class DbosDispatcher:
     """Wakes runs through DBOS on the database at `dsn`, in a schema of its own beside the journal's.
 
-    `poll_s` is how often DBOS looks at its queues; after `slice_s` a run is given up and queues again.
+    `poll_s` is how often DBOS looks at its queues; after `turn_s` a run is given up and queues again.
     """
 
-    def __init__(self, dsn: str, *, schema: str = "dbos", poll_s: float = 0.1, slice_s: float = SLICE_S) -> None:
+    def __init__(self, dsn: str, *, schema: str = "dbos", poll_s: float = 0.1, turn_s: float = TURN_S) -> None:
         self._dsn = dsn
         self._schema = schema
         self._poll_s = poll_s
-        self._slice_s = slice_s
+        self._turn = Turn(turn_s, TURN_TICKS)
         self._worker: Worker | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._cleaned_at = time.monotonic()
@@ -73,7 +77,10 @@ class DbosDispatcher:
         self.rung = self.helped = self.activated = 0
 
     async def start(self, worker: Worker) -> None:
-        """Launch DBOS for this worker. Raises: UsageError if this process has one already, or the store is no PostgreSQL."""
+        """Launch DBOS for this worker, as soon as it can be: until then the worker takes what is due by itself.
+
+        Raises: UsageError if this process has one already, or the store is no PostgreSQL.
+        """
         global _current
         if worker.shared is None:
             raise UsageError("the DBOS dispatcher needs a PostgreSQL store")
@@ -81,8 +88,15 @@ class DbosDispatcher:
             raise UsageError("one process can have one DBOS dispatcher")
         _current, self._worker, self._loop = self, worker, asyncio.get_running_loop()
         queues = [queue_of(pool) for pool in (None, *sorted(worker.pools or ()))]
-        await self._do(self._launch, worker, queues)
-        self._is_up = True
+        while _current is self and not self._is_up:
+            try:
+                await self._do(self._launch, worker, queues)
+            except Exception as error:  # whatever DBOS or its database raises
+                log.warning("DBOS cannot be launched yet (%s: %s)", type(error).__name__, error)
+                await self._do(_destroy)
+                await asyncio.sleep(HELP_S)
+            else:
+                self._is_up = True
         worker.keeper.wake()
 
     def _launch(self, worker: Worker, queues: list[str]) -> None:
@@ -98,17 +112,18 @@ class DbosDispatcher:
             "enable_otlp": False,
             "log_level": "WARNING",
         }
-        DBOS(config=config)
-        DBOS.workflow(name=ACTIVATION, serialization_type=WorkflowSerializationFormat.PORTABLE)(_activate)
-        DBOS.listen_queues(queues)
-        DBOS.launch()
-        for queue in queues:
-            DBOS.register_queue(
-                queue,
-                worker_concurrency=worker.concurrency,
-                polling_interval_sec=self._poll_s,
-                on_conflict="always_update",
-            )
+        with _one_dbos:
+            DBOS(config=config)
+            DBOS.workflow(name=ACTIVATION, serialization_type=WorkflowSerializationFormat.PORTABLE)(_activate)
+            DBOS.listen_queues(queues)
+            DBOS.launch()
+            for queue in queues:
+                DBOS.register_queue(
+                    queue,
+                    worker_concurrency=worker.concurrency,
+                    polling_interval_sec=self._poll_s,
+                    on_conflict="always_update",
+                )
 
     async def _do(self, call: Callable[..., T], *args: Any) -> T:
         """Call DBOS in a thread of ours: its own asynchronous functions put the event loop's calls into its thread pool."""
@@ -117,9 +132,9 @@ class DbosDispatcher:
     async def sweep(self, worker: Worker, room: int) -> int:
         """Ask for what is due; start here what was asked for in vain."""
         if not self._is_up or worker.shared is None:
-            return 0
+            return await worker.take_due(min(room, BITE)) if _current is self else 0
         now = worker.clock.now()
-        helped = await worker.take_rung(room, rung_before=now - HELP_S)
+        helped = await worker.take_rung(room, rung_before=now - HELP_S, turn=self._turn)
         self.helped += helped
         rings = await worker.shared.take_rings(now=now, limit=RINGS, again_s=AGAIN_S, ahead_s=AHEAD_S)
         if rings:
@@ -147,12 +162,12 @@ class DbosDispatcher:
             self.rung += 1
 
     async def wake(self, run_id: str) -> None:
-        """What an activation does: take the run if it is due, until it rests or its slice is over."""
+        """What an activation does: take the run if it is due, until it rests or its turn is over."""
         worker = self._worker
         if worker is None or worker.shared is None:
             return
         self.activated += 1
-        if not await worker.activate(run_id, slice_s=self._slice_s, slice_ticks=SLICE_TICKS):
+        if not await worker.activate(run_id, self._turn):
             await worker.shared.decline(run_id, now=worker.clock.now())
 
     def wake_from(self, run_id: str) -> asyncio.Future[None]:
@@ -171,7 +186,7 @@ class DbosDispatcher:
         if _current is self:
             _current = None
             self._is_up = False
-            await self._do(_destroy)
+            await self._do(_destroy)  # waits for a launch that is under way
             self._threads.shutdown(wait=False)
 
 
@@ -183,7 +198,8 @@ def _clean(before: str) -> int:
 
 
 def _destroy() -> None:
-    DBOS.destroy(destroy_registry=True)
+    with _one_dbos:
+        DBOS.destroy(destroy_registry=True)
 
 
 async def _activate(run_id: str) -> None:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:  # a worker has a dispatcher
     from orchestrator.dispatch.worker import Worker
 
 
+BITE = 24  # runs taken at a time
+
+
 class Dispatcher(Protocol):
     """Brings due runs to workers."""
 
@@ -40,6 +43,3 @@ class LocalDispatcher:
 
     async def aclose(self) -> None:
         """Nothing to end."""
-
-
-BITE = 8

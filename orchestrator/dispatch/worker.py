@@ -47,6 +47,14 @@ class Counts:
     parked: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """How long a run may go on before others get a turn."""
+
+    seconds: float
+    ticks: int
+
+
 class Worker(DurableEngine):
     """An engine that serves a store.
 
@@ -121,7 +129,7 @@ class Worker(DurableEngine):
         self.counts.taken += taken
         return taken
 
-    async def take_rung(self, limit: int, *, rung_before: float) -> int:
+    async def take_rung(self, limit: int, *, rung_before: float, turn: Turn) -> int:
         """The same for due runs that a dispatcher was asked to wake before a time, in vain."""
         if limit <= 0 or self.shared is None:
             return 0
@@ -131,14 +139,16 @@ class Worker(DurableEngine):
                 self.worker, now=now, lease_s=self.lease_s, rung_before=rung_before, limit=limit
             )
             loading = self._begin_loading(claims, False)
-        await asyncio.gather(*loading)
+        for actor in await asyncio.gather(*loading):
+            if actor is not None:
+                self.keeper.spawn(self._while_here(actor, turn))
         self.counts.taken += len(claims)
         return len(claims)
 
-    async def activate(self, run_id: str, *, slice_s: float, slice_ticks: int) -> bool:
+    async def activate(self, run_id: str, turn: Turn) -> bool:
         """Take one run if it is due, and return when it has left this process; False if it was not to be had.
 
-        After `slice_s` or `slice_ticks` it begins nothing new, is given up, and is due at once: somebody else gets a turn.
+        When its turn is over it begins nothing new, is given up, and is due at once: somebody else gets a turn.
         """
         assert self.shared is not None
         async with self._slots:
@@ -154,14 +164,14 @@ class Worker(DurableEngine):
                 self.counts.taken += 1
                 actor = await asyncio.shield(load)
                 if actor is not None:
-                    await self._while_here(actor, slice_s, slice_ticks)
+                    await self._while_here(actor, turn)
             return bool(claims)
 
-    async def _while_here(self, actor: Actor, slice_s: float, slice_ticks: int) -> None:
+    async def _while_here(self, actor: Actor, turn: Turn) -> None:
         gone = self._gone.setdefault(actor.run_id, asyncio.get_running_loop().create_future())
-        deadline, last = self.clock.now() + slice_s, actor.next_seq + slice_ticks
+        deadline, last = self.clock.now() + turn.seconds, actor.next_seq + turn.ticks
         while actor.run_id in self.sinks and not gone.done():
-            await asyncio.wait({gone}, timeout=0.25)
+            await asyncio.wait({gone}, timeout=min(0.25, turn.seconds))
             if not actor.is_passive and (self.clock.now() > deadline or actor.next_seq > last):
                 actor.is_passive = True
                 self.rest_if_quiet(actor)

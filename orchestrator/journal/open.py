@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit, urlunsplit
 
-from orchestrator.errors import StoreError, UsageError
+from orchestrator.errors import StoreBusy, StoreError, UsageError
 from orchestrator.journal.memory import MemoryJournal
 from orchestrator.journal.sqlite import SqliteJournal
 
@@ -77,6 +78,28 @@ def open_journal(
     if parsed.path is None:
         return MemoryJournal()
     return SqliteJournal(parsed.path, at_commit=at_commit)
+
+
+def open_when_up(
+    url: str, *, wait_s: float, say: Callable[[str], None]
+) -> SqliteJournal | MemoryJournal | PostgresJournal:
+    """The same for a process that may start before its database does: waits up to `wait_s` until that can be reached.
+
+    Blocks. `say` is told once why. Raises: as `open_journal`.
+    """
+    give_up_at, pause, has_said = time.monotonic() + wait_s, 0.05, False
+    while True:
+        try:
+            return open_journal(url)
+        except StoreError as error:
+            is_away = isinstance(error, StoreBusy) or error.code == "store.cannot_open"
+            if parse_store_url(url).scheme != "postgresql" or not is_away or time.monotonic() > give_up_at:
+                raise
+            if not has_said:
+                has_said = True
+                say(f"waiting for the database: {error}")
+        time.sleep(pause)
+        pause = min(1.0, pause * 2)
 
 
 def _open_postgres(parsed: StoreUrl, at_commit: Callable[[str], None] | None) -> PostgresJournal:

@@ -10,7 +10,7 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 
@@ -23,6 +23,7 @@ from orchestrator.journal.postgres_operate import PostgresOperate
 from orchestrator.journal.postgres_scope import Offer, Ring, Scope, Stranded
 from orchestrator.journal.postgres_threads import Db, PgThread, Reading, Target
 from orchestrator.journal.postgres_writes import Doing, Tx, Writer
+from orchestrator.journal.refusals import unknown
 from orchestrator.journal.sqlite_claims import host_and_process
 from orchestrator.runtime.journal import FINAL, Batch, Claim, Committed, InboxEntry, Json, Loaded, Reserved
 
@@ -210,7 +211,7 @@ class PostgresJournal(PostgresOperate):
 
     async def load(self, run_id: str) -> Loaded:
         """What a claimer needs to go on. Raises: UnknownRun; StoreError if ticks are missing."""
-        return await self._read(lambda db: reads.load(db, run_id))
+        return await self._look(lambda db: load(db, run_id))
 
     async def inbox(self, run_id: str) -> list[InboxEntry]:
         """What has come for a run and is not consumed, oldest first."""
@@ -329,6 +330,40 @@ class PostgresJournal(PostgresOperate):
         self._reader.put(lambda db: hint(db, self._channel, {""}))  # wakes the listener
         self._reader.close()
         self._listener.close()
+
+
+def load(db: Db, run_id: str) -> Loaded:
+    """A run's newest snapshot, the ticks after it, and its inbox; asked for in one go, because every claim needs it.
+
+    Raises: UnknownRun; StoreError if ticks are missing or cannot be read.
+    """
+    base = "coalesce((SELECT max(seq) FROM snapshots s WHERE s.rk = r.rk), 0)"
+    first = f"coalesce((SELECT max(seq) FROM ticks f WHERE f.rk = r.rk AND f.seq <= {base}), 0)"
+    with db.connection.pipeline():
+        key = db.execute("SELECT rk FROM runs WHERE id = ?", (run_id,))
+        snapshots = db.execute(
+            "SELECT s.seq, s.body, s.cuts FROM snapshots s JOIN runs r ON r.rk = s.rk WHERE r.id = ? ORDER BY s.seq DESC LIMIT 1",
+            (run_id,),
+        )
+        ticks = db.execute(
+            f"SELECT t.seq, t.body, t.cuts FROM runs r JOIN ticks t ON t.rk = r.rk AND t.seq >= {first} WHERE r.id = ?"
+            " ORDER BY t.seq",
+            (run_id,),
+        )
+        entries = db.execute(
+            "SELECT i.id, i.kind, i.data, i.dedup, i.at FROM inbox i JOIN runs r ON r.rk = i.rk WHERE r.id = ? AND i.done = 0"
+            " ORDER BY i.id",
+            (run_id,),
+        )
+    if key.fetchone() is None:
+        raise unknown(run_id)
+    row, rows = snapshots.fetchone(), ticks.fetchall()
+    plain: Any = db  # as for a SQLite file
+    snapshot = None if row is None else (int(row[0]), reads.whole(plain, row[1], row[2]))
+    start = 0 if snapshot is None else snapshot[0]
+    found = [InboxEntry(run_id, kind, json.loads(data), dedup, at, id) for id, kind, data, dedup, at in entries]
+    size = sum(len(body) for seq, body, _ in rows if seq >= start)
+    return Loaded(snapshot, list(reads.unpack(plain, run_id, rows, start)), found, size)
 
 
 def _is_under_way(db: Db, holder: str) -> bool:

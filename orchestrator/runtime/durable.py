@@ -45,7 +45,7 @@ from orchestrator.runtime.keeper import POLL_S, Keeper
 from orchestrator.runtime.placed import pool_of
 from orchestrator.runtime.plan import FlowPlan
 from orchestrator.runtime.rebuild import Rebuilt, rebuild
-from orchestrator.runtime.sink import ActorSink
+from orchestrator.runtime.sink import ActorSink, SnapshotRule
 from orchestrator.runtime.state import Activation
 
 LEASE_S = 15.0
@@ -75,6 +75,7 @@ class DurableEngine(Engine):
         lease_s: float = LEASE_S,
         keep_warm_s: float = KEEP_WARM_S,
         poll_s: float = POLL_S,
+        snapshots: SnapshotRule | None = None,
     ) -> None:
         super().__init__(clock=clock)
         self.journal = journal
@@ -83,6 +84,7 @@ class DurableEngine(Engine):
         self.worker = worker or f"{socket.gethostname()}:{os.getpid()}:{new_run_id()[:8]}"
         self.lease_s = lease_s
         self.keep_warm_s = keep_warm_s
+        self.snapshots = snapshots or SnapshotRule()
         self.sinks: dict[str, ActorSink] = {}
         self.on_committed: list[Callable[[Actor, Batch], None]] = []
         self.on_revived: list[Callable[[Actor], None]] = []  # told of an actor that is rebuilt, before it goes on
@@ -313,6 +315,14 @@ class DurableEngine(Engine):
                 revived(actor)
         actor.resume()
         return actor
+
+    async def can_run(self, flow: str, flow_hash: str) -> bool:
+        """Whether this process has what a stored version of a flow needs."""
+        try:
+            await self._plan_of(Claim("", 0, flow, flow_hash, "", "", None, None))
+        except OrchestratorError:
+            return False
+        return True
 
     async def read(self, run_id: str, flow: str, flow_hash: str) -> Actor:
         """A run as the store has it, with its whole log: an actor that nobody drives. For runs that ended elsewhere.

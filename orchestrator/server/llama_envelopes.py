@@ -33,7 +33,7 @@ def envelope(event: Any, *, with_qualified_name: bool = True) -> dict[str, Json]
     value = _dumped(event)
     return {
         "value": value,
-        "qualified_name": f"{cls.__module__}.{cls.__name__}" if with_qualified_name else None,
+        "qualified_name": _qualified(cls) if with_qualified_name else None,
         "type": cls.__name__,
         "types": _bases(cls),
     }
@@ -43,6 +43,12 @@ def named_envelope(name: str, value: Json) -> dict[str, Json]:
     """An event that has no class: of a flow file, or of a functional workflow."""
     shown = value if isinstance(value, dict) else {"value": value}
     return {"value": shown, "qualified_name": None, "type": name, "types": None}
+
+
+def _qualified(cls: type[Any]) -> str:
+    """Where the client finds the class: the framework's own are in its package."""
+    module = "workflows.events" if cls.__module__ == "orchestrator.events" else cls.__module__
+    return f"{module}.{cls.__name__}"
 
 
 def _dumped(event: Any) -> Json:

@@ -23,7 +23,7 @@ from orchestrator.authoring.project import Project
 from orchestrator.dispatch.capability import lack_of
 from orchestrator.dispatch.dispatcher import Dispatcher, LocalDispatcher
 from orchestrator.dispatch.worker import Worker
-from orchestrator.journal.store import Store
+from orchestrator.journal.store import RunRow, Store
 from orchestrator.plugin.services import StepContext
 from orchestrator.runtime.codec import PLAIN, encode_tick
 from orchestrator.runtime.durable import DurableEngine
@@ -157,16 +157,24 @@ class Scene:
 
     async def result(self, run_id: str) -> Any:
         """The outputs of a run, once it has ended."""
-        async with asyncio.timeout(TIMEOUT_S):
-            while (row := await self.journal.run(run_id)).status not in FINAL:
-                await asyncio.sleep(0.01)
+        row = await self._when(run_id, lambda row: row.status in FINAL)
         assert row.status == "done", f"run {run_id} ended as {row.status}: {row.outcome}"
         return row.outcome["result"]
 
     async def until_waiting(self, run_id: str) -> None:
         """Return when nobody holds the run and it waits for something."""
+        await self._when(run_id, lambda row: row.status == "waiting" and row.holder is None)
+
+    async def _when(self, run_id: str, holds: Callable[[RunRow], bool]) -> RunRow:
         async with asyncio.timeout(TIMEOUT_S):
-            while (row := await self.journal.run(run_id)).status != "waiting" or row.holder is not None:
+            while not holds(row := await self.journal.run(run_id)):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        return row
+
+    async def until_called(self) -> None:
+        """Return when a step has been called."""
+        async with asyncio.timeout(TIMEOUT_S):
+            while not self.calls:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
 
@@ -230,9 +238,7 @@ async def the_runs_of_a_dead_worker_go_on_elsewhere(scene: Scene) -> None:
     run = await scene.add(STUCK)
     dead = DurableEngine(scene.journal, scene.project.plan, worker=f"dead-{run}", lease_s=LEASE_S, poll_s=0.02)
     dead.serve()
-    async with asyncio.timeout(TIMEOUT_S):
-        while not scene.calls:
-            await asyncio.sleep(0.01)
+    await scene.until_called()
     dead.abandon()
     scene.worker()
     assert await scene.result(run) == {"n": 3}
@@ -260,9 +266,7 @@ async def a_worker_that_ends_gives_back_what_it_holds(scene: Scene) -> None:
     """And takes nothing any more."""
     worker = scene.worker(lease_s=60.0)
     run = await scene.add(STUCK)
-    async with asyncio.timeout(TIMEOUT_S):
-        while not scene.calls:
-            await asyncio.sleep(0.01)
+    await scene.until_called()
     await worker.aclose()
     row = await scene.journal.run(run)
     assert row.holder is None and row.due_at is not None and row.status not in FINAL

@@ -12,8 +12,9 @@ import pytest
 
 from orchestrator.journal.open import open_journal, parse_store_url
 from orchestrator.testing.dispatch_kit import CHAIN, TIMER, Scene, Setting, run_dispatch_check
-from tests.postgres.test_workers import CHAIN as TWO_STEPS
-from tests.postgres.test_workers import Office, in_office
+from tests.durable.kit import until
+from tests.support.office import CHAIN as TWO_STEPS
+from tests.support.office import Office, in_office
 from tests.support.worker_steps import calls_of
 from tests.support.workers import WorkerProcess
 
@@ -40,16 +41,22 @@ LOOP = """
 """
 
 
-def play(url: str, root: Path, story: Callable[[Scene, Any], Awaitable[None]], **options: Any) -> None:
+def play(
+    url: str, root: Path, story: Callable[[Scene, Any], Awaitable[None]], *, is_deaf: bool = False, **options: Any
+) -> None:
     from orchestrator.dispatch.dbos import DbosDispatcher
 
-    dispatcher = DbosDispatcher(parse_store_url(url).dsn, **options)
+    class Deaf(DbosDispatcher):
+        """Loses every activation."""
+
+        async def wake(self, run_id: str) -> None:
+            return
+
+    dispatcher = (Deaf if is_deaf else DbosDispatcher)(parse_store_url(url).dsn, **options)
 
     async def main(scene: Scene) -> None:
         scene.worker()
-        async with asyncio.timeout(20):
-            while not dispatcher._is_up:
-                await asyncio.sleep(0.01)
+        await until(lambda: dispatcher._is_up)
         await story(scene, dispatcher)
 
     asyncio.run(run_dispatch_check(main, Setting(root, lambda: open_journal(url), lambda: dispatcher)))
@@ -62,9 +69,11 @@ def rows_of(url: str, sql: str) -> list[Any]:
 
 def test_runs_are_woken_by_activations_that_are_plain_data(url: str, tmp_path: Path) -> None:
     async def story(scene: Scene, dispatcher: Any) -> None:
+        await scene.result(await scene.add(CHAIN, {"n": 1}))  # DBOS has found its queue
+        helped = dispatcher.helped
         runs = [await scene.add(CHAIN, {"n": 1}) for _ in range(5)]
         assert [await scene.result(run) for run in runs] == [{"n": 3}] * 5
-        assert dispatcher.activated >= 5 and dispatcher.helped == 0
+        assert dispatcher.activated >= 5 and dispatcher.helped == helped
         found = rows_of(url, "SELECT workflow_uuid, serialization FROM dbos.workflow_status WHERE name ~ 'activate'")
         mine = [row for row in found if row[0].split(":")[0] in runs]
         assert sorted({row[0].split(":")[0] for row in mine}) == sorted(runs)
@@ -79,7 +88,7 @@ def test_an_activation_that_is_never_delivered_is_made_up_for(url: str, tmp_path
         assert await scene.result(run) == {"n": 3}
         assert (dispatcher.activated, dispatcher.helped) == (0, 1)
 
-    play(url, tmp_path, story, poll_s=60.0)
+    play(url, tmp_path, story, is_deaf=True)
 
 
 def test_a_long_run_gives_others_a_turn_and_finishes_no_step_twice(url: str, tmp_path: Path) -> None:
@@ -89,7 +98,7 @@ def test_a_long_run_gives_others_a_turn_and_finishes_no_step_twice(url: str, tmp
         row = await scene.journal.run(run)
         assert row.epoch >= 3 and len(scene.calls) == len(set(scene.calls)) == 60
 
-    play(url, tmp_path, story, slice_s=0.3)
+    play(url, tmp_path, story, turn_s=0.15)
 
 
 def test_a_repeated_and_a_late_activation_do_nothing(url: str, tmp_path: Path) -> None:
@@ -126,9 +135,7 @@ def test_two_workers_share_the_runs_and_one_goes_on_alone(url: str, tmp_path: Pa
     async def story(office: Office) -> None:
         for number in range(16):
             await office.start(TWO_STEPS % "slow", f"s{tmp_path.name[-2:]}{number}-{id(office)}", {"n": number})
-        async with asyncio.timeout(20):
-            while len({c["pid"] for c in calls_of(tmp_path / "calls.jsonl")}) < 2:
-                await asyncio.sleep(0.02)
+        await until(lambda: len({c["pid"] for c in calls_of(tmp_path / "calls.jsonl")}) == 2)
         workers[0].kill()
         for number in range(16):
             row = await office.wait_for(f"s{tmp_path.name[-2:]}{number}-{id(office)}", timeout_s=30)

@@ -127,7 +127,9 @@ def test_two_processes_that_write_to_each_others_runs_both_get_through(url: str)
                 lines = [AuditRow(NOW, f"{mine}{number}", "", "sent", seq)]
                 await journal.commit(batch(f"{mine}{number}", seq, posts=posts, audit=lines))
 
-        await asyncio.gather(*(chat(first, "a", "b", n) for n in range(6)), *(chat(second, "b", "a", n) for n in range(6)))
+        await asyncio.gather(
+            *(chat(first, "a", "b", n) for n in range(6)), *(chat(second, "b", "a", n) for n in range(6))
+        )
         assert [len(await first.inbox(f"{x}{n}")) for x in "ab" for n in range(6)] == [33] * 12
         proof = await second.verify_audit()
         assert proof.is_intact and proof.lines == 132

@@ -5,86 +5,16 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from orchestrator.authoring.project import Project
-from orchestrator.authoring.run_service import RunService
-from orchestrator.journal.open import open_journal
-from orchestrator.journal.postgres import PostgresJournal
-from orchestrator.runtime.durable import DurableEngine
-from orchestrator.runtime.journal import FINAL
-from tests.support.worker_steps import calls_of, steps
+from tests.durable.kit import until
+from tests.support.office import CHAIN, PLACED, Office, in_office
+from tests.support.worker_steps import calls_of
 from tests.support.workers import WorkerProcess
-
-CHAIN = """
-flow: chain
-inputs: {n: int}
-outputs: {n: int}
-steps:
-  a:
-    on: Start
-    call: t.work
-    with: {n: "${{ inputs.n }}"}
-  b:
-    on: a
-    call: t.%s
-    with: {n: "${{ ev.result }}"}
-    emit: {event: Stop, with: {n: "${{ result }}"}}
-"""
-PLACED = CHAIN.replace("call: t.%s", "placement: gpu\n    call: t.work")
-ALL = ("work", "flaky", "fail", "total", "slow")
-
-
-class Office:
-    """The process that starts runs and asks people; it works off nothing itself."""
-
-    def __init__(self, url: str, root: Path) -> None:
-        self.url, self.root = url, root
-        self.journal = open_journal(url)
-        assert isinstance(self.journal, PostgresJournal)
-        self.project = Project.open(root, steps=steps(root / "calls.jsonl", (*ALL, "new")))
-        self.engine = DurableEngine(self.journal, self.project.plan, poll_s=0.05)
-        self.engine.pools = frozenset()
-        self.service = RunService(self.engine)
-
-    def plan(self, text: str) -> Any:
-        path = self.root / f"{text.split()[1]}.flow.yaml"
-        path.write_text(text)
-        return self.project.plan(self.project.compile(path).checked())
-
-    async def start(self, text: str, run_id: str, inputs: dict[str, Any]) -> None:
-        """Start a run and leave it to the workers at once."""
-        from orchestrator.runtime.codec import PLAIN, encode_tick
-        from orchestrator.runtime.flow_bind import start_tick
-        from orchestrator.runtime.journal import Batch, NewRun
-
-        plan = self.plan(text)
-        await self.engine.keeper.open()
-        await self.engine.keep_flow(plan)
-        now = time.time()
-        tick = start_tick(plan, inputs, now)
-        tick.at = now
-        row = encode_tick(tick, PLAIN, lambda _: "?")
-        new = NewRun(run_id, plan.ir.name, plan.hash, "yaml", now, start=row, root=run_id, is_claimed=False)
-        await self.journal.commit(Batch(run_id, 0, 0, now, self.engine.worker, create=new))
-
-    async def status(self, run_id: str) -> str:
-        return (await self.journal.run(run_id)).status
-
-    async def wait_for(self, run_id: str, *statuses: str, timeout_s: float = 20.0) -> Any:
-        async with asyncio.timeout(timeout_s):
-            while (row := await self.journal.run(run_id)).status not in (statuses or FINAL):
-                await asyncio.sleep(0.02)
-        return row
-
-    async def aclose(self) -> None:
-        await self.engine.aclose()
-        await self.journal.aclose()
-        await self.project.hub.aclose()
 
 
 @pytest.fixture
@@ -99,17 +29,6 @@ def start_worker(url: str, tmp_path: Path) -> Iterator[Callable[..., WorkerProce
     yield start
     for worker in made:
         worker.close()
-
-
-def in_office(url: str, root: Path, story: Callable[[Office], Awaitable[None]]) -> None:
-    async def main() -> None:
-        office = Office(url, root)
-        try:
-            await story(office)
-        finally:
-            await office.aclose()
-
-    asyncio.run(main())
 
 
 def test_a_run_goes_only_where_its_steps_are(url: str, tmp_path: Path, start_worker: Any) -> None:
@@ -134,22 +53,15 @@ def test_a_placed_step_runs_in_its_pool_and_waits_for_one(url: str, tmp_path: Pa
 
     async def story(office: Office) -> None:
         await office.start(PLACED, "r", {"n": 1})
-        async with asyncio.timeout(15):
-            while not (rows := [r for r in (await office.journal.runs(_parked())).rows if r.parent == "r"]):
-                await asyncio.sleep(0.05)
-        assert "--pool gpu" in rows[0].parked["message"] and await office.status("r") == "waiting"
+        (child,) = (await office.children("r")).rows
+        parked = (await office.wait_for(child.run_id, "parked")).parked
+        assert "--pool gpu" in parked["message"] and (await office.journal.run("r")).status == "waiting"
         pool = start_worker("pool", pools=("gpu",))
         assert (await office.wait_for("r")).outcome["result"] == {"n": 3}
         calls = calls_of(tmp_path / "calls.jsonl")
         assert [c["pid"] for c in calls if c["run"] != "r"] == [pool.process.pid] != [plain.process.pid]
 
     in_office(url, tmp_path, story)
-
-
-def _parked() -> Any:
-    from orchestrator.journal.store import RunFilter
-
-    return RunFilter(statuses=("parked",))
 
 
 def test_a_parked_run_can_be_cancelled_though_nobody_can_run_it(url: str, tmp_path: Path, start_worker: Any) -> None:
@@ -165,19 +77,22 @@ def test_a_parked_run_can_be_cancelled_though_nobody_can_run_it(url: str, tmp_pa
 
 
 @pytest.mark.parametrize("how", ["kill -9", "frozen", "kill -9, other host"])
-def test_a_lost_workers_run_is_taken_over_within_its_lease(url: str, tmp_path: Path, start_worker: Any, how: str) -> None:
+def test_a_lost_workers_run_is_taken_over_within_its_lease(
+    url: str, tmp_path: Path, start_worker: Any, how: str
+) -> None:
     lease_s = 1.0
     first = start_worker("first", lease_s=lease_s, is_remote="other" in how)
+    second = start_worker("second", lease_s=lease_s)
+    second.signal(signal.SIGSTOP)
 
     async def story(office: Office) -> None:
         await office.start(CHAIN % "slow", "r", {"n": 1})
         await _until_calls(tmp_path, 2)
-        start_worker("second", lease_s=lease_s)
         assert (await office.journal.run("r")).holder == "first"
         first.signal(signal.SIGSTOP if how == "frozen" else signal.SIGKILL)
+        second.signal(signal.SIGCONT)
         lost_at = time.monotonic()
-        while (await office.journal.run("r")).holder != "second":
-            await asyncio.sleep(0.01)
+        await office.when("r", lambda row: row.holder == "second")
         assert time.monotonic() - lost_at < lease_s + 2
         assert (await office.wait_for("r")).outcome["result"] == {"n": 3}
         if how == "frozen":
@@ -190,9 +105,7 @@ def test_a_lost_workers_run_is_taken_over_within_its_lease(url: str, tmp_path: P
 
 
 async def _until_calls(root: Path, count: int) -> None:
-    async with asyncio.timeout(15):
-        while len(calls_of(root / "calls.jsonl")) < count:
-            await asyncio.sleep(0.01)
+    await until(lambda: len(calls_of(root / "calls.jsonl")) >= count, 15)
 
 
 def test_sigterm_lets_calls_end_and_gives_the_rest_back(url: str, tmp_path: Path, start_worker: Any) -> None:

@@ -13,6 +13,7 @@ from orchestrator.authoring.project import Project
 from orchestrator.server.app import create_app
 from orchestrator.server.opening import open_desk
 from tests.server.kit import client_of, open_request, start, wait_for, write_flows
+from tests.support.postgres import server_or_skip
 
 
 @contextmanager
@@ -42,6 +43,20 @@ def test_a_waiting_run_outlives_the_server_and_is_answered_after(tmp_path: Path)
         assert wait_for(client, run_id, "done")["outputs"] == {"verdict": "approved"}
         shown = client.get(f"/api/requests/{request['id']}").json()
         assert shown["state"] == "decided" and shown["outcome"] == "approve" and shown["answers"][0]["by"] == "kim"
+
+
+def test_the_same_holds_over_postgresql(tmp_path: Path) -> None:
+    url = server_or_skip().new_schema()
+    with stored(write_flows(tmp_path), url) as client:
+        run_id = start(client, "review", title="T", body="B")
+        request = open_request(client, run_id)
+        assert client.post(f"/api/requests/{request['id']}/claim", json={"as": "kim"}).status_code == 200
+    with stored(tmp_path, url) as client:
+        assert client.get(f"/api/requests/{request['id']}").json()["claimed_by"] == "kim"
+        client.post(f"/api/requests/{request['id']}", json={"verdict": "reject", "revision": 1, "as": "kim"})
+        assert wait_for(client, run_id, "done")["outputs"] == {"verdict": "rejected"}
+        assert [e["seq"] for e in client.get(f"/api/runs/{run_id}/events").json()["events"]][:3] == [0, 1, 2]
+        assert client.get("/api/store").json()["by_status"] == {"done": 1}
 
 
 def test_a_claim_is_seen_by_another_server(tmp_path: Path) -> None:

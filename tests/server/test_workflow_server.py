@@ -84,6 +84,7 @@ async def test_the_published_client_runs_a_workflow_and_gets_its_result(url: str
     handler = await client.run_workflow("greet", start_event={"name": "Ada"})
     assert handler.status == "completed" and handler.result is not None
     assert handler.result.value == {"result": "Hello, Ada!"} and handler.result.type == "StopEvent"
+    assert handler.result.load_event().result == "Hello, Ada!"
 
 
 async def test_the_published_client_streams_and_resumes_events(url: str) -> None:

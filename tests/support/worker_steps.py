@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from orchestrator.errors import StepError
 from orchestrator.plugin.services import StepContext
@@ -14,7 +16,14 @@ from orchestrator.plugin.services import StepContext
 
 def steps(calls: Path, names: Iterable[str], pause_s: float = 0.01) -> dict[str, Callable[..., object]]:
     async def note(ctx: StepContext, seconds: float = pause_s) -> None:
-        line = json.dumps({"key": ctx.idempotency_key, "attempt": ctx.attempt, "pid": os.getpid(), "run": ctx.run_id})
+        call = {
+            "key": ctx.idempotency_key,
+            "attempt": ctx.attempt,
+            "pid": os.getpid(),
+            "run": ctx.run_id,
+            "at": time.time(),
+        }
+        line = json.dumps(call)
         descriptor = os.open(calls, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         os.write(descriptor, line.encode() + b"\n")
         os.close(descriptor)
@@ -46,7 +55,7 @@ def steps(calls: Path, names: Iterable[str], pause_s: float = 0.01) -> dict[str,
     return {f"t.{name}": known.get(name, work) for name in names}
 
 
-def calls_of(path: Path) -> list[dict[str, object]]:
+def calls_of(path: Path) -> list[dict[str, Any]]:
     """The calls that were made."""
     if not path.exists():
         return []

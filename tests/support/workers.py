@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,24 +11,25 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-MAIN = '''
+MAIN = """
 import asyncio, json, os, signal, sys
 from pathlib import Path
 from orchestrator.authoring.project import Project
 from orchestrator.dispatch.capability import lack_of
 from orchestrator.dispatch.worker import Worker
-from orchestrator.journal.open import open_journal, parse_store_url
+from orchestrator.journal.open import open_when_up, parse_store_url
 from tests.support.worker_steps import steps
 
 async def main(options):
-    project = Project.open(Path(options["root"]), steps=steps(Path(options["calls"]), options["steps"]))
+    project = Project.open(Path(options["root"]), steps=steps(Path(options["calls"]), options["steps"], options["pause_s"]))
     url, dispatcher = options["url"], None
     if options["dispatcher"] == "dbos":
         from orchestrator.dispatch.dbos import DbosDispatcher
         dispatcher = DbosDispatcher(parse_store_url(url).dsn, schema=options["dbos_schema"])
-    worker = Worker(open_journal(url), project.plan, can_run=lambda flow: lack_of(flow, project.catalog, lambda name: True),
+    worker = Worker(open_when_up(url, wait_s=30, say=print), project.plan, can_run=lambda flow: lack_of(flow, project.catalog, lambda name: True),
         learn=project.know, dispatcher=dispatcher, pools=frozenset(options["pools"]), worker=options["name"],
-        lease_s=options["lease_s"], stranded_s=options["stranded_s"], concurrency=options["concurrency"])
+        lease_s=options["lease_s"], stranded_s=options["stranded_s"],
+        concurrency=options["concurrency"])
     if options["is_remote"]:
         worker.journal._host = options["name"]  # as on a host of its own: whether its process lives cannot be seen
     ended = asyncio.Event()
@@ -40,7 +42,7 @@ async def main(options):
     await project.hub.aclose()
 
 asyncio.run(main(json.loads(sys.argv[1])))
-'''
+"""
 
 
 class WorkerProcess:
@@ -60,8 +62,8 @@ class WorkerProcess:
         stranded_s: float = 1.0,
         concurrency: int = 100,
         is_remote: bool = False,
+        pause_s: float = 0.01,
     ) -> None:
-        import json
 
         options = {
             "url": url,
@@ -76,18 +78,23 @@ class WorkerProcess:
             "stranded_s": stranded_s,
             "concurrency": concurrency,
             "is_remote": is_remote,
+            "pause_s": pause_s,
         }
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "plugins")))}
         self.name = name
         self.log = (root / f"{name}-{time.monotonic_ns()}.log").open("w+")
         self.process = subprocess.Popen(
-            [sys.executable, "-c", MAIN, json.dumps(options)], stdout=subprocess.PIPE, stderr=self.log, env=environment, cwd=ROOT
+            [sys.executable, "-c", MAIN, json.dumps(options)],
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            env=environment,
+            cwd=ROOT,
         )
 
     def wait_up(self) -> None:
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line == b"up\n", self.output()
+        lines = iter(self.process.stdout.readline, b"")
+        assert b"up\n" in lines, self.output()
 
     def output(self) -> str:
         self.log.flush()
