@@ -13,8 +13,9 @@ import pytest
 from orchestrator.authoring.project import Project
 from orchestrator.runtime.clock import VirtualClock
 from orchestrator.server.desk import Desk, ServerSettings
+from orchestrator.server.opening import open_desk
 from tests.pages.browser import AXE, CHECKS, LiveServer, ServerProcess, Visitor, chromium
-from tests.pages.kit import write_team
+from tests.pages.kit import COUNT, write_team
 
 PHONE = {"viewport": {"width": 390, "height": 844}}
 
@@ -97,6 +98,7 @@ def test_an_open_inbox_and_run_follow_what_others_do(live: LiveServer, browser: 
     page = open_from_inbox(lee, "Winter")
     page.get_by_role("button", name="Rework").click()
     seen.locator("[data-step=write] .mark-text", has_text="×2").wait_for()
+    seen.locator(".live-mark", has_text="×2").first.wait_for()
     lee.close()
     kim.close()
 
@@ -215,6 +217,31 @@ def test_the_scrubber_moves_the_picture_and_every_tab(live: LiveServer, browser:
     visitor.close()
 
 
+def test_a_stored_run_is_forked_from_an_earlier_point(tmp_path: Path, browser: Any) -> None:
+    project = Project.open(write_team(tmp_path, count=COUNT))
+    with LiveServer(open_desk(project, f"sqlite:///{tmp_path}/runs.db")) as server:
+        visitor = Visitor(browser, server.url)
+        page = visitor.go("/flows/count")
+        page.locator("#f-to").fill("3")
+        page.get_by_role("button", name="Start", exact=True).click()
+        page.locator(".status.is-done").first.wait_for()
+        first = page.url
+        page.get_by_role("button", name="First entry").click()
+        page.get_by_role("button", name="One entry on").click()
+        page.get_by_text("Fork, retry, replay").click()
+        page.get_by_label("State to change first").fill('{"n": oops}')
+        page.get_by_role("button", name="Fork from here").click()
+        page.get_by_text("is not JSON").wait_for()
+        page.get_by_label("State to change first").fill('{"n": 2}')
+        page.get_by_role("button", name="Fork from here").click()
+        page.wait_for_url(lambda url: "/runs/" in url and url.partition("?")[0] != first.partition("?")[0])
+        page.locator(".status.is-done").first.wait_for()
+        page.get_by_text("Fork, retry, replay").click()
+        page.get_by_role("button", name="Check the record").click()
+        page.get_by_text("The record holds").wait_for()
+        visitor.close()
+
+
 def test_an_open_page_outlives_a_killed_server(tmp_path: Path, browser: Any) -> None:
     server = ServerProcess(write_team(tmp_path))
     server.start()
@@ -284,8 +311,6 @@ def wait_for_streams(live: LiveServer, count: int) -> None:
 
 
 def test_ten_thousand_events_arrive_in_an_open_page_without_a_flood(tmp_path: Path, browser: Any) -> None:
-    from tests.pages.test_flow_and_run_pages import COUNT
-
     project = Project.open(write_team(tmp_path, count=COUNT))
     with LiveServer(Desk(project=project)) as server:
         visitor = Visitor(browser, server.url)
