@@ -96,6 +96,28 @@ steps:
       event: Stop
       with: {kept: "${{ result | selectattr('outcome', 'eq', 'keep') | map(attribute='item') | list }}"}
 """
+COUNT = """
+flow: count
+inputs:
+  to: int
+outputs:
+  n: int
+state:
+  n: 0
+events:
+  Again: {n: int}
+steps:
+  add:
+    on: [Start, Again]
+    max_visits: unlimited
+    set: {n: "${{ state.n + 1 }}"}
+    emit:
+      - when: state.n < inputs.to
+        event: Again
+        with: {n: "${{ state.n }}"}
+      - event: Stop
+        with: {n: "${{ state.n }}"}
+"""
 CONFIG = """
 [people.groups]
 editors = ["lee", "noa", "kim"]

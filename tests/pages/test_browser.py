@@ -13,8 +13,9 @@ import pytest
 from orchestrator.authoring.project import Project
 from orchestrator.runtime.clock import VirtualClock
 from orchestrator.server.desk import Desk, ServerSettings
+from orchestrator.server.opening import open_desk
 from tests.pages.browser import AXE, CHECKS, LiveServer, ServerProcess, Visitor, chromium
-from tests.pages.kit import write_team
+from tests.pages.kit import COUNT, write_team
 
 PHONE = {"viewport": {"width": 390, "height": 844}}
 
@@ -57,7 +58,7 @@ def test_a_content_teams_day(live: LiveServer, browser: Any) -> None:
     run = begin(kim)
     own = kim.go("/inbox?scope=all")
     own.get_by_role("link", name=re.compile("Autumn")).click()
-    assert own.get_by_text("kim can never answer this request").is_visible()
+    own.get_by_text("kim can never answer this request").wait_for()
     assert own.get_by_role("button", name="Approve").count() == 0
 
     page = open_from_inbox(lee)
@@ -66,7 +67,7 @@ def test_a_content_teams_day(live: LiveServer, browser: Any) -> None:
     page.get_by_text("Rework by lee").wait_for()
 
     second = open_from_inbox(noa)
-    assert second.get_by_text("Changes since round 1").is_visible()
+    second.get_by_text("Changes since round 1").wait_for()
     second.get_by_role("button", name="Approve").click()
     second.get_by_text("You have answered.").wait_for()
 
@@ -97,6 +98,7 @@ def test_an_open_inbox_and_run_follow_what_others_do(live: LiveServer, browser: 
     page = open_from_inbox(lee, "Winter")
     page.get_by_role("button", name="Rework").click()
     seen.locator("[data-step=write] .mark-text", has_text="×2").wait_for()
+    seen.locator(".live-mark", has_text="×2").first.wait_for()
     lee.close()
     kim.close()
 
@@ -125,10 +127,10 @@ def test_a_decision_needs_no_script(live: LiveServer, browser: Any) -> None:
     page = open_from_inbox(noa)
     page.get_by_label("Score").fill("many")
     page.get_by_role("button", name="Approve").click()
-    assert page.get_by_text("this is not a whole number").is_visible()
+    page.get_by_text("this is not a whole number").wait_for()
     page.get_by_label("Score").fill("4")
     page.get_by_role("button", name="Approve").click()
-    assert page.get_by_text("Your answer is recorded.").is_visible()
+    page.get_by_text("Your answer is recorded.").wait_for()
     noa.close()
 
 
@@ -144,7 +146,7 @@ def test_the_inbox_is_worked_by_keyboard(live: LiveServer, browser: Any) -> None
     notes = page.get_by_label("Score")
     notes.fill("3")
     notes.press("Enter")  # Enter in a field decides nothing
-    assert page.get_by_role("button", name="Approve").is_visible()
+    page.get_by_role("button", name="Approve").wait_for()
     page.get_by_role("button", name="Approve").press("Enter")
     page.get_by_text("Your answer is recorded.").wait_for()
     lee.close()
@@ -162,10 +164,10 @@ def test_the_editor_finds_a_typo_and_its_fix_mends_it(live: LiveServer, browser:
     finding.wait_for()
     assert page.locator(".editor-findings").get_by_text("Approved").first.is_visible()
     picture = page.locator("[data-picture] svg [data-step=review]")
-    assert picture.is_visible()
+    picture.wait_for()
     page.keyboard.insert_text("  : : [")
     page.locator("[data-stale]").wait_for()
-    assert picture.is_visible()
+    picture.wait_for()
     for _ in range(7):
         page.keyboard.press("Backspace")
     finding.wait_for()
@@ -173,7 +175,7 @@ def test_the_editor_finds_a_typo_and_its_fix_mends_it(live: LiveServer, browser:
     finding.wait_for(state="detached")
     page.get_by_role("button", name="Save…").click()
     page.get_by_role("heading", name=re.compile("article.flow.yaml")).wait_for()
-    assert page.locator("tr.add", has_text="extra").is_visible()
+    page.locator("tr.add", has_text="extra").wait_for()
     page.get_by_role("button", name=re.compile("^Save")).click()
     page.get_by_text("Saved. New runs take this version").wait_for()
     assert "on: Approved" in (tmp_path / "article.flow.yaml").read_text().rpartition("extra:")[2]
@@ -215,6 +217,31 @@ def test_the_scrubber_moves_the_picture_and_every_tab(live: LiveServer, browser:
     visitor.close()
 
 
+def test_a_stored_run_is_forked_from_an_earlier_point(tmp_path: Path, browser: Any) -> None:
+    project = Project.open(write_team(tmp_path, count=COUNT))
+    with LiveServer(open_desk(project, f"sqlite:///{tmp_path}/runs.db")) as server:
+        visitor = Visitor(browser, server.url)
+        page = visitor.go("/flows/count")
+        page.locator("#f-to").fill("3")
+        page.get_by_role("button", name="Start", exact=True).click()
+        page.locator(".status.is-done").first.wait_for()
+        first = page.url
+        page.get_by_role("button", name="First entry").click()
+        page.get_by_role("button", name="One entry on").click()
+        page.get_by_text("Fork, retry, replay").click()
+        page.get_by_label("State to change first").fill('{"n": oops}')
+        page.get_by_role("button", name="Fork from here").click()
+        page.get_by_text("is not JSON").wait_for()
+        page.get_by_label("State to change first").fill('{"n": 2}')
+        page.get_by_role("button", name="Fork from here").click()
+        page.wait_for_url(lambda url: "/runs/" in url and url.partition("?")[0] != first.partition("?")[0])
+        page.locator(".status.is-done").first.wait_for()
+        page.get_by_text("Fork, retry, replay").click()
+        page.get_by_role("button", name="Check the record").click()
+        page.get_by_text("The record holds").wait_for()
+        visitor.close()
+
+
 def test_an_open_page_outlives_a_killed_server(tmp_path: Path, browser: Any) -> None:
     server = ServerProcess(write_team(tmp_path))
     server.start()
@@ -251,8 +278,8 @@ def test_the_page_of_an_old_process_can_still_answer(tmp_path: Path, browser: An
         server.start()
         page.get_by_role("button", name="Approve").click()
         page.wait_for_load_state()
-        assert page.get_by_text("lee answered approve").is_visible()
-        assert page.get_by_text("written before the crash").is_visible()
+        page.get_by_text("lee answered approve").wait_for()
+        page.get_by_text("written before the crash").wait_for()
     finally:
         server.kill()
         lee.context.close()
@@ -284,8 +311,6 @@ def wait_for_streams(live: LiveServer, count: int) -> None:
 
 
 def test_ten_thousand_events_arrive_in_an_open_page_without_a_flood(tmp_path: Path, browser: Any) -> None:
-    from tests.pages.test_flow_and_run_pages import COUNT
-
     project = Project.open(write_team(tmp_path, count=COUNT))
     with LiveServer(Desk(project=project)) as server:
         visitor = Visitor(browser, server.url)

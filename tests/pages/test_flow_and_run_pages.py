@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from orchestrator.server.app import create_app
 from orchestrator.server.opening import open_desk
 from orchestrator.server.views.graph_css import FILE, graph_css
-from tests.pages.kit import Page, be, page, submit, team, team_desk, write_team
+from tests.pages.kit import COUNT, Page, be, page, submit, team, team_desk, write_team
 from tests.server.kit import client_of, desk_of, people, start, wait_for
 
 EVIL = '<script>alert("x")</script>"><img src=x onerror=alert(1)>'
@@ -48,28 +48,6 @@ steps:
 triggers:
   - cron: 0 9 * * mon
     inputs: {text: x}
-"""
-COUNT = """
-flow: count
-inputs:
-  to: int
-outputs:
-  n: int
-state:
-  n: 0
-events:
-  Again: {n: int}
-steps:
-  add:
-    on: [Start, Again]
-    max_visits: unlimited
-    set: {n: "${{ state.n + 1 }}"}
-    emit:
-      - when: state.n < inputs.to
-        event: Again
-        with: {n: "${{ state.n }}"}
-      - event: Stop
-        with: {n: "${{ state.n }}"}
 """
 TABS = ("graph", "timeline", "events", "state", "logs", "llm")
 

@@ -146,7 +146,17 @@ def sentence(entry: Json) -> str:
         case "stream":
             return _streamed(data)
     if entry["type"].startswith("request."):
-        return f"{data.get('by')}: {short(data.get('form'), 120)}"
+        word = {
+            "answered": "answered",
+            "claim": "claimed",
+            "release": "gave back",
+            "delegate": "passed on",
+            "edit": "edited",
+        }
+        action = entry["type"].removeprefix("request.")
+        given = {name: value for name, value in (data.get("form") or {}).items() if value is not None}
+        told = f"{data.get('by')} {word.get(action, action)} {data.get('request')}"
+        return f"{told}: {short(given, 120)}" if given else told
     return short({name: value for name, value in data.items() if value is not None}, 140) if data else ""
 
 

@@ -164,13 +164,17 @@ async def _run_page(request: Request, opened: Opened, tab: str, problem: Refused
             "at": opened.until,
             "last": opened.last,
             "is_live": opened.at is None,
-            "text": "" if shown is None else f"{shown['step'] or 'run'}: {sentence(shown)}",
+            "text": "" if shown is None else _words(shown),
             "type": "" if shown is None else shown["type"],
             "when": moment(shown["at"], now) if shown is not None else None,
         },
         problem=None if problem is None else {"message": problem.message, "help": problem.help},
         **await _TAB[tab](request, opened),
     )
+
+
+def _words(entry: Json) -> str:
+    return f"{entry['step']}: {sentence(entry)}" if entry["step"] else sentence(entry)
 
 
 def _error(error: dict[str, Json]) -> dict[str, str]:
@@ -285,7 +289,7 @@ async def show_overlay(request: Request) -> Response:
     opened = await _open(request)
     ir, path = await opened.book.path(opened.run_id, opened.at)
     found = await opened.book.log(opened.run_id, opened.until - 1, 1)
-    text = f"{found[0]['step'] or 'run'}: {sentence(found[0])}" if found else ""
+    text = _words(found[0]) if found else ""
     when = moment(found[0]["at"], opened.desk.clock.now()) if found else None
     return JSONResponse(
         {
