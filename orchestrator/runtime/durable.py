@@ -313,7 +313,7 @@ class DurableEngine(Engine):
         if queued is None:
             for revived in self.on_revived:
                 revived(actor)
-            if actor.data is None and plan.attach is not None:
+            if not self.on_revived and plan.attach is not None:
                 plan.attach(actor)
         actor.resume()
         return actor
