@@ -9,7 +9,6 @@ import asyncio
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.authoring.run_data import RunData
 from orchestrator.authoring.run_start import is_durable, rerun_callers, show_child
 from orchestrator.errors import UsageError
 from orchestrator.ir.model import FlowIR
@@ -122,8 +121,9 @@ class Host:
     def revived(self, run: Actor) -> None:
         """Give a run that its store gave back its live side."""
         parent = run.engine.runs.get(run.parent[0]) if run.parent is not None else None
-        if parent is not None and isinstance(parent.data, RunData) and parent.data.expected is not None:
-            adopt = parent.data.expected.pop(run.run_id, None)
+        expected = getattr(parent.data, "expected", None) if parent is not None else None
+        if expected:
+            adopt = expected.pop(run.run_id, None)
             if adopt is not None:
                 adopt(run)
                 asyncio.get_running_loop().call_soon(_rerun, run)
@@ -136,11 +136,18 @@ class Host:
                 workflow.attach(run)
             if parent is not None:
                 show_child(parent, run)
-        if run.plan.ir.kind == "class":
+        if run.plan.ir.kind != "yaml":
             asyncio.get_running_loop().call_soon(_rerun, run)
 
 
 def _rerun(run: Actor) -> None:
     """Steps that wait for child runs begin again: their calls bring the children back."""
-    if not run.is_over and run.lost is None and not run.is_passive:
+    if run.is_over or run.lost is not None or run.is_passive or not run.state.children:
+        return
+    if run.plan.ir.kind == "class":
         rerun_callers(run)
+        return
+    from orchestrator.functional.body import session_of
+
+    body: Any = next(iter(run.plan.steps.values())).body
+    session_of(body.workflow, run).start_pass()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -150,11 +151,25 @@ class LoadedFlow:
         if running_loop() is None:
             raise UsageError("run() needs a running event loop; call it from async code, or use run_sync()")
         chosen = store if store is not None else self._store
+        frame = _function_frame()
+        if frame is not None:
+            return self._run_in_function(frame, {**(inputs or {}), **fields})
         parent = ambient_call(engine_of(chosen) if chosen is not None else None)
         engine = parent.run.engine if parent is not None else engine_of(chosen)
         self._made_known(engine)
         start = Start(FlowLaunch(self, {**(inputs or {}), **fields}), engine, run_id, parent=parent)
         start_run(start)
+        return WorkflowHandler(start)
+
+    def _run_in_function(self, frame: Any, inputs: dict[str, Any]) -> WorkflowHandler:
+        from orchestrator.functional.flow_calls import FlowCall
+
+        engine = frame.run.actor.engine
+        self._made_known(engine)
+        launch = FlowLaunch(self, inputs)
+        launch.first_tick(engine.clock.now())  # wrong inputs are told at the call
+        start = Start(launch, engine, None)
+        start.call = FlowCall(start, frame, self.name, inputs)
         return WorkflowHandler(start)
 
     def run_sync(
@@ -201,6 +216,12 @@ class LoadedFlow:
                 host.projects[name] = self.project
             for workflow in self.project.python_workflows(flow):
                 host.add(workflow)
+
+
+def _function_frame() -> Any:  # a Frame of the functional API, if the caller is inside of a workflow function
+    frames = sys.modules.get("orchestrator.functional.frames")
+    frame = frames.frame_here() if frames is not None else None
+    return frame if frame is not None and not frame.run.is_released else None
 
 
 class FlowLaunch:

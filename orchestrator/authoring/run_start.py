@@ -59,11 +59,20 @@ class Start:
     run_id: str | None
     context: Context[Any] | None = None
     parent: Call | None = None  # the call of a step that this run is a child of
+    call: FunctionCall | None = None  # the call in a workflow function that this run is
     run: Actor | None = None
     recorded: Any = None  # how a child ended, if that is all that is left of it
     is_withdrawn: bool = False
     is_beginning: bool = False  # its store is making it
     began: asyncio.Future[None] | None = None
+
+
+class FunctionCall(Protocol):
+    """A call in a workflow function, which awaits it as it awaits its steps."""
+
+    async def result(self) -> Any:
+        """The result of the run. Raises: what failed it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -281,7 +281,7 @@ class Pass:
             self._places = {}
             for path, entry in (self.act.record or {}).items():
                 note = entry[2] if len(entry) > 2 else None
-                if note is not None and note[2] >= 0:
+                if note is not None and type(note) is not dict and note[2] >= 0:  # a dict: how a flow ended
                     self._places[(path[: path.rfind("/") + 1], note[2])] = path
         found = self._places.get((frame.path, place))
         return found if found is not None and found not in self.visited else None

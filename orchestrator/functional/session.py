@@ -63,12 +63,15 @@ class RunSession:
         "actor",
         "asked",
         "current",
+        "expected",
         "given",
         "invalid",
         "is_streaming",
         "last_tick",
         "on_divergence",
         "owes_start",
+        "starting",
+        "told",
         "unpin",
         "workflow",
     )
@@ -86,6 +89,9 @@ class RunSession:
         self.current: Pass | None = None
         self.owes_start = False  # the first pass shows that the run started
         self.unpin: Callable[[Actor], None] | None = None  # gives the run back to the store that it was taken from
+        self.starting: dict[str, Any] = {}  # (plan, first tick) of flows that the function starts, by run id
+        self.expected: dict[str, Any] = {}  # what takes the actors of these runs
+        self.told: dict[str, asyncio.Future[None]] = {}  # who waits for their ends
         self._phases: list[Phase] = []
         self._wants_pass = False
         actor.data = self
@@ -181,8 +187,12 @@ class RunSession:
             self.workflow.keep(self)
 
     def wake(self, act: Activation, path: str) -> None:
-        """An answer has come: hand it to the pass that waits for it, or start another."""
+        """An answer, or the end of a flow, has come: hand it to the pass that waits for it, or start another."""
         current = self.current
+        told = self.told.pop(path, None)
+        if told is not None and current is not None and not current.ended.done() and not told.done():
+            told.set_result(None)
+            return
         if current is not None and path in current.waiting and not current.ended.done():
             current.answer(path)
         elif current is not None:

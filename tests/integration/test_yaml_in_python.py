@@ -8,8 +8,16 @@ from typing import Any
 
 import pytest
 
-from orchestrator import Context, RequestEvent, StartEvent, StopEvent, Workflow, WorkflowCancelledByUser, step
-from orchestrator.errors import StepFailed
+from orchestrator import Context, RequestEvent, StartEvent, StopEvent, Workflow, WorkflowCancelledByUser, load, step
+from orchestrator.errors import StepFailed, UsageError
+from orchestrator.functional import (
+    FileCheckpointStorage,
+    InMemoryCheckpointStorage,
+    InvalidResponse,
+    WorkflowRunState,
+    workflow,
+)
+from orchestrator.functional import step as functional_step
 from orchestrator.journal.open import open_journal
 from orchestrator.journal.store import RunFilter
 from tests.integration.support import PLAIN, STEPS, asked, review, run, until, url, write
@@ -74,8 +82,6 @@ def test_a_flow_that_fails_fails_the_class_step(tmp_path: Path, store: str | Non
     class Outer(Workflow):
         @step
         async def go(self, ev: StartEvent) -> StopEvent:
-            from orchestrator import load
-
             file = write(tmp_path, "plain", PLAIN)
             return StopEvent(result=await load(file, steps={"my.publish": fail}).run(text="x"))
 
@@ -115,8 +121,6 @@ def test_several_flows_at_a_time_are_several_children(tmp_path: Path, store: str
     class Many(Workflow):
         @step
         async def go(self, ev: StartEvent) -> StopEvent:
-            from orchestrator import load
-
             flow = load(write(tmp_path, "plain", PLAIN), steps=STEPS)
             outs = await asyncio.gather(*(flow.run(text=str(n)) for n in range(5)))
             return StopEvent(result=[o["text"] for o in outs])
@@ -124,3 +128,126 @@ def test_several_flows_at_a_time_are_several_children(tmp_path: Path, store: str
     assert Many(store=store).run_sync() == [f"published {n}" for n in range(5)]
 
 
+# Functions.
+
+
+def function_around(folder: Path, calls: list[str] | None = None, **options: Any) -> Any:
+    @functional_step
+    async def count(text: str) -> int:
+        if calls is not None:
+            calls.append("count")
+        return len(text)
+
+    @workflow(**options)
+    async def outer(text: str) -> list[Any]:
+        size = await count(text)
+        out = await review(folder).run(text=text)
+        return [size, out["by"], out["text"]]
+
+    return outer
+
+
+NAME = "review#0/ask-4"
+YES = {"as": "kim", "verdict": "approve"}
+
+
+def test_a_function_runs_a_flow_as_its_child(tmp_path: Path) -> None:
+    def shorten(text: str) -> str:
+        return text[:2]
+
+    @workflow
+    async def outer(text: str) -> str:
+        flow = load(write(tmp_path, "plain", PLAIN), steps={"my.publish": shorten})
+        outs = await asyncio.gather(flow.run(text=text), flow.run(text=text[::-1]))
+        return " ".join(out["text"] for out in outs)
+
+    result = run(lambda: outer.run("tea"))
+    assert result.get_outputs() == ["te ae"]
+    assert [e.executor_id for e in result if e.type == "executor_completed"] == ["plain", "plain"]
+
+
+@pytest.mark.parametrize("kind", ["memory", "checkpoints", "store"])
+def test_what_the_flow_asks_the_function_asks(kind: str, tmp_path: Path) -> None:
+    options: dict[str, Any] = {
+        "memory": {},
+        "checkpoints": {"checkpoint_storage": InMemoryCheckpointStorage()},
+        "store": {"store": url(tmp_path)},
+    }[kind]
+    calls: list[str] = []
+
+    async def main() -> None:
+        outer = function_around(tmp_path, calls, **options)
+        paused = await outer.run("tea")
+        assert paused.get_final_state() is WorkflowRunState.IDLE_WITH_PENDING_REQUESTS
+        (request,) = paused.get_request_info_events()
+        assert request.request_id == NAME
+        assert request.data["title"] == 'Publish "tea"?'
+        for wrong in ({"verdict": "approve"}, {"as": "kim", "verdict": "maybe"}, {"as": "kim"}):
+            with pytest.raises(InvalidResponse):
+                await outer.run(responses={NAME: wrong})
+        again = await outer.run(responses={NAME: {"as": "lee", "verdict": "approve"}})
+        (request,) = again.get_request_info_events()
+        assert "lee" in request.data["problem"]
+        done = await outer.run(responses={request.request_id: YES})
+        assert done.get_outputs() == [[3, "kim", "published tea"]]
+
+    run(main)
+    assert calls == ["count"]
+
+
+@pytest.mark.parametrize("kind", ["checkpoints", "store"])
+def test_another_process_answers_what_the_flow_asked(kind: str, tmp_path: Path) -> None:
+    calls: list[str] = []
+
+    def options() -> dict[str, Any]:
+        if kind == "store":
+            return {"store": url(tmp_path)}
+        return {"checkpoint_storage": FileCheckpointStorage(tmp_path / "checkpoints")}
+
+    paused = run(lambda: function_around(tmp_path, calls, **options()).run("tea", run_id="f"))
+    assert [e.request_id for e in paused.get_request_info_events()] == [NAME]
+    done = run(lambda: function_around(tmp_path, calls, **options()).run(responses={NAME: YES}, run_id="f"))
+    assert done.get_outputs() == [[3, "kim", "published tea"]]
+    assert calls == ["count"]
+
+
+def test_a_flow_that_fails_fails_the_function_where_it_awaits_it(tmp_path: Path) -> None:
+    def fail(text: str) -> str:
+        raise ValueError("no tea")
+
+    @workflow
+    async def outer(text: str) -> str:
+        flow = load(write(tmp_path, "plain", PLAIN), steps={"my.publish": fail})
+        try:
+            await flow.run(text=text)
+        except StepFailed as error:
+            return f"caught {error}"
+        return "?"
+
+    assert run(lambda: outer.run("x")).get_outputs() == ["caught ValueError: no tea"]
+
+
+def test_wrong_inputs_are_told_at_the_call(tmp_path: Path) -> None:
+    @workflow
+    async def outer(text: str) -> str:
+        with pytest.raises(UsageError, match="txt"):
+            load(write(tmp_path, "plain", PLAIN), steps=STEPS).run(txt=text)
+        return "told"
+
+    assert run(lambda: outer.run("x")).get_outputs() == ["told"]
+
+
+def test_the_runs_of_a_function_and_its_flow_are_in_the_store_like_all_others(tmp_path: Path) -> None:
+    async def main() -> None:
+        outer = function_around(tmp_path, store=url(tmp_path))
+        await outer.run("tea", run_id="f")
+        await outer.run(responses={NAME: YES}, run_id="f")
+
+    run(main)
+    journal = open_journal(url(tmp_path))
+    rows = run(lambda: journal.runs(RunFilter())).rows
+    journal.close()
+    assert [(r.flow, r.kind, r.parent, r.status) for r in rows] == [
+        ("review", "yaml", "f", "done"),
+        ("outer", "function", None, "done"),
+    ]
