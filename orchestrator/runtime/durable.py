@@ -44,7 +44,7 @@ from orchestrator.runtime.journal import (
 from orchestrator.runtime.keeper import POLL_S, Keeper
 from orchestrator.runtime.plan import FlowPlan
 from orchestrator.runtime.rebuild import Rebuilt, rebuild
-from orchestrator.runtime.sink import ActorSink
+from orchestrator.runtime.sink import ActorSink, SnapshotRule
 from orchestrator.runtime.state import Activation
 
 LEASE_S = 15.0
@@ -74,6 +74,7 @@ class DurableEngine(Engine):
         lease_s: float = LEASE_S,
         keep_warm_s: float = KEEP_WARM_S,
         poll_s: float = POLL_S,
+        snapshots: SnapshotRule | None = None,
     ) -> None:
         super().__init__(clock=clock)
         self.journal = journal
@@ -82,6 +83,7 @@ class DurableEngine(Engine):
         self.worker = worker or f"{socket.gethostname()}:{os.getpid()}:{new_run_id()[:8]}"
         self.lease_s = lease_s
         self.keep_warm_s = keep_warm_s
+        self.snapshots = snapshots or SnapshotRule()
         self.sinks: dict[str, ActorSink] = {}
         self.on_committed: list[Callable[[Actor, Batch], None]] = []
         self.serves = False

@@ -14,6 +14,7 @@ Invariants
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import Fenced, OrchestratorError, StoreBusy, StoreError
@@ -36,14 +37,21 @@ if TYPE_CHECKING:  # the engine makes sinks
     from orchestrator.runtime.actor import Actor
     from orchestrator.runtime.durable import DurableEngine
 
-SNAPSHOT_TICKS = 256
-SNAPSHOT_BYTES = 256 * 1024
-IDLE_TICKS = 32
+
 RELAXED_TICKS = 64
 RELAXED_S = 0.005
 STREAM_S = 0.03
 BUSY_RETRIES = 8  # 0.05 s doubling: about 12 s
 FAULT_RETRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRule:
+    """When a snapshot is due: the tail is longer than both numbers and than the last snapshot, or an idle run's is."""
+
+    ticks: int = 256
+    bytes: int = 256 * 1024
+    idle_ticks: int = 32
 
 
 class ActorSink:
@@ -350,12 +358,13 @@ class ActorSink:
         return batch
 
     def _add_snapshot(self, batch: Batch) -> None:
+        rule = self.engine.snapshots
         self._tail_ticks += len(batch.ticks)
         self._tail_bytes += sum(map(len, batch.ticks))
         if batch.releases or self.actor.state.is_over:
-            is_due = self._tail_ticks > IDLE_TICKS
+            is_due = self._tail_ticks > rule.idle_ticks
         else:
-            is_due = self._tail_ticks > SNAPSHOT_TICKS and self._tail_bytes > max(SNAPSHOT_BYTES, self._snapshot_bytes)
+            is_due = self._tail_ticks > rule.ticks and self._tail_bytes > max(rule.bytes, self._snapshot_bytes)
         if is_due and not self.actor.state.pending:
             text = dumps(encode_state(self.actor.state, self.codec))
             batch.snapshot = (batch.first_seq + len(batch.ticks), text)
