@@ -92,8 +92,8 @@ class CallMemory:
         self._once: dict[tuple[str, str], tuple[str, asyncio.Future[Any]]] = {}
         self._cached: dict[tuple[str, str], tuple[float | None, Any]] = {}
 
-    async def once(self, flow: str, key: str, inputs: Any, call: Callable[[], Awaitable[Any]]) -> Any:
-        """The result under an `id`: made once, joined while it runs, reused afterwards.
+    async def once(self, flow: str, key: str, inputs: Any, call: Callable[[], Awaitable[Any]], holder: str = "") -> Any:
+        """The result under an `id`: made once, joined while it runs, reused afterwards. `holder` is who makes the call.
 
         Raises: StepError `id.conflict` if the key was used with other inputs. A failed call frees the key.
         """

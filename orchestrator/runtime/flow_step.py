@@ -207,8 +207,13 @@ class FlowStepBody:
             return await memory.cached(
                 name, cache, ttl_s, run.now(), lambda: self._invoke(run, act, call, act.input["with"], "")
             )
+        holder = f"{run.run_id}/{self.ir.name}/{act.id}"
         return await memory.once(
-            self.flow.name, str(key), act.input["with"], lambda: self._invoke(run, act, call, act.input["with"], "")
+            self.flow.name,
+            str(key),
+            act.input["with"],
+            lambda: self._invoke(run, act, call, act.input["with"], ""),
+            holder,
         )
 
     async def _perform_items(self, run: Actor, act: Activation, call: _Call) -> list[Any]:
