@@ -16,7 +16,7 @@ from typing import Any
 
 from orchestrator.authoring.run_data import RunData
 from orchestrator.authoring.run_start import Call, Start, begin, mark_begun, resume, show_child, take
-from orchestrator.errors import RunFinished, StoreBusy
+from orchestrator.errors import StoreBusy
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
 
@@ -108,10 +108,12 @@ def _join_in_store(start: Start, run: Actor, child: str) -> None:
 
     _expect(start, data, child, adopt)
 
+    from orchestrator.authoring.taking_up import acquired
+
     async def fetch() -> None:
         try:
-            engine.unpin(await engine.acquire(child))
-        except (RunFinished, StoreBusy):
-            return  # its end is told to the parent, or another worker holds it
+            await acquired(engine, child)
+        except StoreBusy:
+            return  # another worker holds it; its end is told to the parent
 
     begin(start, fetch())

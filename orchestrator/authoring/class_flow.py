@@ -17,7 +17,6 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 from orchestrator.authoring.body import PythonBody
 from orchestrator.authoring.definition import MARK, StepDef
 from orchestrator.authoring.names import ClassCodec, EventNames, kind_of, visible_event
-from orchestrator.authoring.serializer import JsonSerializer
 from orchestrator.authoring.signature import Signature
 from orchestrator.errors import PluginError, WorkflowConfigurationError, WorkflowValidationError
 from orchestrator.events import Event, StartEvent, StopEvent
@@ -36,6 +35,7 @@ from orchestrator.runtime.plan import FlowPlan, StepPlan, plan_flow
 
 if TYPE_CHECKING:  # a workflow holds its flow
     from orchestrator.authoring.observing import Observer
+    from orchestrator.authoring.serializer import JsonSerializer
     from orchestrator.authoring.workflow import Workflow
 
 PlanKey = tuple[tuple[type[Event], ...], Any]
@@ -54,7 +54,7 @@ class ClassFlow:
         self.start_class = _only_class(cls, signatures, StartEvent, is_start=True)
         self.stop_class = _only_class(cls, signatures, StopEvent, is_start=False)
         self.state_model = _state_model(cls, steps)
-        self.codec = ClassCodec(self.names, JsonSerializer(), self.state_model)
+        self.codec = ClassCodec(self.names, None, self.state_model)
         self._plans: dict[PlanKey, FlowPlan] = {}
         self._ir: FlowIR | None = None
 

@@ -17,7 +17,8 @@ from orchestrator.errors import RunFinished, UsageError, WorkflowRuntimeError
 from orchestrator.events import Event
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
-from orchestrator.runtime.engine import Engine, current_engine
+from orchestrator.runtime.engine import Engine, current_engine, new_run_id
+from orchestrator.runtime.intake import takes
 from orchestrator.runtime.outside import check_outside_event
 
 
@@ -95,11 +96,17 @@ def deliver(run: Actor, event: Event, step: str | None = None, dedup: str | None
     if run.is_over:
         raise RunFinished(f"run {run.run_id!r} has ended ({run.state.status.value}) and takes no more events")
     name = check_target(run, event, step)
-    if step is None and not _takes(run, name):
-        children = [child for child in _descendants(run) if _takes(child, _name_in(child, event))]
-        if children:
-            for child in children:
-                _give(child, event, None, dedup)
+    if step is None and not takes(run, name):
+        children = [child for child in _descendants(run) if takes(child, _name_in(child, event))]
+        for child in children:
+            _give(child, event, None, dedup)
+        absent = [child for child in run.state.children if child not in run.engine.runs] if run.sink else []
+        if absent:
+            sink: Any = run.sink
+            value = sink.codec.encode(name, event, "the sent event")
+            sink.forward({"type": name, "value": value}, absent, dedup or f"send/{new_run_id()}")
+            sink.flush_soon()
+        if children or absent:
             return
     _give(run, event, step, dedup)
 
@@ -188,8 +195,8 @@ def check_target(run: Actor, event: Event, step: str | None) -> str:
             known = ", ".join(run.plan.steps)
             raise WorkflowRuntimeError(f"there is no step `{step}`; this workflow has {known}", run_id=run.run_id)
         if target not in run.plan.routes.get(name, ()):
-            takes = ", ".join(target.ir.accepts)
-            raise WorkflowRuntimeError(f"step `{step}` takes {takes}, not {name}", run_id=run.run_id, step=step)
+            accepted = ", ".join(target.ir.accepts)
+            raise WorkflowRuntimeError(f"step `{step}` takes {accepted}, not {name}", run_id=run.run_id, step=step)
     return name
 
 
@@ -198,10 +205,6 @@ def _name_in(run: Actor, event: Event) -> str:
     if isinstance(data, RunData):
         return data.flow.names.name_of(type(event))
     return type(event).__name__
-
-
-def _takes(run: Actor, name: str) -> bool:
-    return name in run.plan.routes or name in run.state.waits
 
 
 def _descendants(run: Actor) -> list[Actor]:

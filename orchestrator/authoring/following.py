@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.authoring.run_start import Start
 from orchestrator.errors import Fenced, StoreError
 from orchestrator.runtime.actor import Actor
-from orchestrator.runtime.journal import FINAL
 
 if TYPE_CHECKING:  # loaded when a store is used
     from orchestrator.journal.store import Store
@@ -44,6 +43,8 @@ async def find_again(start: Start, run: Actor) -> None:
 
     Raises: why the run does not go on; StoreError for one that was set aside.
     """
+    from orchestrator.runtime.journal import FINAL  # a run in memory need not load it
+
     lost = run.lost
     assert lost is not None
     if run.sink is None or not isinstance(lost, StoreError):

@@ -8,11 +8,10 @@ import typing
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from orchestrator.authoring.serializer import Json, JsonSerializer
 from orchestrator.errors import NotSerializable, StoreError
 from orchestrator.events import (
     Event,
@@ -27,6 +26,10 @@ from orchestrator.events import (
     WorkflowTimedOutEvent,
 )
 
+if TYPE_CHECKING:  # loaded when something is written as JSON
+    from orchestrator.authoring.serializer import JsonSerializer
+
+Json = Any  # plain JSON
 STREAMED = "~"
 BUILT_IN: tuple[type[Event], ...] = (
     Event,
@@ -102,7 +105,7 @@ class EventNames:
 class ClassCodec:
     """The ValueCodec of one workflow class."""
 
-    def __init__(self, names: EventNames, serializer: JsonSerializer, state: type[BaseModel] | None) -> None:
+    def __init__(self, names: EventNames, serializer: JsonSerializer | None, state: type[BaseModel] | None) -> None:
         self.names = names
         self._base = serializer
         self._state = state
@@ -117,7 +120,9 @@ class ClassCodec:
             declared[self._state.__name__] = self._state
             _add_field_types(self._state, declared)
         declared.update(self.names.classes)
-        return self._base.with_types(declared)
+        from orchestrator.authoring.serializer import JsonSerializer
+
+        return (self._base or JsonSerializer()).with_types(declared)
 
     def event_type(self, value: Any) -> str:
         """The name of a live event in this workflow."""

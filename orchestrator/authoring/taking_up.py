@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.authoring.run_start import Launch, Start, begin, take
 from orchestrator.errors import RunFinished, StoreBusy, StoreError
+from orchestrator.runtime.durable import BINDING_CODES
 from orchestrator.runtime.engine import Engine
 from orchestrator.runtime.journal import FINAL
 
@@ -39,7 +40,7 @@ async def _fetch(start: Start, run_id: str) -> None:
         raise StoreError(f"run {run_id!r} is one of `{row.flow}`, not of `{kind.name}`", code="run.other")
     run: Actor | None = None
     if row.status not in FINAL:
-        run = await _acquire(engine, store, run_id)
+        run = await acquired(engine, run_id)
     if run is None:
         run = await engine.read(run_id, row.flow, row.flow_hash)
         take(start, run)
@@ -50,8 +51,16 @@ async def _fetch(start: Start, run_id: str) -> None:
     await _take_children(engine, store, run_id)
 
 
-async def _acquire(engine: DurableEngine, store: Store, run_id: str) -> Actor | None:
-    """The live actor of a run, None if it has ended. A process that was just killed may hold it for a moment."""
+async def acquired(engine: DurableEngine, run_id: str) -> Actor | None:
+    """The live actor of a run, None if it has ended. A process that was just killed may hold it for a moment.
+
+    A run that was set aside for want of its code is tried again with what this process has.
+
+    Raises: UnknownRun; StoreBusy while another process holds it; StoreError for one that is set aside.
+    """
+    any_journal: Any = engine.journal
+    store: Store = any_journal
+    is_tried = False
     for left in reversed(range(TRIES)):
         try:
             run = await engine.acquire(run_id)
@@ -61,7 +70,12 @@ async def _acquire(engine: DurableEngine, store: Store, run_id: str) -> Actor | 
             row = await store.run(run_id)
             if row.status == "parked":
                 why = row.parked or {}
-                raise StoreError(f"run {run_id!r} was set aside: {why.get('message')}", code=why.get("code")) from None
+                if is_tried or why.get("code") not in BINDING_CODES:
+                    message = f"run {run_id!r} was set aside: {why.get('message')}"
+                    raise StoreError(message, code=why.get("code")) from None
+                is_tried = True
+                await store.unpark(BINDING_CODES, now=engine.clock.now())
+                continue
             if not left:
                 raise
             await asyncio.sleep(WAIT_S)
@@ -72,10 +86,11 @@ async def _acquire(engine: DurableEngine, store: Store, run_id: str) -> Actor | 
 
 
 async def _take_children(engine: DurableEngine, store: Store, parent: str) -> None:
+    """Take up the runs that a run started, as far as their flows are known here; others when a step calls them again."""
     from orchestrator.journal.store import RunFilter
 
     for row in (await store.runs(RunFilter(parent=parent), limit=10_000)).rows:
-        if row.status in FINAL:
+        if row.status in FINAL or not await engine.can_run(row.flow, row.flow_hash):
             continue
         try:
             engine.unpin(await engine.acquire(row.run_id))

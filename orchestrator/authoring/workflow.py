@@ -22,6 +22,7 @@ from orchestrator.errors import ContextStateError, UsageError, WorkflowRuntimeEr
 from orchestrator.events import Event, StartEvent
 from orchestrator.ir.codec import flow_hash
 from orchestrator.runtime.actor import Actor
+from orchestrator.runtime.engine import current_engine
 
 if TYPE_CHECKING:  # only named
     from orchestrator.authoring.serializer import JsonSerializer
@@ -229,10 +230,12 @@ class Workflow:
         resumes = ctx is not None and ctx.is_running
         event = None if resumes else self._start_event(start_event, kwargs)
         context: Context[Any] = ctx if ctx is not None else Context(self)
-        engine = engine_of(store if store is not None else self._store)
-        start = Start(ClassLaunch(self, context, event, self._ended), engine, run_id, context)
-        if event is not None:
-            start.parent = ambient_call(engine)
+        chosen = store if store is not None else self._store
+        engine = engine_of(chosen) if chosen is not None else None
+        parent = ambient_call(engine) if event is not None else None
+        if engine is None:
+            engine = parent.run.engine if parent is not None else current_engine()
+        start = Start(ClassLaunch(self, context, event, self._ended), engine, run_id, context, parent)
         if is_durable(engine):
             self._go_durable(engine)
         if self._limit is not None and self._active >= self._limit:

@@ -10,18 +10,19 @@ from orchestrator.functional.codec import failure_of
 from orchestrator.functional.entries import Entry, entry_of, tick_of
 from orchestrator.functional.errors import ReplayDiverged, RequestError, RunArgumentError
 from orchestrator.functional.record_log import CheckpointStorage, RecordLog, is_end, is_failure
-from orchestrator.functional.session import Phase, RunSession, unknown_request
+from orchestrator.functional.session import Phase, RunSession, several_runs, unknown_request
 from orchestrator.functional.sink import RecordSink
 from orchestrator.functional.snapshots import SnapshotStorage
 from orchestrator.functional.values import Encoded, Value, copy_value, decode, encode, untyped
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
-from orchestrator.runtime.engine import current_engine, new_run_id
+from orchestrator.runtime.engine import Engine, current_engine, new_run_id
 from orchestrator.runtime.reduce import reduce_tick
 from orchestrator.runtime.reduction import Reduction
 from orchestrator.runtime.state import RunState
 
-if TYPE_CHECKING:  # a workflow makes openings
+if TYPE_CHECKING:  # a workflow makes openings; a journal is loaded when a store is used
+    from orchestrator.functional.journalled import StoredRuns
     from orchestrator.functional.workflow import FunctionalWorkflow
 
 OnDivergence = Literal["abort", "continue", "fork"]
@@ -32,7 +33,9 @@ class Opening:
 
     __slots__ = (
         "_is_plain",
+        "_stored",
         "checkpoint_id",
+        "engine",
         "has_message",
         "is_streaming",
         "message",
@@ -40,12 +43,23 @@ class Opening:
         "responses",
         "run_id",
         "storage",
+        "store",
         "workflow",
     )
 
-    def __init__(self, workflow: FunctionalWorkflow[Any], storage: RecordLog | None, *, is_plain: bool) -> None:
+    def __init__(
+        self,
+        workflow: FunctionalWorkflow[Any],
+        storage: RecordLog | None,
+        store: Any,  # a URL, a Journal or an engine
+        *,
+        is_plain: bool,
+    ) -> None:
         self.workflow = workflow
         self.storage = storage
+        self.store = store
+        self.engine: Engine | None = None
+        self._stored: StoredRuns | None = None
         self.has_message = False
         self.message: Value = None
         self.responses: dict[str, Value] | None = None
@@ -74,7 +88,8 @@ class Opening:
         if self.responses is not None and not self.responses and self.checkpoint_id is None:
             raise RunArgumentError(f"{name}: responses is empty; answer at least one request")
         if self.checkpoint_id is not None and self.storage is None:
-            raise RunArgumentError(f"{name}: checkpoint_id needs a checkpoint_storage, here or in @workflow(...)")
+            hint = "; a run in a store goes on by its run_id" if self.store is not None else ""
+            raise RunArgumentError(f"{name}: checkpoint_id needs a checkpoint_storage, here or in @workflow(...){hint}")
         if self.on_divergence not in ("abort", "continue", "fork"):
             raise RunArgumentError(
                 f'{name}: on_divergence is "abort", "continue" or "fork", not {self.on_divergence!r}'
@@ -94,6 +109,9 @@ class Opening:
 
     async def begin(self) -> tuple[RunSession, Phase]:
         """Get the run going; gives it and the look at it."""
+        self._open()
+        if self._stored is not None:
+            return await self._begin_stored(self._stored)
         if self.checkpoint_id is not None:
             session = await self._from_checkpoint(self.checkpoint_id)
         elif self.responses is not None:
@@ -105,18 +123,45 @@ class Opening:
             session = known
         return self._go_on(session)
 
+    def _open(self) -> None:
+        """Find the engine of the store, if there is one."""
+        if self.store is None or self.engine is not None:
+            return
+        from orchestrator.functional.journalled import StoredRuns, engine_for
+
+        self.engine = engine_for(self.store)
+        if hasattr(self.engine, "journal"):
+            self._stored = StoredRuns(self.workflow, self.engine)
+
+    async def _begin_stored(self, runs: StoredRuns) -> tuple[RunSession, Phase]:
+        if self.run_id is not None and not self.responses:
+            known = await runs.find_known(self.run_id, self.has_message)
+            if known is not None:
+                return self._go_on(known)
+            self._need_message()
+        elif self.responses is not None:
+            run = runs.find_waiting(self.responses) if self.run_id is None else runs.find(self.run_id)
+            return self._go_on(await run)
+        session, phase = await runs.start(self._first_tick(is_kept=True), self.run_id)
+        session.is_streaming, session.on_divergence = self.is_streaming, self.on_divergence
+        return session, phase
+
     def _start(self) -> tuple[RunSession, Phase]:
+        tick = self._first_tick(is_kept=self.storage is not None)
+        session = self._adopt(self.run_id or new_run_id(), None)
+        session.actor.apply(tick)
+        return session, session.begin_phase()
+
+    def _first_tick(self, *, is_kept: bool) -> t.Started:
         workflow, shape = self.workflow, self.workflow.shape
         message: dict[str, Value] = {}
         if shape.input is not None:
             given = self.message if self.has_message else shape.default
-            if self.storage is not None:
+            if is_kept:
                 given = Encoded(encode(given, shape.input_hint, f"workflow `{workflow.name}`: the message"), given)
-            message[shape.input] = given if self.storage is not None else copy_value(given)
-        session = self._adopt(self.run_id or new_run_id(), None)
+            message[shape.input] = given if is_kept else copy_value(given)
         inputs = {name: untyped(value.json) if type(value) is Encoded else value for name, value in message.items()}
-        session.actor.apply(t.Started(0, 0.0, -1, "Start", message, inputs, meta={"workflow": workflow.name}))
-        return session, session.begin_phase()
+        return t.Started(0, 0.0, -1, "Start", message, inputs, meta={"workflow": workflow.name})
 
     def _go_on(self, session: RunSession) -> tuple[RunSession, Phase]:
         session.is_streaming = self.is_streaming
@@ -139,7 +184,7 @@ class Opening:
         return session, phase
 
     def _adopt(self, run_id: str, state: RunState | None) -> RunSession:
-        actor = current_engine().create(self.workflow.plan, run_id=run_id, state=state)
+        actor = (self.engine or current_engine()).create(self.workflow.plan, run_id=run_id, state=state)
         session = RunSession(self.workflow, actor, is_streaming=self.is_streaming)
         session.on_divergence = self.on_divergence
         if self.storage is not None:
@@ -151,6 +196,9 @@ class Opening:
 
     async def find(self) -> RunSession:
         """The run that `run_id` names. Raises: UnknownRun."""
+        self._open()
+        if self._stored is not None and self.run_id is not None:
+            return await self._stored.find(self.run_id)
         session = await self._known()
         if session is None:
             raise UnknownRun(f"no run {self.run_id!r} of workflow `{self.workflow.name}` is known here")
@@ -169,12 +217,15 @@ class Opening:
             return session
         if entries:
             return await self._by_name(self.run_id, entries)
+        self._need_message()
+        return None
+
+    def _need_message(self) -> None:
         shape = self.workflow.shape
         if not self.has_message and shape.input is not None and not shape.has_default:
             raise UnknownRun(
                 f"no run {self.run_id!r} of workflow `{self.workflow.name}` is known here; give a message to start it"
             )
-        return None
 
     async def _waiting(self) -> RunSession:
         """The one waiting run that asked for all the given answers. Raises: RequestError."""
@@ -196,10 +247,7 @@ class Opening:
             lost = next((name for name in sorted(wanted) if name not in pending), sorted(wanted)[0])
             raise RequestError(f"workflow `{self.workflow.name}`: " + unknown_request(lost, sorted(pending)))
         if len(found) > 1:
-            raise RequestError(
-                f"workflow `{self.workflow.name}`: {len(found)} runs wait for {', '.join(sorted(wanted))}; "
-                f"name one by run_id: {', '.join(found)}"
-            )
+            raise RequestError(several_runs(self.workflow.name, wanted, found))
         return await self._take(*next(iter(found.items())))
 
     async def _named(self, found: dict[str, RunSession | None]) -> RunSession:
@@ -291,7 +339,9 @@ class Opening:
             raise error
         self.on_divergence = "continue"  # what was recorded before the call holds; the rest is new
         run_id = session.actor.run_id
-        if self.storage is not None:
+        if self._stored is not None:
+            forked = await self._stored.fork(session, error)
+        elif self.storage is not None:
             entries = await self.storage.read(run_id) or []
             kept = _before(entries, error.path)
             forked = await self._restore(run_id, kept, entries)
@@ -348,19 +398,25 @@ def _cause(tick: t.Tick) -> tuple[str, str] | None:
     return None if failure is None else (failure.details.error_type, failure.details.message)
 
 
-def storage_of(checkpoint_storage: CheckpointStorage | RecordLog | None, store: Any) -> RecordLog | None:
-    """The storage that two arguments of many kinds mean. Raises: RunArgumentError, StoreError."""
+def places_of(checkpoint_storage: CheckpointStorage | RecordLog | None, store: Any) -> tuple[RecordLog | None, Any]:
+    """Where runs are kept: a checkpoint storage, or a store that an engine runs on. Raises: RunArgumentError, UsageError."""
     if checkpoint_storage is not None and store is not None:
-        raise RunArgumentError("checkpoint_storage and store are two names of one thing; give one of them")
+        raise RunArgumentError("checkpoint_storage and store both say where a run is kept; give one of them")
     given = checkpoint_storage if checkpoint_storage is not None else store
-    if isinstance(given, str):
-        from orchestrator.functional.sqlite import open_storage
-
-        return open_storage(given)
     if given is None or isinstance(given, RecordLog):
-        return given
+        return given, None
+    if isinstance(given, str) and given.startswith("file:///"):
+        from orchestrator.functional.files import FileCheckpointStorage
+
+        return FileCheckpointStorage(given.removeprefix("file:///")), None
+    if checkpoint_storage is None:
+        if isinstance(store, str):
+            from orchestrator.journal.open import parse_store_url
+
+            parse_store_url(store)
+        return None, store
     if isinstance(given, CheckpointStorage):
-        return SnapshotStorage(given)
+        return SnapshotStorage(given), None
     raise RunArgumentError(
         f"{type(given).__name__} is no checkpoint storage: it lacks the methods of CheckpointStorage"
     )

@@ -68,7 +68,14 @@ class Aborted:
 
 
 Note = Sequence[Any]  # [step, call, place or -1, began, failure or None]: beside the result of a call
-Outcome = Returned | Raised | Paused | Aborted
+
+
+@dataclass(frozen=True, slots=True)
+class Superfluous:
+    """Another pass over the same run was under way already, so this one did nothing."""
+
+
+Outcome = Returned | Raised | Paused | Aborted | Superfluous
 
 
 class Pass:

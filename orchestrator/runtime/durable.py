@@ -317,6 +317,14 @@ class DurableEngine(Engine):
         actor.resume()
         return actor
 
+    async def can_run(self, flow: str, flow_hash: str) -> bool:
+        """Whether this process has what a stored version of a flow needs."""
+        try:
+            await self._plan_of(Claim("", 0, flow, flow_hash, "", "", None, None))
+        except OrchestratorError:
+            return False
+        return True
+
     async def read(self, run_id: str, flow: str, flow_hash: str) -> Actor:
         """A run as the store has it, with its whole log: an actor that nobody drives. For runs that ended elsewhere.
 

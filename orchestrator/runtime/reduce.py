@@ -211,7 +211,7 @@ def _flushed(r: Reduction, tick: t.Flushed) -> None:
     act.collects = None
     if tick.path:
         record = act.record = act.record or {}
-        record[tick.path] = ("value", True)
+        record[tick.path] = ("value", bool(tick.emitted or tick.writes or tick.posts))
         if tick.calls:
             known = record.get(CALLS)
             record[CALLS] = ("value", [*known[1], *tick.calls] if known is not None else list(tick.calls))

@@ -90,7 +90,9 @@ def request_rows(actor: Actor, command: t.Notify, at: float) -> tuple[RequestRow
     return request_row(actor.run_id, actor.plan.ir.name, request, state, None if is_open else at), audit
 
 
-def request_row(run_id: str, flow: str, request: Request, state: str = "open", closed_at: float | None = None) -> RequestRow:
+def request_row(
+    run_id: str, flow: str, request: Request, state: str = "open", closed_at: float | None = None
+) -> RequestRow:
     """A request as the inbox shows it."""
     data = {
         **request.data,
@@ -105,9 +107,7 @@ def request_row(run_id: str, flow: str, request: Request, state: str = "open", c
     }
     due = request.data.get("deadline")
     audience = _audience(request) if state == "open" else ()
-    return RequestRow(
-        run_id, request.id, request.step, state, data, request.opened_at, due, closed_at, audience, flow
-    )
+    return RequestRow(run_id, request.id, request.step, state, data, request.opened_at, due, closed_at, audience, flow)
 
 
 def _audience(request: Any) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ Invariants
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -225,6 +226,13 @@ class ActorSink:
         if audit is not None:
             self._audit.append(audit)
 
+    def forward(self, data: Json, children: Iterable[str], dedup: str) -> None:
+        """Have the next commit hand an event to child runs, for those that take it."""
+        at = self.engine.clock.now()
+        more = {**data, "forwarded": True}
+        self._posts += [InboxEntry(child, "event", more, dedup, at) for child in children]
+        self._has_work = True
+
     def note(self, line: AuditRow) -> None:
         """Have a line of the audit log written by the next commit."""
         self._audit.append(line)
@@ -251,7 +259,7 @@ class ActorSink:
 
     @property
     def _is_dirty(self) -> bool:
-        return bool(self._texts or self._consumed or self._audit or self._create is not None)
+        return bool(self._texts or self._consumed or self._audit or self._posts or self._create is not None)
 
     # Commits.
 

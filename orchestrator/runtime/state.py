@@ -319,7 +319,9 @@ class RunState:
 
 WORK = frozenset({"buffers", "children", "groups", "joins", "open_waits", "pending", "queues", "running", "waits"})
 _MAKE: dict[str, Callable[[], Any]] = {
-    **dict.fromkeys(("buffers", "children", "groups", "joins", "meta", "open_waits", "pending", "queues", "rates"), dict),
+    **dict.fromkeys(
+        ("buffers", "children", "groups", "joins", "meta", "open_waits", "pending", "queues", "rates"), dict
+    ),
     **dict.fromkeys(("requests", "running", "timers", "unclaimed", "waits"), dict),
     **dict.fromkeys(("cleanup", "undo"), list),
     "seen": set,

@@ -1,7 +1,5 @@
 """SEMANTICS 1, rows "steps" and "results"; traps 1 (result unwrapping) and 2 (exact-type routing)."""
 
-
-
 import asyncio
 from typing import Any
 
