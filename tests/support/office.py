@@ -45,6 +45,7 @@ class Office:
         self.url, self.root = url, root
         self.journal = open_journal(url)
         assert isinstance(self.journal, PostgresJournal)
+        self.postgres = self.journal
         self.project = Project.open(root, steps=steps(root / "calls.jsonl", (*ALL, "new")))
         self.engine = DurableEngine(self.journal, self.project.plan, poll_s=0.05)
         self.service = RunService(self.engine)
