@@ -42,35 +42,37 @@ class Measured:
     waiting: int
 
 
-async def write_steps(url: str, name: str, steps: int) -> None:
-    """RUNS runs at a time that each commit `steps` small results."""
+async def write_runs(url: str, name: str, runs: int, steps: int, barrier: Any) -> None:
+    """`runs` runs, RUNS at a time, that each commit `steps` small results; begins when everybody is ready."""
     journal: Any = open_journal(url)
     await journal.renew(name, now=time.time(), lease_s=600)
+    barrier.wait()
+    slots = asyncio.Semaphore(RUNS)
 
     async def one(run: str) -> None:
-        now = time.time()
-        await journal.commit(
-            Batch(run, 1, 0, now, name, [TICK % 0], create=NewRun(run, "f", "h", "yaml", now, root=run))
-        )
-        for seq in range(1, steps):
-            await journal.commit(Batch(run, 1, seq, now, name, [TICK % seq]))
-        await journal.commit(Batch(run, 1, steps, now, name, [TICK % steps], status="done", outcome={}, releases=True))
+        async with slots:
+            now = time.time()
+            made = NewRun(run, "f", "h", "yaml", now, root=run)
+            await journal.commit(Batch(run, 1, 0, now, name, [TICK % 0], create=made))
+            for seq in range(1, steps):
+                await journal.commit(Batch(run, 1, seq, now, name, [TICK % seq]))
+            last = Batch(run, 1, steps, now, name, [TICK % steps], status="done", outcome={}, releases=True)
+            await journal.commit(last)
 
-    await asyncio.gather(*(one(f"{name}-{n}") for n in range(RUNS)))
+    await asyncio.gather(*(one(f"{name}-{n}") for n in range(runs)))
     await journal.aclose()
 
 
-def process(url: str, name: str, steps: int, barrier: Any) -> None:
+def process(url: str, name: str, runs: int, steps: int, barrier: Any) -> None:
     """One writing process."""
-    barrier.wait()
-    asyncio.run(write_steps(url, name, steps))
+    asyncio.run(write_runs(url, name, runs, steps, barrier))
 
 
-def in_processes(url: str, count: int, steps: int, label: str) -> float:
-    """How long `count` processes take for RUNS runs of `steps` steps each."""
+def in_processes(url: str, count: int, runs: int, steps: int, label: str) -> float:
+    """How long `count` processes take for `runs` runs of `steps` steps each."""
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(count + 1)
-    made = [context.Process(target=process, args=(url, f"{label}{n}", steps, barrier)) for n in range(count)]
+    made = [context.Process(target=process, args=(url, f"{label}{n}", runs, steps, barrier)) for n in range(count)]
     for one in made:
         one.start()
     barrier.wait()
@@ -121,13 +123,14 @@ def measure(scale: int) -> Measured:
             open_journal(url).close()
             steps = 40 * scale
             wal = ask(url, "SELECT pg_current_wal_insert_lsn() - '0/0'")
-            steps_per_s[count] = count * RUNS * steps / in_processes(url, count, steps, "s")
+            steps_per_s[count] = count * RUNS * steps / in_processes(url, count, RUNS, steps, "s")
             if count == 1:
                 wal_per_step = (ask(url, "SELECT pg_current_wal_insert_lsn() - '0/0'") - wal) / (RUNS * steps)
                 disk_per_step = ask(url, "SELECT pg_total_relation_size('orchestrator.ticks')") / (RUNS * steps)
             before = ask(url, "SELECT count(*) FROM orchestrator.runs")
             size = ask(url, "SELECT pg_total_relation_size('orchestrator.runs')")
-            runs_per_s[count] = sum(count * RUNS / in_processes(url, count, 1, f"r{n}") for n in range(scale)) / scale
+            runs = 4 * RUNS * scale
+            runs_per_s[count] = count * runs / in_processes(url, count, runs, 1, "r")
             made = ask(url, "SELECT count(*) FROM orchestrator.runs") - before
             disk_per_run = (ask(url, "SELECT pg_total_relation_size('orchestrator.runs')") - size) / made
         url, waiting = server.new_database(), 100_000 * scale

@@ -170,11 +170,11 @@ class Worker(DurableEngine):
     async def _while_here(self, actor: Actor, turn: Turn) -> None:
         gone = self._gone.setdefault(actor.run_id, asyncio.get_running_loop().create_future())
         deadline, last = self.clock.now() + turn.seconds, actor.next_seq + turn.ticks
-        while actor.run_id in self.sinks and not gone.done():
+        while not gone.done() and self.runs.get(actor.run_id) is actor:
             await asyncio.wait({gone}, timeout=min(0.25, turn.seconds))
-            if not actor.is_passive and (self.clock.now() > deadline or actor.next_seq > last):
+            if self.clock.now() > deadline or actor.next_seq > last:
                 actor.is_passive = True
-                self.rest_if_quiet(actor)
+                self.rest_if_quiet(actor)  # now, or when the body that runs has ended: it may be followed by no commit
         self._gone.pop(actor.run_id, None)
 
     def _ending(self) -> asyncio.Future[None]:

@@ -43,6 +43,7 @@ class PostgresJournal(PostgresOperate):
 
     def __init__(self, dsn: str, *, schema: str = SCHEMA, at_commit: Callable[[str], None] | None = None) -> None:
         self.place = place_of(dsn)
+        self.own_pools: frozenset[str] = frozenset()  # placed steps are left to the workers of their pools
         self.scope = Scope()
         self._host, self._process = host_and_process()
         self._channel = channel_of(schema)

@@ -89,7 +89,8 @@ class DurableEngine(Engine):
         self.on_committed: list[Callable[[Actor, Batch], None]] = []
         self.on_revived: list[Callable[[Actor], None]] = []  # told of an actor that is rebuilt, before it goes on
         self.serves = False
-        self.pools: frozenset[str] | None = None  # whose placed steps run here; None: all
+        # whose placed steps run here; None, as for every store of one host: all
+        self.pools: frozenset[str] | None = getattr(journal, "own_pools", None)
         self.keeper = Keeper(self, poll_s)
         self._known_flows: set[str] = set()
         self._plans: dict[str, FlowPlan] = {}

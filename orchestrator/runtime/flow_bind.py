@@ -45,8 +45,8 @@ class CallContext:
 
     @property
     def flow(self) -> str:
-        """The flow's name."""
-        return self.run.plan.ir.name
+        """The flow's name; for a placed call, that of the flow whose step it is."""
+        return self.run.plan.ir.name.partition(".")[0]
 
     @property
     def step(self) -> str:
