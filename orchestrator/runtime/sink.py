@@ -14,10 +14,7 @@ Invariants
 from __future__ import annotations
 
 import asyncio
-<<<<<<< HEAD
 from collections.abc import Iterable
-=======
->>>>>>> journal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
