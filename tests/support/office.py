@@ -76,7 +76,7 @@ class Office:
     async def children(self, run_id: str) -> Page:
         """The child runs of a run, once there is one."""
         async with asyncio.timeout(20):
-            while not (found := await self.journal.runs(RunFilter(parent=run_id))).rows:  # noqa: ASYNC110
+            while not (found := await self.journal.runs(RunFilter(parent=run_id))).rows:
                 await asyncio.sleep(0.02)
         return found
 
@@ -85,7 +85,7 @@ class Office:
 
     async def when(self, run_id: str, holds: Callable[[RunRow], bool], timeout_s: float = 20.0) -> RunRow:
         async with asyncio.timeout(timeout_s):
-            while not holds(row := await self.journal.run(run_id)):  # noqa: ASYNC110
+            while not holds(row := await self.journal.run(run_id)):
                 await asyncio.sleep(0.01)
         return row
 
