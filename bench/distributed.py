@@ -184,11 +184,12 @@ def measure_dbos(url: str, workers: int, runs: int, steps: int) -> Figure:
     processes = start_workers("dbos", url, "", workers)
     client = DBOSClient(system_database_url=url)
     options: Any = {"workflow_name": "loop", "queue_name": "bench", "app_version": "1"}
-    for handle in [client.enqueue(options, steps) for _ in range(workers)]:
+    warm: list[Any] = [client.enqueue(options, steps) for _ in range(workers)]
+    for handle in warm:
         handle.get_result()
     began = time.perf_counter()
     with ThreadPoolExecutor(8) as pool:
-        handles = list(pool.map(lambda _: client.enqueue(options, steps), range(runs)))
+        handles: list[Any] = list(pool.map(lambda _: client.enqueue(options, steps), range(runs)))
     while True:
         left = client.list_workflows(status=["ENQUEUED", "PENDING"], limit=1, load_input=False, load_output=False)
         if not left:

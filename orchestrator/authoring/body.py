@@ -187,7 +187,7 @@ class PythonBody:
 
     # Child runs.
 
-    def child_start(self, run: Actor, act: Activation) -> tuple[Any, t.Started]:
+    def child_start(self, run: Actor, act: Activation, child: str) -> tuple[Any, t.Started]:
         """The plan and first tick of the child run that the body is starting."""
         data: RunData = run.data
         assert data.starting is not None

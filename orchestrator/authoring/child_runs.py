@@ -16,7 +16,8 @@ from typing import Any
 
 from orchestrator.authoring.run_data import RunData
 from orchestrator.authoring.run_start import Call, Start, begin, mark_begun, resume, show_child, take
-from orchestrator.errors import StoreBusy
+from orchestrator.errors import RunError, StepFailed, StoreBusy
+from orchestrator.events import StopEvent
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
 
@@ -117,3 +118,15 @@ def _join_in_store(start: Start, run: Actor, child: str) -> None:
             return  # another worker holds it; its end is told to the parent
 
     begin(start, fetch())
+
+
+def recorded_result(entry: Any) -> Any:
+    """The result of a child run that ended before this process, from the record of its parent."""
+    _, value, ended = entry
+    if ended["status"] == "done":
+        return value._get_result() if isinstance(value, StopEvent) else value
+    record = ended["error"] or {}
+    message = str(record.get("message") or f"the child run was {ended['status']}")
+    if ended["status"] == "failed" and record.get("step"):
+        raise StepFailed(message, step=record["step"], error=record)
+    raise RunError(message, code=str(record.get("code") or ended["status"]))

@@ -9,7 +9,6 @@ import asyncio
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.authoring.run_data import RunData
 from orchestrator.authoring.run_start import is_durable, rerun_callers, show_child
 from orchestrator.errors import UsageError
 from orchestrator.ir.model import FlowIR
@@ -97,6 +96,15 @@ class Host:
         self.functions: dict[str, FunctionalWorkflow[Any]] = {}
         self.projects: dict[str, Project] = {}
 
+    def add(self, workflow: Any) -> None:  # a Workflow or a FunctionalWorkflow
+        """Have runs of a Python workflow go on here."""
+        from orchestrator.authoring.workflow import Workflow
+
+        if isinstance(workflow, Workflow):
+            self.classes[workflow.flow.name] = workflow
+        else:
+            self.functions[workflow.name] = workflow
+
     def bind(self, flow: FlowIR) -> FlowPlan:
         """A stored flow, ready to run. Raises: PluginError, UsageError `run.unbound`."""
         if flow.kind == "class" and flow.name in self.classes:
@@ -113,21 +121,33 @@ class Host:
     def revived(self, run: Actor) -> None:
         """Give a run that its store gave back its live side."""
         parent = run.engine.runs.get(run.parent[0]) if run.parent is not None else None
-        if parent is not None and isinstance(parent.data, RunData) and parent.data.expected is not None:
-            adopt = parent.data.expected.pop(run.run_id, None)
+        expected = getattr(parent.data, "expected", None) if parent is not None else None
+        if expected:
+            adopt = expected.pop(run.run_id, None)
             if adopt is not None:
                 adopt(run)
                 asyncio.get_running_loop().call_soon(_rerun, run)
                 return
-        workflow = self.classes.get(run.plan.ir.name) if run.plan.ir.kind == "class" else None
-        if workflow is not None:
-            workflow.attach(run)
+        if run.plan.attach is not None:
+            run.plan.attach(run)
+        else:
+            workflow = self.classes.get(run.plan.ir.name) if run.plan.ir.kind == "class" else None
+            if workflow is not None:
+                workflow.attach(run)
+            if parent is not None:
+                show_child(parent, run)
+        if run.plan.ir.kind != "yaml":
             asyncio.get_running_loop().call_soon(_rerun, run)
-        if parent is not None:
-            show_child(parent, run)
 
 
 def _rerun(run: Actor) -> None:
     """Steps that wait for child runs begin again: their calls bring the children back."""
-    if not run.is_over and run.lost is None and not run.is_passive:
+    if run.is_over or run.lost is not None or run.is_passive or not run.state.children:
+        return
+    if run.plan.ir.kind == "class":
         rerun_callers(run)
+        return
+    from orchestrator.functional.body import session_of
+
+    body: Any = next(iter(run.plan.steps.values())).body
+    session_of(body.workflow, run).start_pass()

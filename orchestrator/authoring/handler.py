@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.authoring.child_runs import recorded_result
 from orchestrator.authoring.context import Context
 from orchestrator.authoring.delivery import send_from_handler
 from orchestrator.authoring.following import until_over
@@ -18,9 +19,7 @@ from orchestrator.authoring.streaming import read_events
 from orchestrator.errors import (
     ContextStateError,
     OrchestratorError,
-    RunError,
     RunFinished,
-    StepFailed,
     WorkflowCancelledByUser,
 )
 from orchestrator.events import Event, StopEvent
@@ -56,6 +55,8 @@ class WorkflowHandler:
 
     async def _result(self) -> Any:
         start = self._start
+        if start.call is not None:
+            return await start.call.result()
         await self._begun()
         if start.run is None:
             return await self._recorded()
@@ -88,7 +89,7 @@ class WorkflowHandler:
             if start.run_id not in (call.act.record or {}):
                 await context.wait_for_child(start.run_id)
             start.recorded = (call.act.record or {})[start.run_id]
-        return _recorded_result(start.recorded)
+        return recorded_result(start.recorded)
 
     async def begun(self) -> None:
         """Wait until the run has begun; over a store it is committed then.
@@ -99,6 +100,10 @@ class WorkflowHandler:
 
     async def _begun(self) -> Actor | None:
         start = self._start
+        if start.call is not None and start.run is None:
+            raise ContextStateError(
+                "inside of a workflow function a flow begins when its run is awaited; what it asks is in the run's stream"
+            )
         if start.began is not None:
             await asyncio.shield(start.began)
         if start.is_withdrawn and start.run is None:
@@ -303,15 +308,3 @@ async def _close(run: Actor) -> None:
     data = run.data
     if isinstance(data, RunData) and data.closing is not None:
         await asyncio.shield(data.closing)
-
-
-def _recorded_result(entry: Any) -> Any:
-    """The result of a child run that ended before this process, from the record of its parent."""
-    _, value, ended = entry
-    if ended["status"] == "done":
-        return value._get_result() if isinstance(value, StopEvent) else value
-    record = ended["error"] or {}
-    message = str(record.get("message") or f"the child run was {ended['status']}")
-    if ended["status"] == "failed" and record.get("step"):
-        raise StepFailed(message, step=record["step"], error=record)
-    raise RunError(message, code=str(record.get("code") or ended["status"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +14,7 @@ from orchestrator.authoring.engines import engine_of, host_of
 from orchestrator.authoring.handler import WorkflowHandler
 from orchestrator.authoring.project import Project
 from orchestrator.authoring.run_start import Start, ambient_call, is_durable, start_run
-from orchestrator.errors import UsageError
+from orchestrator.errors import CompileFailed, UsageError
 from orchestrator.runtime import ticks as t
 
 if TYPE_CHECKING:  # loaded with the first run
@@ -100,7 +101,10 @@ class LoadedFlow:
     @property
     def flow(self) -> FlowIR:
         """The flow as plain data. Raises: CompileFailed if the file has errors."""
-        return self._compiled.checked()
+        flow = self._compiled.flow
+        if flow is None or not self._compiled.is_ok:
+            raise CompileFailed(self._compiled.diagnostics, f"{self.path} has errors\n{self._findings()}")
+        return flow
 
     @property
     def steps(self) -> Mapping[str, StepIR]:
@@ -147,11 +151,25 @@ class LoadedFlow:
         if running_loop() is None:
             raise UsageError("run() needs a running event loop; call it from async code, or use run_sync()")
         chosen = store if store is not None else self._store
+        frame = _function_frame()
+        if frame is not None:
+            return self._run_in_function(frame, {**(inputs or {}), **fields})
         parent = ambient_call(engine_of(chosen) if chosen is not None else None)
         engine = parent.run.engine if parent is not None else engine_of(chosen)
         self._made_known(engine)
         start = Start(FlowLaunch(self, {**(inputs or {}), **fields}), engine, run_id, parent=parent)
         start_run(start)
+        return WorkflowHandler(start)
+
+    def _run_in_function(self, frame: Any, inputs: dict[str, Any]) -> WorkflowHandler:
+        from orchestrator.functional.flow_calls import FlowCall
+
+        engine = frame.run.actor.engine
+        self._made_known(engine)
+        launch = FlowLaunch(self, inputs)
+        launch.first_tick(engine.clock.now())  # wrong inputs are told at the call
+        start = Start(launch, engine, None)
+        start.call = FlowCall(start, frame, self.name, inputs)
         return WorkflowHandler(start)
 
     def run_sync(
@@ -196,6 +214,14 @@ class LoadedFlow:
             host = host_of(engine)
             for name in (flow.name, *self.project.child_names(flow)):
                 host.projects[name] = self.project
+            for workflow in self.project.python_workflows(flow):
+                host.add(workflow)
+
+
+def _function_frame() -> Any:  # a Frame of the functional API, if the caller is inside of a workflow function
+    frames = sys.modules.get("orchestrator.functional.frames")
+    frame = frames.frame_here() if frames is not None else None
+    return frame if frame is not None and not frame.run.is_released else None
 
 
 class FlowLaunch:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.authoring.run_data import RunData
-from orchestrator.authoring.streaming import shown_by, stream_into
+from orchestrator.authoring.streaming import as_event, shown_by, stream_into
 from orchestrator.errors import UsageError
+from orchestrator.events import RequestEvent
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor, current_cell
 from orchestrator.runtime.engine import Engine, new_run_id
@@ -58,11 +59,20 @@ class Start:
     run_id: str | None
     context: Context[Any] | None = None
     parent: Call | None = None  # the call of a step that this run is a child of
+    call: FunctionCall | None = None  # the call in a workflow function that this run is
     run: Actor | None = None
     recorded: Any = None  # how a child ended, if that is all that is left of it
     is_withdrawn: bool = False
     is_beginning: bool = False  # its store is making it
     began: asyncio.Future[None] | None = None
+
+
+class FunctionCall(Protocol):
+    """A call in a workflow function, which awaits it as it awaits its steps."""
+
+    async def result(self) -> Any:
+        """The result of the run. Raises: what failed it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,17 +209,21 @@ def rerun_callers(run: Actor) -> None:
             run.run_again(act)
 
 
-def show_child(parent: Actor, child: Actor) -> None:
+def show_child(parent: Actor, child: Actor, *, only_questions: bool = False) -> None:
     """Show a child run's events on the stream of its parent, beside whoever else looks at it."""
     before = child.relay
+    is_shown = _is_question if only_questions else None
 
     def relay(entry: Any) -> None:
         if before is not None:
             before(entry)
-        if type(entry) is tuple:
-            stream_into(parent, entry[0])
-        else:
-            for event in shown_by(entry, child, is_child=True):
+        shown = (as_event(entry[0]),) if type(entry) is tuple else shown_by(entry, child, is_child=True)
+        for event in shown:
+            if is_shown is None or is_shown(event):
                 stream_into(parent, event)
 
     child.relay = relay
+
+
+def _is_question(event: object) -> bool:
+    return isinstance(event, RequestEvent)

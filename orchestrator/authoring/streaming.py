@@ -122,9 +122,9 @@ def plain_fields(event: Event) -> dict[str, Any]:
 
 def stream_into(run: Actor, event: Any) -> None:
     """Show an event on the stream of another run, in the form that its kind of flow has."""
-    if run.is_over:
+    if run.is_over or not isinstance(event, Event):
         return
-    if run.plan.ir.kind == "yaml" and isinstance(event, Event):
+    if run.plan.ir.kind == "yaml":
         event = {**plain_fields(event), "type": type(event).__name__}
     run.stream(event, 0, 0)
 
@@ -132,6 +132,10 @@ def stream_into(run: Actor, event: Any) -> None:
 def shown_by(tick: Any, run: Actor, *, is_child: bool = False) -> Iterator[Any]:
     """The events of a tick that every reader sees; the questions of a child are named with its run."""
     kind, plan = type(tick), run.plan
+    if plan.ir.kind == "function":
+        if kind is t.WaitOpened and tick.request_id is not None and tick.announce is not None:
+            yield question_event(tick, run.run_id, is_child)
+        return
     if kind is t.StepSettled or kind is t.Flushed:
         if tick.emitted:
             kinds = plan.kinds
@@ -152,6 +156,22 @@ def shown_by(tick: Any, run: Actor, *, is_child: bool = False) -> Iterator[Any]:
             yield tick.value
     elif kind is t.StepStarted and tick.request is not None:
         yield request_event(tick, run.run_id, is_child)
+
+
+def question_event(tick: t.WaitOpened, run_id: str, is_child: bool) -> RequestEvent:
+    """The event that shows a question of a functional workflow; its answer is one value, `answer`."""
+    assert tick.announce is not None
+    asked = tick.announce[1]
+    data = getattr(asked["data"], "json", asked["data"])
+    shown = to_jsonable_python(data, fallback=repr, serialize_unknown=True)
+    return RequestEvent(
+        id=f"{run_id}~{tick.request_id}" if is_child else str(tick.request_id),
+        run_id=run_id,
+        step=asked["source"],
+        title=asked["text"],
+        show=shown if isinstance(shown, dict) else {"data": shown},
+        form={"type": "object", "properties": {"answer": asked["schema"] or {}}, "required": ["answer"]},
+    )
 
 
 def request_event(tick: t.StepStarted, run_id: str, is_child: bool) -> RequestEvent:

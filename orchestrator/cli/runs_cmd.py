@@ -244,7 +244,7 @@ def import_(file: Path, store: str | None) -> int:
 
     from orchestrator.errors import JournalConflict
     from orchestrator.journal.store import RunRow, StoredRun
-    from orchestrator.runtime.journal import AuditRow, RequestRow
+    from orchestrator.runtime.journal import AuditRow, InboxEntry, RequestRow
 
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
@@ -259,8 +259,9 @@ def import_(file: Path, store: str | None) -> int:
             requests = [RequestRow(**{**r, "audience": tuple(r.get("audience", ()))}) for r in data["requests"]]
             audit = [AuditRow(**r) for r in data["audit"]]
             snapshot = tuple(data["snapshot"]) if data.get("snapshot") else None
+            inbox = [InboxEntry(**entry) for entry in data.get("inbox", ())]
             return StoredRun(
-                RunRow(**data["row"]), data["flow"], data["first_seq"], data["ticks"], snapshot, requests, audit
+                RunRow(**data["row"]), data["flow"], data["first_seq"], data["ticks"], snapshot, requests, audit, inbox
             )
         except (ValueError, KeyError, TypeError) as error:
             raise CommandFailed(f"{file}:{number}: this line is no exported run: {error}", Exit.USAGE) from error

@@ -106,14 +106,14 @@ class Worker(DurableEngine):
 
     async def aclose(self, *, grace_s: float = 0.0) -> None:
         """Take nothing more, let what runs end for up to `grace_s`, give everything back."""
-        self._is_closing = True
+        self.is_closing = True
         self._ending().cancel()
         await self.dispatcher.aclose()
         await super().aclose(grace_s=grace_s)
 
     async def sweep(self, limit: int = 100) -> int:
         """Have what is due woken; gives how many runs were taken here."""
-        if self._is_closing:
+        if self.is_closing:
             return 0
         await self._look_at_flows()
         return await self.dispatcher.sweep(self, min(limit, self.room))
@@ -155,7 +155,7 @@ class Worker(DurableEngine):
             if run_id in self.sinks or run_id in self._loading:
                 return False
             async with self._claiming:
-                if self._is_closing or self.room <= 0:
+                if self.is_closing or self.room <= 0:
                     return False
                 now = self.clock.now()
                 claims = await self.shared.claim_if_due(self.worker, run_id, now=now, lease_s=self.lease_s)
@@ -170,11 +170,11 @@ class Worker(DurableEngine):
     async def _while_here(self, actor: Actor, turn: Turn) -> None:
         gone = self._gone.setdefault(actor.run_id, asyncio.get_running_loop().create_future())
         deadline, last = self.clock.now() + turn.seconds, actor.next_seq + turn.ticks
-        while actor.run_id in self.sinks and not gone.done():
+        while not gone.done() and self.runs.get(actor.run_id) is actor:
             await asyncio.wait({gone}, timeout=min(0.25, turn.seconds))
-            if not actor.is_passive and (self.clock.now() > deadline or actor.next_seq > last):
+            if self.clock.now() > deadline or actor.next_seq > last:
                 actor.is_passive = True
-                self.rest_if_quiet(actor)
+                self.rest_if_quiet(actor)  # now, or when the body that runs has ended: it may be followed by no commit
         self._gone.pop(actor.run_id, None)
 
     def _ending(self) -> asyncio.Future[None]:
@@ -275,7 +275,7 @@ class Worker(DurableEngine):
 
     async def _patrol(self) -> None:
         await self.keeper.open()
-        while not self._is_closing:
+        while not self.is_closing:
             try:
                 await self._patrol_once()
             except OrchestratorError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import RunCancelled
 from orchestrator.functional.events import WorkflowErrorDetails
-from orchestrator.functional.passes import Outcome, Raised, Returned, Superfluous
+from orchestrator.functional.outcomes import Outcome, Raised, Returned, Superfluous
 from orchestrator.functional.questions import schema_of
 from orchestrator.functional.session import RunSession
 from orchestrator.functional.values import Encoded, encode
@@ -147,6 +147,15 @@ class FunctionBody:
     def wake(self, run: Actor, act: Activation, wake: t.Wake) -> None:
         """An answer has come."""
         session_of(self.workflow, run).wake(act, wake.path)
+
+    def child_start(self, run: Actor, act: Activation, child: str) -> tuple[Any, t.Started]:
+        """The plan and first tick of a flow that the function starts."""
+        started: tuple[Any, t.Started] = session_of(self.workflow, run).starting.pop(child)
+        return started
+
+    def adopt_child(self, run: Actor, act: Activation, child: Actor) -> None:
+        """Give the run of such a flow its live side, before its first tick."""
+        session_of(self.workflow, run).expected.pop(child.run_id)(child)
 
     def drop(self, run: Actor, act: Activation) -> None:
         """The driver is cancelled with the activation and ends the pass; who waits for a run that is gone is told."""

@@ -121,12 +121,12 @@ class StoredRuns:
 
     async def fork(self, session: RunSession, error: ReplayDiverged) -> RunSession:
         """A new run with what was recorded before a call that is not repeated. Raises: UsageError."""
-        from orchestrator.authoring.past_runs import fork_run
+        from orchestrator.dispatch.operate import fork
 
         run_id, plan = session.actor.run_id, session.actor.plan
         ticks = await self.engine.earlier(run_id, plan, 0, session.actor.next_seq)
         cut = next((tick.seq for tick in ticks if getattr(tick, "path", None) == error.path), len(ticks))
-        forked = await fork_run(self.engine, self.store, run_id, cut - 1)
+        forked = await fork(self.store, run_id, cut - 1, self.engine.bind, now=self.engine.clock.now())
         return await self.find(forked)
 
     async def _read(self, run_id: str, flow: str, flow_hash: str) -> RunSession:

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.errors import JournalConflict, UnknownRun
-from orchestrator.functional.codec import failure_of
-from orchestrator.functional.entries import Entry, entry_of, tick_of
+from orchestrator.functional.cutting import before_path, forked, without_end
+from orchestrator.functional.entries import Entry, tick_of
 from orchestrator.functional.errors import ReplayDiverged, RequestError, RunArgumentError
-from orchestrator.functional.record_log import CheckpointStorage, RecordLog, is_end, is_failure
+from orchestrator.functional.record_log import RecordLog, is_end
 from orchestrator.functional.session import Phase, RunSession, several_runs, unknown_request
 from orchestrator.functional.sink import RecordSink
-from orchestrator.functional.snapshots import SnapshotStorage
 from orchestrator.functional.values import Encoded, Value, copy_value, decode, encode, untyped
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
@@ -305,10 +304,10 @@ class Opening:
     async def _restore(self, run_id: str, entries: Sequence[Entry], everything: Sequence[Entry]) -> RunSession:
         """The run as its entries say; a fork, if the run has gone on since or has ended."""
         assert self.storage is not None
-        kept = _without_end(entries, everything)
+        kept = without_end(entries, everything)
         is_fork = len(kept) < len(everything) or run_id in self.workflow.sessions
         if is_fork:
-            kept = [_forked(kept[0], run_id, self.workflow), *kept[1:]]
+            kept = [forked(kept[0], run_id, self.workflow.plan.codec, self.workflow.name), *kept[1:]]
             run_id = new_run_id()
             pending = self.storage.append(run_id, kept)
             if pending is not None:
@@ -340,83 +339,22 @@ class Opening:
         self.on_divergence = "continue"  # what was recorded before the call holds; the rest is new
         run_id = session.actor.run_id
         if self._stored is not None:
-            forked = await self._stored.fork(session, error)
+            fork = await self._stored.fork(session, error)
         elif self.storage is not None:
             entries = await self.storage.read(run_id) or []
-            kept = _before(entries, error.path)
-            forked = await self._restore(run_id, kept, entries)
+            kept = before_path(entries, error.path)
+            fork = await self._restore(run_id, kept, entries)
         else:
             ticks = [tick for tick in session.actor.log if not isinstance(tick, tuple) and _is_replayed(tick)]
             cut = next((i for i, tick in enumerate(ticks) if getattr(tick, "path", None) == error.path), len(ticks))
-            forked = self._fold(new_run_id(), ticks[:cut])
-            for name, question in forked.asked.items():
+            fork = self._fold(new_run_id(), ticks[:cut])
+            for name, question in fork.asked.items():
                 question.response_type = session.asked[name].response_type
-        forked.is_streaming = self.is_streaming
-        next_phase = forked.begin_phase()
-        forked.start_pass()
-        return forked, next_phase
+        fork.is_streaming = self.is_streaming
+        next_phase = fork.begin_phase()
+        fork.start_pass()
+        return fork, next_phase
 
 
 def _is_replayed(tick: t.Tick) -> bool:
     return not isinstance(tick, t.Streamed | t.StepSettled | t.Cancel)
-
-
-def _before(entries: Sequence[Entry], path: str) -> list[Entry]:
-    cut = next((i for i, e in enumerate(entries) if getattr(tick_of(e), "path", None) == path), len(entries))
-    return list(entries[:cut])
-
-
-def _forked(first: Entry, run_id: str, workflow: FunctionalWorkflow[Any]) -> Entry:
-    """The first entry of a fork: it says where it came from."""
-    codec = workflow.plan.codec
-    tick = tick_of(first, codec)
-    assert isinstance(tick, t.Started)
-    tick.meta = {**tick.meta, "forked_from": run_id}
-    entry = entry_of(tick, codec, workflow.name)
-    assert entry is not None
-    return entry
-
-
-def _without_end(entries: Sequence[Entry], everything: Sequence[Entry]) -> list[Entry]:
-    """The entries without the end of the run, and without the failures that ended it: those calls are made again."""
-    kept = [entry for entry in entries if not is_end(tick_of(entry))]
-    end = tick_of(everything[-1])
-    if isinstance(end, t.StepSettled) and end.error is not None:
-        causes = (end.error.get("type"), end.error.get("message"))
-        gone = tuple(_path(entry) for entry in kept if _cause(tick_of(entry)) == causes)
-        attempts = tuple(f"{path}!" for path in gone)
-        kept = [entry for entry in kept if _path(entry) not in gone and not _path(entry).startswith(attempts)]
-    return kept
-
-
-def _path(entry: Entry) -> str:
-    return str(getattr(tick_of(entry), "path", ""))
-
-
-def _cause(tick: t.Tick) -> tuple[str, str] | None:
-    failure = failure_of(tick.data[4]) if is_failure(tick) else None
-    return None if failure is None else (failure.details.error_type, failure.details.message)
-
-
-def places_of(checkpoint_storage: CheckpointStorage | RecordLog | None, store: Any) -> tuple[RecordLog | None, Any]:
-    """Where runs are kept: a checkpoint storage, or a store that an engine runs on. Raises: RunArgumentError, UsageError."""
-    if checkpoint_storage is not None and store is not None:
-        raise RunArgumentError("checkpoint_storage and store both say where a run is kept; give one of them")
-    given = checkpoint_storage if checkpoint_storage is not None else store
-    if given is None or isinstance(given, RecordLog):
-        return given, None
-    if isinstance(given, str) and given.startswith("file:///"):
-        from orchestrator.functional.files import FileCheckpointStorage
-
-        return FileCheckpointStorage(given.removeprefix("file:///")), None
-    if checkpoint_storage is None:
-        if isinstance(store, str):
-            from orchestrator.journal.open import parse_store_url
-
-            parse_store_url(store)
-        return None, store
-    if isinstance(given, CheckpointStorage):
-        return SnapshotStorage(given), None
-    raise RunArgumentError(
-        f"{type(given).__name__} is no checkpoint storage: it lacks the methods of CheckpointStorage"
-    )

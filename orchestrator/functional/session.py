@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import RunCancelled, StepFailed
-from orchestrator.functional.codec import failure_of
 from orchestrator.functional.errors import InvalidResponse, RequestError
 from orchestrator.functional.events import (
-    WorkflowErrorDetails,
     WorkflowEvent,
     WorkflowRunResult,
     WorkflowRunState,
     framework_event,
     status_event,
 )
-from orchestrator.functional.passes import Aborted, Outcome, Pass
+from orchestrator.functional.log_events import event_of, failed_event
+from orchestrator.functional.outcomes import Aborted, Outcome
+from orchestrator.functional.passes import Pass
 from orchestrator.functional.questions import Question, check_answer, encode_answer, request_event
 from orchestrator.functional.values import Value, decode, shown
 from orchestrator.runtime import ticks as t
@@ -63,12 +63,15 @@ class RunSession:
         "actor",
         "asked",
         "current",
+        "expected",
         "given",
         "invalid",
         "is_streaming",
         "last_tick",
         "on_divergence",
         "owes_start",
+        "starting",
+        "told",
         "unpin",
         "workflow",
     )
@@ -86,6 +89,9 @@ class RunSession:
         self.current: Pass | None = None
         self.owes_start = False  # the first pass shows that the run started
         self.unpin: Callable[[Actor], None] | None = None  # gives the run back to the store that it was taken from
+        self.starting: dict[str, Any] = {}  # (plan, first tick) of flows that the function starts, by run id
+        self.expected: dict[str, Any] = {}  # what takes the actors of these runs
+        self.told: dict[str, asyncio.Future[None]] = {}  # who waits for their ends
         self._phases: list[Phase] = []
         self._wants_pass = False
         actor.data = self
@@ -181,8 +187,12 @@ class RunSession:
             self.workflow.keep(self)
 
     def wake(self, act: Activation, path: str) -> None:
-        """An answer has come: hand it to the pass that waits for it, or start another."""
+        """An answer, or the end of a flow, has come: hand it to the pass that waits for it, or start another."""
         current = self.current
+        told = self.told.pop(path, None)
+        if told is not None and current is not None and not current.ended.done() and not told.done():
+            told.set_result(None)
+            return
         if current is not None and path in current.waiting and not current.ended.done():
             current.answer(path)
         elif current is not None:
@@ -346,52 +356,6 @@ class RunSession:
             events.append(output)
         events.append(status_event(WorkflowRunState.IDLE))
         return WorkflowRunResult(events, run_id=self.actor.run_id, with_status=with_status)
-
-
-def failed_event(event: WorkflowEvent, error: BaseException) -> WorkflowEvent:
-    """The event of a failed run with all that this process knows of the failure."""
-    full = framework_event("failed", details=WorkflowErrorDetails.of(error, event.executor_id))
-    full.executor_id, full.run_id, full.at = event.executor_id, event.run_id, event.at
-    return full
-
-
-def event_of(entry: Any, workflow: str) -> WorkflowEvent | None:
-    """What readers see of an entry of the log."""
-    kind = type(entry)
-    if kind is tuple:
-        return entry[0] if isinstance(entry[0], WorkflowEvent) else None
-    if kind is t.Progress:
-        return _event_of_progress(entry)
-    if kind is t.Streamed:
-        return entry.value if isinstance(entry.value, WorkflowEvent) else None
-    if kind is not t.StepSettled:
-        return None
-    if entry.error is not None:
-        details = WorkflowErrorDetails(entry.error.get("type", "Error"), entry.error["message"], None, workflow)
-        event = framework_event("failed", details=details)
-    elif entry.emitted and entry.emitted[0][1] is not None:
-        value = entry.emitted[0][1]
-        event = framework_event("output", shown(value))
-    else:
-        return None
-    event.executor_id = workflow
-    event.at = entry.at
-    return event
-
-
-def _event_of_progress(entry: t.Progress) -> WorkflowEvent | None:
-    note = entry.data
-    if note is None:
-        return None
-    failure = failure_of(note[4])
-    if failure is None:
-        event = framework_event("executor_completed", shown(entry.value))
-    else:
-        event = framework_event("executor_failed", details=failure.details)
-    event.executor_id = note[0]
-    event.call_path = entry.path
-    event.at = entry.at
-    return event
 
 
 def several_runs(workflow: str, wanted: Iterable[str], runs: Iterable[str]) -> str:

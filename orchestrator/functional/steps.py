@@ -193,7 +193,7 @@ async def run_step(
         await run.refuse()
     run.record(path, kept, note_of(run, definition, note, place, began, None), close_stage(inner))
     if actor.sink is not None:
-        await actor.sink.flush()
+        await run.commit()
     now = run.loop.time()
     if now - run.breath_at > BREATH_S:
         run.breath_at = now

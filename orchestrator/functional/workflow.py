@@ -16,8 +16,9 @@ from orchestrator.functional.context import WorkflowRunContext
 from orchestrator.functional.errors import RunArgumentError, SignatureError
 from orchestrator.functional.events import WorkflowRunResult, WorkflowRunState
 from orchestrator.functional.frames import Frame, current_frame, frame_here, path_name
-from orchestrator.functional.opening import OnDivergence, Opening, places_of
+from orchestrator.functional.opening import OnDivergence, Opening
 from orchestrator.functional.passes import Pass
+from orchestrator.functional.places import places_of
 from orchestrator.functional.record_log import CheckpointStorage, RecordLog
 from orchestrator.functional.session import Phase, RunSession
 from orchestrator.functional.signature import shape_of_workflow
@@ -302,7 +303,7 @@ class FunctionalWorkflow(Generic[R]):
         if unpin is not None:
             self.forget(session)
             asyncio.get_running_loop().call_later(RESTING_S, unpin, session.actor, context=Context())
-        elif session.actor.sink is not None:
+        elif isinstance(session.actor.sink, RecordSink):
             session.actor.discard()
             self.forget(session)
 

@@ -43,6 +43,7 @@ class PostgresJournal(PostgresOperate):
 
     def __init__(self, dsn: str, *, schema: str = SCHEMA, at_commit: Callable[[str], None] | None = None) -> None:
         self.place = place_of(dsn)
+        self.own_pools: frozenset[str] = frozenset()  # placed steps are left to the workers of their pools
         self.scope = Scope()
         self._host, self._process = host_and_process()
         self._channel = channel_of(schema)
@@ -147,7 +148,7 @@ class PostgresJournal(PostgresOperate):
             "UPDATE runs SET status = 'waiting', ready_at = ?, rung_at = NULL, outcome = NULL WHERE status = 'parked'"
             " AND (outcome::json #>> '{parked,code}') = ANY(?)"
         )
-        return await self._change(lambda tx: int(tx.write(sql, (now, list(codes))).rowcount))
+        return await self._change(lambda tx: tx.count(sql, (now, list(codes))))
 
     # What workers tell each other.
 
@@ -156,7 +157,7 @@ class PostgresJournal(PostgresOperate):
         scope = self.scope
         data = {"can": sorted(scope.can or ()), "cannot": scope.cannot, "pools": sorted(scope.pools or ())}
         sql = "UPDATE workers SET offer = ? WHERE name = ?"
-        await self._change(lambda tx: tx.write(sql, (_sorted(data), worker)).rowcount)
+        await self._change(lambda tx: tx.count(sql, (_sorted(data), worker)))
 
     async def offers(self, *, now: float) -> list[Offer]:
         """What the live workers say that they can run."""
@@ -196,7 +197,7 @@ class PostgresJournal(PostgresOperate):
     async def decline(self, run_id: str, *, now: float) -> None:
         """A wake-up came to a process that cannot take the run: whoever can need not wait for the next ring."""
         sql = "UPDATE runs SET rung_at = 0 WHERE id = ? AND owner IS NULL AND ready_at <= ?"
-        await self._change(lambda tx: tx.write(sql, (run_id, now)).rowcount)
+        await self._change(lambda tx: tx.count(sql, (run_id, now)))
 
     async def take_rings(self, *, now: float, limit: int, again_s: float, ahead_s: float) -> list[Ring]:
         """Runs to wake through a dispatcher, each with a new ring number; those of lost workers are due."""
@@ -248,7 +249,7 @@ class PostgresJournal(PostgresOperate):
         name = str(ir.get("name", "")) if isinstance(ir, dict) else ""
         sql = "INSERT INTO flows (hash, name, ir, created_at) VALUES (?,?,?,?) ON CONFLICT DO NOTHING"
         text = _sorted(ir)
-        await self._change(lambda tx: tx.write(sql, (flow_hash, name, text, now)).rowcount)
+        await self._change(lambda tx: tx.count(sql, (flow_hash, name, text, now)))
 
     async def get_flow(self, flow_hash: str) -> Json | None:
         """A version of a flow, also one that only a run that was started by another brought along."""
@@ -270,7 +271,7 @@ class PostgresJournal(PostgresOperate):
 
         def work(tx: Tx) -> Reserved:
             sql = "INSERT INTO ids (flow, key, digest, holder, at) VALUES (?,?,?,?,?) ON CONFLICT DO NOTHING"
-            if tx.write(sql, (flow, key, digest, holder, now)).rowcount:
+            if tx.count(sql, (flow, key, digest, holder, now)):
                 return Reserved("mine")
             row = tx.db.execute(
                 "SELECT digest, holder, result FROM ids WHERE flow = ? AND key = ? FOR UPDATE", (flow, key)
@@ -290,10 +291,10 @@ class PostgresJournal(PostgresOperate):
         """Record the result under an `id`, or free it."""
         where = "WHERE flow = ? AND key = ? AND holder = ?"
         if has_failed:
-            await self._change(lambda tx: tx.write(f"DELETE FROM ids {where}", (flow, key, holder)).rowcount)
+            await self._change(lambda tx: tx.count(f"DELETE FROM ids {where}", (flow, key, holder)))
             return
         values = (_sorted([result]), flow, key, holder)
-        await self._change(lambda tx: tx.write(f"UPDATE ids SET result = ? {where}", values).rowcount)
+        await self._change(lambda tx: tx.count(f"UPDATE ids SET result = ? {where}", values))
 
     async def recall(self, scope: str, key: str, *, now: float) -> tuple[Json] | None:
         """What is cached under a key and has not expired."""
@@ -315,7 +316,7 @@ class PostgresJournal(PostgresOperate):
             " ON CONFLICT (scope, key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at"
         )
         values = (scope, key, _sorted(value), expires_at)
-        await self._change(lambda tx: tx.write(sql, values).rowcount)
+        await self._change(lambda tx: tx.count(sql, values))
 
     async def aclose(self) -> None:
         """Finish what was accepted and close."""

@@ -108,7 +108,7 @@ def give_back_lost(tx: Tx, now: float, host: str) -> int:
         "UPDATE runs SET owner = NULL, ready_at = ?, rung_at = NULL WHERE rk IN"
         " (SELECT rk FROM runs WHERE owner = ANY(?) FOR NO KEY UPDATE SKIP LOCKED)"
     )
-    return int(tx.write(sql, (now, lost)).rowcount)
+    return tx.count(sql, (now, lost))
 
 
 def take_rings(tx: Tx, now: float, limit: int, again_s: float, ahead_s: float, scope: Scope) -> list[Ring]:

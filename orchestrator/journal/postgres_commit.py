@@ -42,11 +42,8 @@ def commit(tx: Tx, batch: Batch) -> Committed:
 
 def _add_ticks(tx: Tx, rk: int, batch: Batch) -> bool:
     body, cuts = tx.stored(rk, "[" + ",".join(batch.ticks) + "]")
-    cursor = tx.write(
-        "INSERT INTO ticks (rk, seq, body, cuts) VALUES (?,?,?,?) ON CONFLICT DO NOTHING",
-        (rk, batch.first_seq, body, cuts),
-    )
-    return bool(cursor.rowcount == 1)
+    sql = "INSERT INTO ticks (rk, seq, body, cuts) VALUES (?,?,?,?) ON CONFLICT DO NOTHING"
+    return tx.count(sql, (rk, batch.first_seq, body, cuts)) == 1
 
 
 def _add_rest(tx: Tx, row: Row, batch: Batch) -> tuple[InboxEntry, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 from orchestrator.errors import JournalConflict
+from orchestrator.ir.codec import flow_from_json
 from orchestrator.journal.audit import AuditProof, verify
 from orchestrator.journal.postgres_commit import put_request
 from orchestrator.journal.postgres_threads import Db
@@ -17,6 +18,7 @@ from orchestrator.journal.sqlite_operate import CHUNK
 from orchestrator.journal.sqlite_queries import SqliteQueries, _every_line, trigger_row
 from orchestrator.journal.store import StoredRun, StoreStats, TriggerRow, WorkerRow
 from orchestrator.runtime.journal import FINAL, AuditRow
+from orchestrator.runtime.placed import pool_of
 
 T = TypeVar("T")
 _dumps = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
@@ -134,12 +136,12 @@ class PostgresOperate(SqliteQueries):
     async def advance_trigger(self, id: str, *, was: float | None, next_at: float | None, last_at: float) -> bool:
         """Set when a trigger is due next, if nobody has done so since."""
         sql = "UPDATE triggers SET next_at = ?, last_at = ? WHERE id = ? AND next_at IS NOT DISTINCT FROM ?::double precision"
-        return await self._change(lambda tx: bool(tx.write(sql, (next_at, last_at, id, was)).rowcount))
+        return await self._change(lambda tx: bool(tx.count(sql, (next_at, last_at, id, was))))
 
     async def pause_trigger(self, id: str, *, is_paused: bool) -> bool:
         """Pause a trigger or let it go on."""
         sql = "UPDATE triggers SET paused = ? WHERE id = ?"
-        return await self._change(lambda tx: bool(tx.write(sql, (int(is_paused), id)).rowcount))
+        return await self._change(lambda tx: bool(tx.count(sql, (int(is_paused), id))))
 
 
 def _one(db: Db, sql: str) -> int:
@@ -170,10 +172,11 @@ def _import(tx: Tx, stored: StoredRun, now: float) -> None:
     due = None if row.status in FINAL or row.status == "parked" else now
     rk = tx.write(
         "INSERT INTO runs (id, flow, flow_hash, kind, status, epoch, ready_at, created_at, ended_at, parent, root, dedup,"
-        f" outcome, meta) VALUES ({','.join('?' * 14)}) RETURNING rk",
+        f" outcome, meta, pool) VALUES ({','.join('?' * 15)}) RETURNING rk",
         (
             *(row.run_id, row.flow, row.flow_hash, row.kind, row.status, row.epoch, due, row.created_at, row.ended_at),
             *(row.parent, row.root or row.run_id, row.dedup, _dumps(row.outcome), _dumps(row.meta)),
+            None if stored.flow is None else pool_of(flow_from_json(stored.flow)),
         ),
     ).fetchone()[0]
     if stored.flow is not None:
@@ -192,6 +195,8 @@ def _import(tx: Tx, stored: StoredRun, now: float) -> None:
         tx.write("INSERT INTO snapshots (rk, seq, body, cuts) VALUES (?,?,?,?)", values)
     for request in stored.requests:
         put_request(tx, rk, request)
+    for entry in stored.inbox:
+        tx.insert_entry(rk, entry)
     tx.audit += stored.audit
     if due is not None:
         tx.told.add(row.run_id)

@@ -46,7 +46,7 @@ class Db:
         self.connection = connection
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> psycopg.Cursor[Any]:
-        """Run a statement; the cursor has `fetchone`, `fetchall`, `rowcount` and can be iterated."""
+        """Run a statement; the cursor has `fetchone`, `fetchall` and can be iterated."""
         text = self._known.get(statement)
         if text is None:
             text = statement.replace("%", "%%").replace("?", "%s").encode()

@@ -82,9 +82,13 @@ class Tx:
         self.rows.update((row[0], Row(*row)) for row in found)
 
     def write(self, statement: str, values: Iterable[Any] = ()) -> Any:  # a cursor
-        """Run a statement that changes something."""
+        """Run a statement that changes something. It is only waited for where its rows are looked at."""
         self.has_written = True
         return self.db.execute(statement, tuple(values))
+
+    def count(self, statement: str, values: Iterable[Any] = ()) -> int:
+        """Run a statement that changes something, and give how many rows it changed."""
+        return len(self.write(f"{statement} RETURNING 1", values).fetchall())
 
     def stored(self, rk: int, text: str) -> tuple[str, str | None]:
         """A text as it is kept, and where long strings were taken out of it."""
@@ -100,11 +104,8 @@ class Tx:
 
     def insert_entry(self, rk: int, entry: InboxEntry) -> bool:
         """Put something into an inbox; False if its dedup key was there."""
-        cursor = self.write(
-            "INSERT INTO inbox (rk, kind, data, dedup, at) VALUES (?,?,?,?,?) ON CONFLICT (rk, dedup) DO NOTHING",
-            (rk, entry.kind, dumps(entry.data), entry.dedup, entry.at),
-        )
-        return bool(cursor.rowcount == 1)
+        sql = "INSERT INTO inbox (rk, kind, data, dedup, at) VALUES (?,?,?,?,?) ON CONFLICT (rk, dedup) DO NOTHING"
+        return self.count(sql, (rk, entry.kind, dumps(entry.data), entry.dedup, entry.at)) == 1
 
     def worker(self, name: str) -> int:
         """The wk of a worker. Raises: StoreError for one that never renewed."""
@@ -167,7 +168,7 @@ class Writer:
         self._number += 1
         with_more = [job for job in jobs if isinstance(job.work, Doing)]
         named = sorted({run_id for job in with_more for run_id in job.work.run_ids})
-        with db.connection.transaction():
+        with db.connection.pipeline(), db.connection.transaction():
             tx = Tx(db, self.workers)
             tx.begin(self._name, self._number, named)
             for job in with_more:

@@ -89,7 +89,8 @@ class DurableEngine(Engine):
         self.on_committed: list[Callable[[Actor, Batch], None]] = []
         self.on_revived: list[Callable[[Actor], None]] = []  # told of an actor that is rebuilt, before it goes on
         self.serves = False
-        self.pools: frozenset[str] | None = None  # whose placed steps run here; None: all
+        # whose placed steps run here; None, as for every store of one host: all
+        self.pools: frozenset[str] | None = getattr(journal, "own_pools", None)
         self.keeper = Keeper(self, poll_s)
         self._known_flows: set[str] = set()
         self._plans: dict[str, FlowPlan] = {}
@@ -313,6 +314,8 @@ class DurableEngine(Engine):
         if queued is None:
             for revived in self.on_revived:
                 revived(actor)
+            if not self.on_revived and plan.attach is not None:
+                plan.attach(actor)
         actor.resume()
         return actor
 
@@ -413,7 +416,7 @@ class DurableEngine(Engine):
     def new_child(self, parent: Actor, act: Activation, child: str, at: float) -> NewRun:
         """The row of a child run, created in its parent's commit and started here right after it."""
         body: Any = act.step.body
-        plan, tick = body.child_start(parent, act)
+        plan, tick = body.child_start(parent, act, child)
         self.know(plan)
         tick.at = at
         is_known = plan.hash in self._known_flows

@@ -106,7 +106,7 @@ class Engine:
         """Start the child run of a `call: flow.x` step."""
         body: Any = act.step.body
         try:
-            plan, tick = body.child_start(parent, act)
+            plan, tick = body.child_start(parent, act, child)
         except OrchestratorError as error:
             record = {"code": error.code, "message": str(error), "step": None, "attempt": 0, "details": None}
             parent.apply(t.ChildSettled(0, 0.0, -1, child, "failed", error=record))

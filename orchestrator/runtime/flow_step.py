@@ -83,6 +83,7 @@ class FlowStepBody:
         self._extra: ParkedBody | None = parked_body(flow, whole, lenient, binding)
         if isinstance(self._extra, ChildBody | PlacedBody):
             self.child_start = self._extra.start
+            self.adopt_child = self._extra.adopt
             self.called = self._extra.called
 
     # Before the step fires.
@@ -206,8 +207,13 @@ class FlowStepBody:
             return await memory.cached(
                 name, cache, ttl_s, run.now(), lambda: self._invoke(run, act, call, act.input["with"], "")
             )
+        holder = f"{run.run_id}/{self.ir.name}/{act.id}"
         return await memory.once(
-            self.flow.name, str(key), act.input["with"], lambda: self._invoke(run, act, call, act.input["with"], "")
+            self.flow.name,
+            str(key),
+            act.input["with"],
+            lambda: self._invoke(run, act, call, act.input["with"], ""),
+            holder,
         )
 
     async def _perform_items(self, run: Actor, act: Activation, call: _Call) -> list[Any]:
@@ -395,7 +401,9 @@ class FlowStepBody:
     def wake(self, run: Actor, act: Activation, wake: t.Wake) -> None:
         """A wait, request or child run of this step has its answer."""
         assert self._extra is not None
-        run.apply(self._extra.wake(self, run, act, wake))
+        settled = self._extra.wake(self, run, act, wake)
+        if settled is not None:
+            run.apply(settled)
 
     def drop(self, run: Actor, act: Activation) -> None:
         """Nothing is held between the attempts of a YAML step."""

@@ -143,7 +143,11 @@ class PlacedBody:
         out.child = f"{run.run_id}.{act.step.name}-{act.id}" + (f".{act.attempt}" if act.attempt > 1 else "")
         out.parks = True
 
-    def start(self, run: Actor, act: Activation) -> tuple[Any, t.Started]:
+    def adopt(self, parent: Actor, act: Activation, child: Actor) -> None:
+        """What the parent keeps with its run is the child's too."""
+        child.data = parent.data
+
+    def start(self, run: Actor, act: Activation, child: str) -> tuple[Any, t.Started]:
         """The child's plan and first tick."""
         from orchestrator.runtime.flow_bind import start_tick
 

@@ -12,7 +12,7 @@ from orchestrator.ir.model import FlowIR, JoinIR, RateIR, StepIR
 if TYPE_CHECKING:  # bodies work on the actor, which holds a plan
     from orchestrator.runtime.actor import Actor
     from orchestrator.runtime.state import Activation, EventRef
-    from orchestrator.runtime.ticks import Delivered, StepSettled, StepStarted, Wake
+    from orchestrator.runtime.ticks import Delivered, Started, StepSettled, StepStarted, Wake
 
 
 class StepBody(Protocol):
@@ -100,6 +100,9 @@ class FlowPlan:
     codec: Any = None  # the ValueCodec of the front end; None keeps payloads as they are
     keeps_unclaimed: bool = False  # bodies may wait for any event, so one that nobody takes is kept
     whole: Callable[[], FlowIR] | None = None  # the flow with what is only needed to store or show it
+    start: Callable[[Mapping[str, Any], float], Started] | None = None  # of a Python workflow that a flow file calls
+    attach: Callable[[Actor], None] | None = None  # gives such a run its live side
+    plain: Callable[[str, Any], Any] | None = None  # the result of such a run, as its caller sees it
     _hash: str | None = None
 
     @property

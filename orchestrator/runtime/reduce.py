@@ -105,6 +105,14 @@ def _step_started(r: Reduction, tick: t.StepStarted) -> None:
         r.state.children[tick.child] = act.id
         act.owned = [*(act.owned or ()), ("child", tick.child)]
         r.out.append(t.StartChild(act, tick.child))
+    elif tick.children:
+        act.record = act.record or {}
+        act.owned = act.owned or []
+        for child in tick.children:
+            park(r, act)
+            r.state.children[child] = act.id
+            act.owned.append(("child", child))
+            r.out.append(t.StartChild(act, child))
 
 
 def _step_settled(r: Reduction, tick: t.StepSettled) -> None:
@@ -147,6 +155,10 @@ def _step_settled(r: Reduction, tick: t.StepSettled) -> None:
 
 def _again(r: Reduction, act: Activation, tick: t.StepSettled) -> None:
     act.attempt += 1
+    if act.waits and not act.step.body.is_plain:  # child runs of other items
+        drop_waits(r, act)
+        act.waits = 1
+        unpark(r, act)
     if tick.is_poll:
         act.polls += 1
     else:
@@ -293,7 +305,8 @@ def _child_opened(r: Reduction, tick: t.ChildOpened) -> None:
     act.record[tick.path] = ("value", tick.child)
     park(r, act)
     r.state.children[tick.child] = act.id
-    act.owned = [*(act.owned or ()), ("child", tick.child)]
+    act.owned = act.owned or []
+    act.owned.append(("child", tick.child))
     r.out.append(t.StartChild(act, tick.child))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import OrchestratorError, StoreError
 from orchestrator.runtime import ticks as t
-from orchestrator.runtime.codec import ValueCodec, decode_tick
+from orchestrator.runtime.codec import PLAIN, ValueCodec, decode_tick
 from orchestrator.runtime.journal import AuditRow, InboxEntry, Json, RequestRow
 
 if TYPE_CHECKING:  # the actor's sink uses this
@@ -50,6 +50,7 @@ def settled_row(actor: Actor, parent: str, codec: ValueCodec, at: float) -> Inbo
     result = state.result
     data = {
         "child": actor.run_id,
+        "kind": actor.plan.ir.kind,
         "status": state.status.value,
         "type": result.type if result is not None else "",
         "value": None if result is None else codec.encode(result.type, result.value, "the result"),
@@ -146,8 +147,12 @@ def tick_of(entry: InboxEntry, codec: ValueCodec) -> t.Tick:
                 value = codec.decode(data["type"], data["value"])
                 return t.EventIn(0, 0.0, -1, data["type"], value, data.get("target"), entry.dedup, data.get("sender"))
             case "child":
-                value = codec.decode(data["type"], data["value"]) if data["type"] else None
-                return t.ChildSettled(0, 0.0, -1, data["child"], data["status"], data["type"], value, data.get("error"))
+                type_name, value = data["type"], data["value"]
+                if data.get("kind") == "yaml" and codec is not PLAIN:
+                    type_name = ""  # plain JSON, whatever the events of the caller are called
+                elif type_name:
+                    value = codec.decode(type_name, value)
+                return t.ChildSettled(0, 0.0, -1, data["child"], data["status"], type_name, value, data.get("error"))
             case "cancel":
                 return t.Cancel(0, 0.0, -1, data.get("status", "cancelled"), data.get("reason") or "")
     except (KeyError, TypeError, ValueError, AttributeError) as error:

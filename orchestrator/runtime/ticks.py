@@ -89,6 +89,7 @@ class StepStarted:
     wait: Any = None  # WaitOpened-like data of a YAML wait: {"type", "match", "due"}
     request: Any = None  # the rendered request of an `ask`
     deadline: float | None = None
+    children: tuple[str, ...] = ()  # of a `for_each` over a flow: the first runs
 
 
 @dataclass(slots=True, repr=False, eq=False)

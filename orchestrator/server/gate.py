@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import hmac
 import ipaddress
-import secrets
 import time
 from collections.abc import Callable, Mapping
 
@@ -47,7 +46,6 @@ class Gate:
         self.limiter = limiter or RateLimiter()
         self._groups_of = groups_of
         self._known: dict[str, tuple[float, Identity]] = {}
-        self._process = secrets.token_urlsafe(16)
 
     async def admit(self, request: Request, access: Access) -> Identity:
         """Who a request comes from, if they may do what it asks. Raises: Refused."""
@@ -79,7 +77,7 @@ class Gate:
 
     def token_for(self, identity: Identity) -> str:
         """The CSRF token of a session, for forms and scripts of our pages."""
-        bound = identity.session or f"{identity.how}:{self._process}"
+        bound = identity.session or identity.how  # without a session it outlives a restart, as an open form does
         return hmac.new(self.accounts.secret.encode(), f"csrf:{bound}".encode(), hashlib.sha256).hexdigest()
 
     def forget(self) -> None:

@@ -1,6 +1,6 @@
 """Where pages meet the server: their routes, one hardened template environment, and what every template is given.
 
-A page is a `GuardedRoute` in `page_routes()` whose endpoint returns `render(request, "name.html", **context)`. Templates see
+A page is a `PageRoute` in `page_routes()` whose endpoint returns `render(request, "name.html", **context)`. Templates see
 plain data only (dicts, lists, text, numbers), never objects: pass views, not records.
 """
 
@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
-from orchestrator.server.access import NOBODY, GuardedRoute, Identity, identity_of, public
+from orchestrator.server.access import NOBODY, Access, Endpoint, GuardedRoute, Identity, identity_of, public
 from orchestrator.server.problems import Refused
+from orchestrator.server.streams import Place
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -30,6 +32,21 @@ TYPES = {
     ".json": "application/json",
     ".map": "application/json",
 }
+
+
+class PageRoute(GuardedRoute):
+    """A route of a page. The page's stream goes on from where the changes were before its endpoint looked: none is missed."""
+
+    def __init__(
+        self, path: str, endpoint: Endpoint, *, access: Access, methods: Sequence[str] = ("GET",), name: str = ""
+    ) -> None:
+        async def placed(request: Request) -> Response:
+            bus = request.app.state.desk.bus
+            request.state.place = str(Place(bus.boot, bus.number))
+            return await endpoint(request)
+
+        placed.__name__ = name or getattr(endpoint, "__name__", "page")
+        super().__init__(path, placed, access=access, methods=methods, name=name)
 
 
 def page_routes() -> list[GuardedRoute]:
@@ -62,7 +79,7 @@ def environment() -> Any:  # a jinja2 environment
 def render(
     request: Request, template: str, *, status: int = 200, headers: dict[str, str] | None = None, **context: Any
 ) -> HTMLResponse:
-    """A page. Beside `context` every template has `user`, `csrf`, `base` (path prefix), `assets` and `path`.
+    """A page. Beside `context` every template has `user`, `csrf`, `base` (path prefix), `assets`, `place` and `path`.
 
     Shape: user is {name, roles, groups, how, is_known, may_start, may_answer, may_edit, may_operate}; `assets` changes whenever
     a static file does, for `{{ base }}/static/{{ assets }}/app.css`: modules import each other within the version.
@@ -73,6 +90,7 @@ def render(
         "csrf": request.app.state.gate.token_for(identity),
         "base": request.scope.get("root_path", ""),
         "assets": assets_version(),
+        "place": getattr(request.state, "place", ""),
         "path": request.url.path,
         "settings": {
             "is_dev": request.app.state.desk.settings.is_dev,
@@ -89,7 +107,7 @@ def user_context(identity: Identity) -> dict[str, Any]:
 
     return {
         "name": identity.user,
-        "roles": sorted(identity.roles),
+        "roles": sorted(str(role) for role in identity.roles),
         "groups": list(identity.groups),
         "how": identity.how,
         "is_known": identity.is_known,

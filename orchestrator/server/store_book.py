@@ -13,6 +13,7 @@ from typing import Any
 
 from orchestrator.authoring.run_path import path_of
 from orchestrator.authoring.run_service import RunService
+from orchestrator.dispatch.submit import submit_run
 from orchestrator.draw.overlay import RunPath
 from orchestrator.errors import OrchestratorError, StoreError
 from orchestrator.ir.codec import flow_from_json
@@ -75,7 +76,7 @@ class StoreBook:
     async def check(self) -> str:
         """`ok`, or what is wrong with the store."""
         try:
-            await self.store.changes()
+            await self.store.next_due(now=self.engine.clock.now())
         except OrchestratorError as error:
             return str(error)
         return "ok"
@@ -87,7 +88,10 @@ class StoreBook:
     # Runs.
 
     async def start(self, plan: FlowPlan, inputs: Mapping[str, Json], run_id: str, meta: dict[str, Any]) -> None:
-        """Start a YAML flow; committed when this returns."""
+        """Start a YAML flow; committed when this returns. Where runs are left to workers, one of them begins it."""
+        if not self._serves:
+            await submit_run(self.engine, plan, inputs, run_id=run_id, meta=meta)
+            return
         await self.service.start(plan, inputs, run_id=run_id, meta=meta)
 
     async def runs(self, query: RunQuery, before: int | None, limit: int) -> list[RunRow]:

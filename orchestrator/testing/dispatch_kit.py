@@ -11,7 +11,6 @@ A check raises AssertionError with what it saw. Run ids are new in every check, 
 from __future__ import annotations
 
 import asyncio
-import os
 import textwrap
 import time
 from collections.abc import Awaitable, Callable
@@ -22,13 +21,12 @@ from typing import Any
 from orchestrator.authoring.project import Project
 from orchestrator.dispatch.capability import lack_of
 from orchestrator.dispatch.dispatcher import Dispatcher, LocalDispatcher
+from orchestrator.dispatch.submit import submit_run
 from orchestrator.dispatch.worker import Worker
 from orchestrator.journal.store import RunRow, Store
 from orchestrator.plugin.services import StepContext
-from orchestrator.runtime.codec import PLAIN, encode_tick
 from orchestrator.runtime.durable import DurableEngine
-from orchestrator.runtime.flow_bind import start_tick
-from orchestrator.runtime.journal import FINAL, Batch, InboxEntry, NewRun
+from orchestrator.runtime.journal import FINAL, InboxEntry
 
 TIMEOUT_S = 20.0
 LEASE_S = 0.5
@@ -145,15 +143,9 @@ class Scene:
         path = self.setting.root / f"{text.split()[1]}.flow.yaml"
         path.write_text(textwrap.dedent(text))
         plan = self.project.plan(self.project.compile(path).checked())
-        run_id, now = f"r{os.urandom(6).hex()}", time.time()
-        await self.journal.put_flow(plan.hash, _stored(plan), now=now)
-        tick = start_tick(plan, inputs or {}, now)
-        tick.at = now
-        row = encode_tick(tick, PLAIN, lambda _: "?")
-        new = NewRun(run_id, plan.ir.name, plan.hash, "yaml", now, start=row, root=run_id, is_claimed=False)
-        await self.journal.renew("office", now=now, lease_s=60)
-        await self.journal.commit(Batch(run_id, 0, 0, now, "office", create=new))
-        return run_id
+        office = DurableEngine(self.journal, self.project.plan, worker="office")
+        self.engines.append(office)
+        return await submit_run(office, plan, inputs or {})
 
     async def result(self, run_id: str) -> Any:
         """The outputs of a run, once it has ended."""
@@ -273,9 +265,3 @@ async def a_worker_that_ends_gives_back_what_it_holds(scene: Scene) -> None:
     later = await scene.add(CHAIN, {"n": 1})
     await asyncio.sleep(0.1)
     assert (await scene.journal.run(later)).status == "new"
-
-
-def _stored(plan: Any) -> Any:
-    from orchestrator.ir.codec import flow_to_json
-
-    return flow_to_json(plan.stored_ir)

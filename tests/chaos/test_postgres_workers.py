@@ -50,7 +50,7 @@ class Crew:
         options: dict[str, Any] = {
             "dispatcher": self.dispatcher,
             "lease_s": LEASE_S,
-            "pause_s": 0.3,
+            "pause_s": 0.25,
             "is_remote": remote,
             "concurrency": 4,
         }

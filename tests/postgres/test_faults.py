@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import pytest
 
 from orchestrator.errors import Fenced, StoreError, UsageError
+from orchestrator.journal.db_threads import Job
 from orchestrator.journal.open import open_journal, parse_store_url
 from orchestrator.journal.postgres import PostgresJournal
+from orchestrator.journal.postgres_threads import Db, Target
+from orchestrator.journal.postgres_writes import append
 from orchestrator.runtime.journal import AuditRow, Batch
 from orchestrator.testing.conformance import LEASE_S, NOW, OTHER, WORKER, batch, event, new_run, seqs, start, tick
 from tests.support.postgres import Server
@@ -184,6 +187,27 @@ def test_a_claim_during_a_commit_fences_it_or_comes_after_it(url: str) -> None:
             await second.commit(batch(f"r{number}", len(read), epoch=taken.epoch))
         await first.aclose()
         await second.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_commit_that_has_seen_its_epoch_holds_off_every_claim(url: str) -> None:
+    """Between the look at the epoch and the end of the commit nobody can take the run over."""
+
+    async def main() -> None:
+        journal, parsed = journal_at(url), parse_store_url(url)
+        await journal.renew(WORKER, now=NOW, lease_s=LEASE_S)
+        await start(journal, "r")
+        with Target(parsed.dsn, parsed.schema, "here").connect() as slow:
+            slow.execute("BEGIN")
+            append(Db(slow), [Job(batch("r", 1), cast(Any, None), cast(Any, None))])
+            claiming = asyncio.ensure_future(journal.claim(OTHER, now=NOW + 99, lease_s=LEASE_S, run_id="r"))
+            await asyncio.sleep(0.2)
+            assert not claiming.done()
+            slow.execute("COMMIT")
+        assert [taken.epoch for taken in await claiming] == [2]
+        assert [seq for seq, _ in (await journal.load("r")).ticks] == [0, 1]
+        await journal.aclose()
 
     asyncio.run(main())
 

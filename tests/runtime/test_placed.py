@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.errors import StepError
+from orchestrator.errors import StepError, UsageError
 from orchestrator.journal.memory import MemoryJournal
 from orchestrator.plugin.services import StepContext
 from tests.durable.battery import CHILD
@@ -56,6 +56,18 @@ steps:
     on: far.failed
     emit: {event: Stop, with: {code: "${{ ev.error.code }}", step: "${{ ev.error.step }}"}}
 """
+SECRET = """
+flow: keys
+secrets: [TOKEN]
+outputs: {n: int}
+steps:
+  far:
+    on: Start
+    placement: gpu
+    call: t.login
+    with: {user: kim, token: "${{ secrets.TOKEN }}"}
+    emit: {event: Stop, with: {n: "${{ result }}"}}
+"""
 
 
 async def run(text: str, root: Path, inputs: dict[str, Any], **steps: Any) -> tuple[Any, MemoryJournal]:
@@ -70,6 +82,14 @@ async def run(text: str, root: Path, inputs: dict[str, Any], **steps: Any) -> tu
 
 async def work(n: int) -> int:
     return n + 1
+
+
+SEEN: list[tuple[str, str]] = []
+
+
+async def login(user: str, token: str) -> int:
+    SEEN.append((user, token))
+    return 1
 
 
 @pytest.mark.parametrize(
@@ -105,3 +125,20 @@ def test_the_flows_that_a_flow_calls_are_stored_with_it(tmp_path: Path) -> None:
         return [call[0]["name"] for call in calls]
 
     assert asyncio.run(main()) == ["parent", "sub"]
+
+
+def test_a_secret_of_a_placed_call_is_put_in_where_the_call_is_made(tmp_path: Path, monkeypatch: Any) -> None:
+    SEEN.clear()
+    (tmp_path / "orchestrator.toml").write_text('[secrets.grant]\nkeys = ["TOKEN"]\n', "utf-8")
+    monkeypatch.setenv("TOKEN", "s3cret-token")
+    outcome, journal = asyncio.run(run(SECRET, tmp_path, {}, login=login))
+    assert outcome["result"] == {"n": 1} and SEEN == [("kim", "s3cret-token")]
+    assert not any("s3cret" in text for row in journal.rows.values() for text in row.ticks)
+
+
+def test_a_secret_that_is_mixed_with_data_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    text = SECRET.replace("${{ secrets.TOKEN }}", "${{ secrets.TOKEN }}-${{ inputs.x }}").replace(
+        "outputs:", "inputs: {x: str}\noutputs:"
+    )
+    with pytest.raises(UsageError, match="may not mix a secret"):
+        asyncio.run(run(text, tmp_path, {"x": "y"}, login=login))

@@ -179,6 +179,7 @@ async def test_too_many_streams_are_refused(tmp_path: Path) -> None:
     desk = make_desk(write_flows(tmp_path), max_streams=1)
     with LoopbackServer(create_app(desk=desk), lifespan="on") as server:
         async with async_client(server.url) as client, client.stream("GET", "/api/stream", headers=SSE) as response:
-            assert (await anext(sse_events(response)))[1] == "hello"
+            events = sse_events(response)  # kept: a generator that nobody holds closes the stream it reads
+            assert (await anext(events))[1] == "hello"
             refused = await client.get("/api/stream")
             assert refused.status_code == 503 and refused.json()["code"] == "stream.full"

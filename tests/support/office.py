@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import textwrap
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from orchestrator.authoring.project import Project
 from orchestrator.authoring.run_service import RunService
+from orchestrator.dispatch.submit import submit_run
 from orchestrator.journal.open import open_journal
 from orchestrator.journal.postgres import PostgresJournal
 from orchestrator.journal.store import Page, RunFilter, RunRow
-from orchestrator.runtime.codec import PLAIN, encode_tick
 from orchestrator.runtime.durable import DurableEngine
-from orchestrator.runtime.flow_bind import start_tick
-from orchestrator.runtime.journal import FINAL, Batch, NewRun
+from orchestrator.runtime.journal import FINAL
 from orchestrator.runtime.plan import FlowPlan
 from tests.support.worker_steps import steps
 
@@ -47,9 +45,9 @@ class Office:
         self.url, self.root = url, root
         self.journal = open_journal(url)
         assert isinstance(self.journal, PostgresJournal)
+        self.postgres = self.journal
         self.project = Project.open(root, steps=steps(root / "calls.jsonl", (*ALL, "new")))
         self.engine = DurableEngine(self.journal, self.project.plan, poll_s=0.05)
-        self.engine.pools = frozenset()
         self.service = RunService(self.engine)
 
     def write(self, text: str, name: str) -> Path:
@@ -62,16 +60,8 @@ class Office:
         return self.project.plan(self.project.compile(path).checked())
 
     async def start(self, text: str, run_id: str, inputs: dict[str, Any]) -> None:
-        """Start a run and leave it to the workers at once."""
-        plan = self.plan(text)
-        await self.engine.keeper.open()
-        await self.engine.keep_flow(plan)
-        now = time.time()
-        tick = start_tick(plan, inputs, now)
-        tick.at = now
-        row = encode_tick(tick, PLAIN, lambda _: "?")
-        new = NewRun(run_id, plan.ir.name, plan.hash, "yaml", now, start=row, root=run_id, is_claimed=False)
-        await self.journal.commit(Batch(run_id, 0, 0, now, self.engine.worker, create=new))
+        """Put a run into the store for the workers."""
+        await submit_run(self.engine, self.plan(text), inputs, run_id=run_id)
 
     async def children(self, run_id: str) -> Page:
         """The child runs of a run, once there is one."""

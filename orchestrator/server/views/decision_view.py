@@ -9,13 +9,21 @@ from orchestrator.runtime.people import Ballot, Request
 from orchestrator.server.book import RequestRow
 from orchestrator.server.views.ballots import (
     Standing,
-    is_approval,
     recount,
     refusal_for,
     standings,
     tone_of,
 )
-from orchestrator.server.views.diffing import Diff, diff_texts
+from orchestrator.server.views.decision_past import (
+    Compared,
+    Event,
+    Round,
+    compared_with,
+    deciders_of,
+    history_of,
+    outcome_tone,
+    rounds_of,
+)
 from orchestrator.server.views.forms import Field, Filled, fields_of
 from orchestrator.server.views.inbox_view import Due, audience_text, due_of, state_text
 from orchestrator.server.views.wording import Fact, Moment, as_words, facts, listed, moment, pretty, size
@@ -32,14 +40,6 @@ class Shown(TypedDict):
     cut: str
 
 
-class Compared(TypedDict):
-    """A comparison with an earlier text. Without rows, `note` says why there is none."""
-
-    title: str
-    note: str
-    diff: Diff | None
-
-
 class ItemRow(TypedDict):
     """One item of a request over items."""
 
@@ -54,28 +54,6 @@ class ItemRow(TypedDict):
     by: str
     is_open: bool
     error: str
-
-
-class Event(TypedDict):
-    """A line of the history."""
-
-    who: str
-    what: str
-    tone: str
-    when: Moment | None
-    facts: list[Fact]
-
-
-class Round(TypedDict):
-    """An earlier request of the same step in the same run."""
-
-    number: int
-    href: str
-    outcome: str
-    tone: str
-    by: str
-    when: Moment | None
-    facts: list[Fact]
 
 
 class Attempt(TypedDict):
@@ -144,14 +122,6 @@ def shown_of(show: Mapping[str, Json]) -> Shown:
     return {"body": None if body is None else pretty(body, 1_000_000), "facts": facts(show.get("content")), "cut": cut}
 
 
-def text_of(show: Mapping[str, Json]) -> str:
-    """The text of a `show` that comparisons are about."""
-    body = show.get("body")
-    if body is None:
-        body = show.get("content")
-    return "" if body is None else pretty(body)
-
-
 def decision_view(
     row: RequestRow,
     detail: Mapping[str, Json],  # what `request_detail` gives
@@ -189,7 +159,7 @@ def decision_view(
         "revision": row.revision,
         "description": description if isinstance(description, str) else None,
         "shown": shown_of(show),
-        "compared": _compared(row, show, closed),
+        "compared": compared_with(row, show, closed),
         "edit_label": as_words(str(edit)) if edit else "",
         "edit_text": _edit_text(row, show, attempt),
         "fields": fields_of(
@@ -207,8 +177,8 @@ def decision_view(
         "can_act": row.state == "open" and may_act and _is_entitled(refusal, request, user, groups),
         "why_not": "" if can_answer or row.state != "open" else _why_not(refusal, may_act, user, request),
         "outcome": outcome,
-        "tone": _outcome_tone(row, verdicts),
-        "decided_by": listed(_deciders(row, field), 6),
+        "tone": outcome_tone(row, verdicts),
+        "decided_by": listed(deciders_of(row, field), 6),
         "closed": moment(row.closed_at, now),
         "opened": moment(row.opened_at, now),
         "due": due_of(row, now),
@@ -219,8 +189,8 @@ def decision_view(
         "may_delegate": bool(row.data.get("delegate")),
         "delegates": listed(list(row.delegates)),
         "is_escalated": row.is_escalated,
-        "history": _history(row, now),
-        "rounds": _rounds(row, closed, now, base),
+        "history": history_of(row, now),
+        "rounds": rounds_of(row, closed, now, base),
         "attempt": attempt,
         "quorum": _quorum_text(request, ballot) if items is None else "",
     }
@@ -273,24 +243,6 @@ def _quorum_text(request: Request, ballot: Ballot) -> str:
     return "; ".join(parts)
 
 
-def _outcome_tone(row: RequestRow, verdicts: list[str]) -> str:
-    if row.state == "open":
-        return "open"
-    if row.outcome in verdicts:
-        return tone_of(str(row.outcome), verdicts)
-    return "plain" if row.state == "decided" else "late"
-
-
-def _deciders(row: RequestRow, field: str | None) -> list[str]:
-    """Those whose answers decided; all who answered where there is no single verdict."""
-    by = [
-        a["by"]
-        for a in row.answers
-        if field is None or row.outcome == "answered" or (a.get("form") or {}).get(field) == row.outcome
-    ]
-    return list(dict.fromkeys(by))
-
-
 def _items(
     row: RequestRow, detail: Mapping[str, Json], request: Request, user: str, attempt: Attempt | None, page: int
 ) -> list[ItemRow]:
@@ -329,127 +281,3 @@ def _items(
             }
         )
     return out
-
-
-def baseline_of(row: RequestRow, closed: Sequence[RequestRow]) -> RequestRow | None:
-    """The request whose text was approved last: of the same step, flow and title, closed before this one."""
-    before = row.closed_at if row.closed_at is not None else float("inf")
-    found = [
-        other
-        for other in closed
-        if other.id != row.id
-        and (other.flow, other.step, other.data.get("title")) == (row.flow, row.step, row.data.get("title"))
-        and is_approval(other.outcome, list(other.data.get("verdicts") or ()))
-        and (other.closed_at or 0.0) < before
-    ]
-    return max(found, key=lambda other: other.closed_at or 0.0, default=None)
-
-
-def _earlier(row: RequestRow, closed: Sequence[RequestRow]) -> list[RequestRow]:
-    """Earlier requests of the same step in the same run, the oldest first."""
-    found = [
-        other
-        for other in closed
-        if other.run_id == row.run_id
-        and other.step == row.step
-        and other.id != row.id
-        and other.opened_at <= row.opened_at
-        and (other.closed_at or 0.0) <= (row.closed_at or float("inf"))
-    ]
-    return sorted(found, key=lambda other: other.opened_at)
-
-
-def _final_show(row: RequestRow) -> dict[str, Json]:
-    show = dict(row.data.get("show") or {})
-    if row.data.get("edit") and row.text is not None:
-        show[row.data["edit"]] = row.text
-    return show
-
-
-def _compared(row: RequestRow, show: Mapping[str, Json], closed: Sequence[RequestRow]) -> Compared | None:
-    text = text_of(show)
-    if row.revision > 1 and row.data.get("edit"):
-        original = text_of(row.data.get("show") or {})
-        if original != text:
-            return {"title": "Corrected since it was asked", "note": "", "diff": diff_texts(original, text)}
-    wants_last = (row.data.get("show") or {}).get("diff") == "last_approved"
-    if wants_last:
-        base = baseline_of(row, closed)
-        if base is not None:
-            return _against(base, text, "Changes since the last approved version")
-    earlier = [other for other in _earlier(row, closed) if text_of(_final_show(other))]
-    if earlier:
-        return _against(earlier[-1], text, f"Changes since round {len(earlier)}")
-    if wants_last:
-        note = "No version has been approved yet, so there is nothing to compare with."
-        return {"title": "Changes since the last approved version", "note": note, "diff": None}
-    return None
-
-
-def _against(base: RequestRow, text: str, title: str) -> Compared:
-    diff = diff_texts(text_of(_final_show(base)), text)
-    if diff["is_same"]:
-        return {"title": title, "note": "The text is the same.", "diff": None}
-    return {"title": title, "note": "", "diff": diff}
-
-
-def _history(row: RequestRow, now: float) -> list[Event]:
-    verdicts, field = list(row.data.get("verdicts") or ()), row.data.get("verdict_field")
-    out: list[Event] = [{"who": "", "what": "Asked", "tone": "plain", "when": moment(row.opened_at, now), "facts": []}]
-    for entry in row.history:
-        form = dict(entry.get("form") or {})
-        who, action = str(entry.get("by") or ""), str(entry.get("action"))
-        what, tone, shown = _happened(action, form, field, verdicts, entry)
-        out.append({"who": who, "what": what, "tone": tone, "when": moment(entry.get("at"), now), "facts": shown})
-    if row.state != "open" and not (row.history and row.history[-1].get("action") == "expire"):
-        text = f"Closed: {state_text(row).lower()}"
-        out.append({"who": "", "what": text, "tone": "plain", "when": moment(row.closed_at, now), "facts": []})
-    return out
-
-
-def _happened(
-    action: str, form: dict[str, Json], field: str | None, verdicts: list[str], entry: Mapping[str, Json]
-) -> tuple[str, str, list[Fact]]:
-    match action:
-        case "answer":
-            verdict = form.pop(field, None) if field else None
-            shown = facts({name: value for name, value in form.items() if value not in (None, "")})
-            if verdict is None:
-                return "answered", "plain", shown
-            return f"answered {as_words(str(verdict)).lower()}", tone_of(str(verdict), verdicts), shown
-        case "claim":
-            return "claimed it", "plain", []
-        case "release":
-            return "gave the claim back", "plain", []
-        case "delegate":
-            return f"passed it on to {form.get('to')}", "plain", []
-        case "edit":
-            number = int(entry.get("revision") or 1) + 1
-            return f"corrected the text (revision {number}); earlier answers were cleared", "plain", []
-        case "remind":
-            return "A reminder went out", "plain", []
-        case "escalate":
-            return "Escalated", "late", []
-        case "expire":
-            return "Expired without a decision", "late", []
-    return as_words(action), "plain", []
-
-
-def _rounds(row: RequestRow, closed: Sequence[RequestRow], now: float, base: str) -> list[Round]:
-    out: list[Round] = []
-    for number, other in enumerate(_earlier(row, closed), 1):
-        field, verdicts = other.data.get("verdict_field"), list(other.data.get("verdicts") or ())
-        last = other.answers[-1].get("form") if other.answers else {}
-        notes = {name: value for name, value in (last or {}).items() if name != field and value not in (None, "")}
-        out.append(
-            {
-                "number": number,
-                "href": f"{base}/inbox/{other.id}",
-                "outcome": state_text(other),
-                "tone": _outcome_tone(other, verdicts),
-                "by": listed(_deciders(other, field)),
-                "when": moment(other.closed_at, now),
-                "facts": facts(notes),
-            }
-        )
-    return out[-10:]

@@ -8,11 +8,11 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from orchestrator.server.access import GuardedRoute, Role, identity_of, need
+from orchestrator.server.access import Role, identity_of, need
 from orchestrator.server.api_flows import check, read_source, save
 from orchestrator.server.api_runs import desk_of
 from orchestrator.server.desk import Desk
-from orchestrator.server.pages import render
+from orchestrator.server.pages import PageRoute, render
 from orchestrator.server.problems import Refused
 from orchestrator.server.views.diffing import diff_texts
 from orchestrator.server.views.edit_view import palette_of, words_of
@@ -128,12 +128,12 @@ async def show_words(request: Request) -> Response:
     return JSONResponse(words_of(served.ir, _infos(desk)))
 
 
-def routes() -> list[GuardedRoute]:
+def routes() -> list[PageRoute]:
     """The routes of these pages."""
     one = "/flows/{name}/edit"
     tries = need(Role.EDITOR, Role.VIEWER, form=True)  # saving asks for the role editor by itself
     return [
-        GuardedRoute(one, show_editor, access=SEES, name="edit_page"),
-        GuardedRoute(one, post_editor, access=tries, methods=["POST"], name="edit_form"),
-        GuardedRoute("/flows/{name}/words", show_words, access=SEES, name="edit_words"),
+        PageRoute(one, show_editor, access=SEES, name="edit_page"),
+        PageRoute(one, post_editor, access=tries, methods=["POST"], name="edit_form"),
+        PageRoute("/flows/{name}/words", show_words, access=SEES, name="edit_words"),
     ]

@@ -10,12 +10,12 @@ from starlette.responses import RedirectResponse, Response
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.plugin.schema_check import SchemaRefused, compile_schema
-from orchestrator.server.access import GuardedRoute, Role, identity_of, need
+from orchestrator.server.access import Role, identity_of, need
 from orchestrator.server.api_flows import flow_view
 from orchestrator.server.api_runs import desk_of
 from orchestrator.server.book import ENDED, STATUSES, RunQuery
 from orchestrator.server.operations import StartOrder, start_run
-from orchestrator.server.pages import render
+from orchestrator.server.pages import PageRoute, render
 from orchestrator.server.problems import Refused, refused_by
 from orchestrator.server.scheduler import trigger_view
 from orchestrator.server.shelf import Served
@@ -100,12 +100,12 @@ async def _flow_page(request: Request, served: Served, filled: Filled, problem: 
     )
 
 
-def routes() -> list[GuardedRoute]:
+def routes() -> list[PageRoute]:
     """The routes of these pages."""
     return [
-        GuardedRoute("/flows", show_flows, access=SEES, name="flows_page"),
-        GuardedRoute("/flows/{name}", show_flow, access=SEES, name="flow_page"),
-        GuardedRoute(
+        PageRoute("/flows", show_flows, access=SEES, name="flows_page"),
+        PageRoute("/flows/{name}", show_flow, access=SEES, name="flow_page"),
+        PageRoute(
             "/flows/{name}/runs", post_run, access=need(Role.STARTER, form=True), methods=["POST"], name="run_form"
         ),
     ]

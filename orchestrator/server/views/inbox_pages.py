@@ -12,13 +12,13 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from orchestrator.errors import OrchestratorError, RunFinished
 from orchestrator.plugin.schema_check import compile_schema
 from orchestrator.runtime.answering import AnswerRefused
-from orchestrator.server.access import GuardedRoute, Identity, Role, identity_of, need, public
+from orchestrator.server.access import Identity, Role, identity_of, need, public
 from orchestrator.server.api_requests import named_request
 from orchestrator.server.api_runs import desk_of
 from orchestrator.server.book import Reply, RequestRow
 from orchestrator.server.desk import Desk
 from orchestrator.server.links import decide, person_of, read_link, request_of
-from orchestrator.server.pages import render
+from orchestrator.server.pages import PageRoute, render
 from orchestrator.server.problems import Refused, refused_by
 from orchestrator.server.request_desk import (
     SCOPES,
@@ -69,7 +69,7 @@ async def show_inbox(request: Request) -> Response:
         now=desk.clock.now(),
         base=request.scope.get("root_path", ""),
     )
-    return render(request, "inbox.html", inbox=view)
+    return render(request, "inbox.html", inbox=view, said=SAID.get(request.query_params.get("done", ""), ""))
 
 
 async def count_inbox(request: Request) -> Response:
@@ -95,7 +95,8 @@ async def post_decision(request: Request) -> Response:
     problem = await submitted.carry_out()
     if problem is None:
         base = request.scope.get("root_path", "")
-        return RedirectResponse(f"{base}/inbox/{row.id}?done={submitted.done}", 303)
+        place = "" if row.kind == "question" else f"/{row.id}"  # an answered question leaves nothing to look at
+        return RedirectResponse(f"{base}/inbox{place}?done={submitted.done}", 303)
     row = await find_request(desk, person, row.run_id, row.request_id)
     return await _decision_page(request, row, person, attempt=submitted.attempt(problem), status=problem.status)
 
@@ -173,7 +174,7 @@ class _Submitted:
     def attempt(self, problem: Refused) -> Attempt:
         """The refused answer, for the page that shows it again."""
         return {
-            "message": problem.message[:1].upper() + problem.message[1:],
+            "message": f"Not taken: {problem.message}" if problem.message[:1].islower() else problem.message,
             "filled": self.filled,
             "items": self.items,
             "item_errors": self.item_errors,
@@ -329,14 +330,14 @@ async def _link_page(request: Request, attempt: Attempt | None, status: int) -> 
     return render(request, "link.html", status=status, decision=view, said=said, here=here, person=link.person)
 
 
-def routes() -> list[GuardedRoute]:
+def routes() -> list[PageRoute]:
     """The routes of these pages."""
     acts = need(Role.APPROVER, form=True)
     return [
-        GuardedRoute("/inbox", show_inbox, access=LOOKS, name="inbox"),
-        GuardedRoute("/inbox/count", count_inbox, access=LOOKS, name="inbox_count"),
-        GuardedRoute("/inbox/{id}", show_decision, access=LOOKS, name="decision"),
-        GuardedRoute("/inbox/{id}", post_decision, access=acts, methods=["POST"], name="decide"),
-        GuardedRoute("/d/{token}", show_link, access=public(rate="link"), name="link"),
-        GuardedRoute("/d/{token}", post_link, access=public(rate="link"), methods=["POST"], name="decide_link"),
+        PageRoute("/inbox", show_inbox, access=LOOKS, name="inbox"),
+        PageRoute("/inbox/count", count_inbox, access=LOOKS, name="inbox_count"),
+        PageRoute("/inbox/{id}", show_decision, access=LOOKS, name="decision"),
+        PageRoute("/inbox/{id}", post_decision, access=acts, methods=["POST"], name="decide"),
+        PageRoute("/d/{token}", show_link, access=public(rate="link"), name="link"),
+        PageRoute("/d/{token}", post_link, access=public(rate="link"), methods=["POST"], name="decide_link"),
     ]

@@ -9,6 +9,7 @@ from orchestrator.server.views.wording import Moment, exact, moment, pretty, sho
 
 Json = Any  # plain JSON
 DETAIL_CHARS = 4_000
+LINE_CHARS = 240
 DELTA = "llm.delta"
 
 
@@ -73,7 +74,8 @@ def lines_of(entries: Sequence[Json], now: float, begin: float | None, *, until:
         data = entry["data"]
         if out and _is_delta(entry) and out[-1]["type"] == "stream" and _continues(out[-1], entry):
             out[-1]["last"] = entry["seq"]
-            out[-1]["text"] = short(out[-1]["text"] + str(data["value"].get("text", "")), 220)
+            if len(out[-1]["text"]) < LINE_CHARS:
+                out[-1]["text"] = (out[-1]["text"] + str(data["value"].get("text", "")))[:LINE_CHARS]
             continue
         detail = pretty(data, DETAIL_CHARS)
         since = "" if entry["at"] is None or begin is None else f"+{exact(entry['at'] - begin)}"
@@ -144,7 +146,17 @@ def sentence(entry: Json) -> str:
         case "stream":
             return _streamed(data)
     if entry["type"].startswith("request."):
-        return f"{data.get('by')}: {short(data.get('form'), 120)}"
+        word = {
+            "answered": "answered",
+            "claim": "claimed",
+            "release": "gave back",
+            "delegate": "passed on",
+            "edit": "edited",
+        }
+        action = entry["type"].removeprefix("request.")
+        given = {name: value for name, value in (data.get("form") or {}).items() if value is not None}
+        told = f"{data.get('by')} {word.get(action, action)} {data.get('request')}"
+        return f"{told}: {short(given, 120)}" if given else told
     return short({name: value for name, value in data.items() if value is not None}, 140) if data else ""
 
 

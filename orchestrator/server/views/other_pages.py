@@ -9,12 +9,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from orchestrator.errors import OrchestratorError
-from orchestrator.server.access import GuardedRoute, Role, identity_of, need
+from orchestrator.server.access import Role, identity_of, need
 from orchestrator.server.api_accounts import key_view, roles_of, user_view
 from orchestrator.server.api_runs import desk_of
 from orchestrator.server.book import ENDED, STATUSES, RunQuery
 from orchestrator.server.desk import Desk
-from orchestrator.server.pages import render
+from orchestrator.server.pages import PageRoute, render
 from orchestrator.server.problems import Refused, refused_by
 from orchestrator.server.scheduler import trigger_view
 from orchestrator.server.views.flow_pages import base_of
@@ -102,7 +102,7 @@ async def _operate_page(request: Request, *, problem: Refused | None = None, new
         parked=await _lines(desk, now, base, statuses=("parked",)),
         stuck=await _lines(desk, now, base, statuses=("waiting", "running", "queued"), until=now - STUCK_AFTER_S),
         versions=await _versions(desk),
-        users=[user_view(user) for user in desk.accounts.users()],
+        users=[user_view(user) | {"roles": sorted(map(str, user.roles))} for user in desk.accounts.users()],
         groups=[{"name": name, "members": members} for name, members in sorted(desk.people().items())],
         keys=[
             key_view(key) | {"created": moment(key.created_at, now), "used": moment(key.used_at, now)}
@@ -181,22 +181,18 @@ def _forget(desk: Desk) -> None:
     desk.people_changed()
 
 
-def routes() -> list[GuardedRoute]:
+def routes() -> list[PageRoute]:
     """The routes of these pages."""
     operates = need(form=True)
     one = "/schedules/{flow}/{number}"
     return [
-        GuardedRoute("/schedules", show_schedules, access=SEES, name="schedules_page"),
-        GuardedRoute(
-            one + "/fire", fire_form, access=need(Role.STARTER, form=True), methods=["POST"], name="fire_form"
-        ),
-        GuardedRoute(one + "/pause", pause_form, access=operates, methods=["POST"], name="pause_form"),
-        GuardedRoute(one + "/resume", resume_form, access=operates, methods=["POST"], name="resume_form"),
-        GuardedRoute("/plugins", show_plugins, access=SEES, name="plugins_page"),
-        GuardedRoute("/operate", show_operate, access=need(), name="operate_page"),
-        GuardedRoute("/operate/users", post_user, access=operates, methods=["POST"], name="user_form"),
-        GuardedRoute("/operate/keys", post_key, access=operates, methods=["POST"], name="key_form"),
-        GuardedRoute(
-            "/operate/keys/{key}/remove", remove_key, access=operates, methods=["POST"], name="remove_key_form"
-        ),
+        PageRoute("/schedules", show_schedules, access=SEES, name="schedules_page"),
+        PageRoute(one + "/fire", fire_form, access=need(Role.STARTER, form=True), methods=["POST"], name="fire_form"),
+        PageRoute(one + "/pause", pause_form, access=operates, methods=["POST"], name="pause_form"),
+        PageRoute(one + "/resume", resume_form, access=operates, methods=["POST"], name="resume_form"),
+        PageRoute("/plugins", show_plugins, access=SEES, name="plugins_page"),
+        PageRoute("/operate", show_operate, access=need(), name="operate_page"),
+        PageRoute("/operate/users", post_user, access=operates, methods=["POST"], name="user_form"),
+        PageRoute("/operate/keys", post_key, access=operates, methods=["POST"], name="key_form"),
+        PageRoute("/operate/keys/{key}/remove", remove_key, access=operates, methods=["POST"], name="remove_key_form"),
     ]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from orchestrator.server.access import GuardedRoute
+from orchestrator.server.pages import PageRoute
 from orchestrator.server.views import edit_pages, flow_pages, inbox_pages, other_pages, run_pages, session_pages
 
 
-def all_routes() -> list[GuardedRoute]:
+def all_routes() -> list[PageRoute]:
     """The routes of every page."""
     return [
         *session_pages.routes(),

@@ -11,11 +11,11 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.ir.model import FlowIR
-from orchestrator.server.access import GuardedRoute, Role, identity_of, need
+from orchestrator.server.access import Role, identity_of, need
 from orchestrator.server.api_runs import cursor_text, desk_of, read_run_query
 from orchestrator.server.book import ENDED, STATUSES, RunBook, RunDetail
 from orchestrator.server.desk import Desk
-from orchestrator.server.pages import render
+from orchestrator.server.pages import PageRoute, render
 from orchestrator.server.problems import Refused, refused_by
 from orchestrator.server.reading import query_int
 from orchestrator.server.views.flow_pages import base_of
@@ -153,6 +153,7 @@ async def _run_page(request: Request, opened: Opened, tab: str, problem: Refused
             "children": list(opened.detail.children)[:50],
             "ended": moment(row.ended_at, now),
             "is_over": opened.is_over,
+            "is_stored": opened.book.is_durable,
             "inputs": facts(opened.detail.inputs),
             "outputs": facts(opened.detail.outputs) if opened.is_over else [],
             "problem": None if error is None else _error(error),
@@ -163,13 +164,17 @@ async def _run_page(request: Request, opened: Opened, tab: str, problem: Refused
             "at": opened.until,
             "last": opened.last,
             "is_live": opened.at is None,
-            "text": "" if shown is None else f"{shown['step'] or 'run'}: {sentence(shown)}",
+            "text": "" if shown is None else _words(shown),
             "type": "" if shown is None else shown["type"],
             "when": moment(shown["at"], now) if shown is not None else None,
         },
         problem=None if problem is None else {"message": problem.message, "help": problem.help},
         **await _TAB[tab](request, opened),
     )
+
+
+def _words(entry: Json) -> str:
+    return f"{entry['step']}: {sentence(entry)}" if entry["step"] else sentence(entry)
 
 
 def _error(error: dict[str, Json]) -> dict[str, str]:
@@ -284,7 +289,7 @@ async def show_overlay(request: Request) -> Response:
     opened = await _open(request)
     ir, path = await opened.book.path(opened.run_id, opened.at)
     found = await opened.book.log(opened.run_id, opened.until - 1, 1)
-    text = f"{found[0]['step'] or 'run'}: {sentence(found[0])}" if found else ""
+    text = _words(found[0]) if found else ""
     when = moment(found[0]["at"], opened.desk.clock.now()) if found else None
     return JSONResponse(
         {
@@ -308,13 +313,11 @@ async def post_cancel(request: Request) -> Response:
     return RedirectResponse(f"{opened.base}/runs/{quote(opened.run_id, safe='')}", 303)
 
 
-def routes() -> list[GuardedRoute]:
+def routes() -> list[PageRoute]:
     """The routes of these pages."""
     return [
-        GuardedRoute("/runs", show_runs, access=SEES, name="runs_page"),
-        GuardedRoute("/runs/{run_id}", show_run, access=SEES, name="run_page"),
-        GuardedRoute("/runs/{run_id}/overlay", show_overlay, access=SEES, name="run_overlay"),
-        GuardedRoute(
-            "/runs/{run_id}/cancel", post_cancel, access=need(form=True), methods=["POST"], name="cancel_form"
-        ),
+        PageRoute("/runs", show_runs, access=SEES, name="runs_page"),
+        PageRoute("/runs/{run_id}", show_run, access=SEES, name="run_page"),
+        PageRoute("/runs/{run_id}/overlay", show_overlay, access=SEES, name="run_overlay"),
+        PageRoute("/runs/{run_id}/cancel", post_cancel, access=need(form=True), methods=["POST"], name="cancel_form"),
     ]

@@ -6,12 +6,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from orchestrator.errors import UsageError
-from orchestrator.server.access import GuardedRoute, Role, identity_of, public, signed_in
+from orchestrator.server.access import Role, identity_of, public, signed_in
 from orchestrator.server.accounts import NAME
 from orchestrator.server.api_accounts import open_session, set_session_cookie
 from orchestrator.server.api_runs import desk_of
 from orchestrator.server.gate import ACTING_COOKIE, LOCAL_USER, SESSION_COOKIE
-from orchestrator.server.pages import render
+from orchestrator.server.pages import PageRoute, render
 from orchestrator.server.problems import Refused
 
 
@@ -79,14 +79,14 @@ async def act_as(request: Request) -> Response:
     return answer
 
 
-def routes() -> list[GuardedRoute]:
+def routes() -> list[PageRoute]:
     """The routes of these pages."""
     return [
-        GuardedRoute("/", start, access=signed_in(), name="start"),
-        GuardedRoute("/sign-in", show_sign_in, access=public(), name="sign_in_page"),
-        GuardedRoute(
+        PageRoute("/", start, access=signed_in(), name="start"),
+        PageRoute("/sign-in", show_sign_in, access=public(), name="sign_in_page"),
+        PageRoute(
             "/sign-in", post_sign_in, access=public(rate="sign_in", form=True), methods=["POST"], name="sign_in_form"
         ),
-        GuardedRoute("/sign-out", post_sign_out, access=signed_in(form=True), methods=["POST"], name="sign_out_form"),
-        GuardedRoute("/act-as", act_as, access=signed_in(form=True), methods=["POST"], name="act_as"),
+        PageRoute("/sign-out", post_sign_out, access=signed_in(form=True), methods=["POST"], name="sign_out_form"),
+        PageRoute("/act-as", act_as, access=signed_in(form=True), methods=["POST"], name="act_as"),
     ]

@@ -149,6 +149,8 @@ def _differ(a: Json, b: Json, path: str, depth: int) -> Iterator[Change]:
 
 
 def _change(kind: str, path: str, before: Json, after: Json) -> Change:
+    if path.startswith("timers."):
+        path = path.rpartition(" ")[0]  # the time in the key only tells timers of a kind apart
     return {"kind": kind, "path": path, "before": _told(before), "after": _told(after)}
 
 

@@ -1,4 +1,4 @@
-"""Workflow classes whose process is killed; run as `python -m tests.integration.crash_class STORY FOLDER start|resume`.
+"""Workflow classes and functions whose process is killed: `python -m tests.integration.crash_stories STORY FOLDER start|resume`.
 
 Every body leaves a line in `marks`; with `start` the process stands still at the line that the test waits for.
 """
@@ -10,7 +10,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from orchestrator import Context, Event, HumanResponseEvent, InputRequiredEvent, StartEvent, StopEvent, Workflow, step
+from orchestrator import (
+    Context,
+    Event,
+    HumanResponseEvent,
+    InputRequiredEvent,
+    StartEvent,
+    StopEvent,
+    Workflow,
+    load,
+    step,
+)
+from orchestrator.functional import step as functional_step
+from orchestrator.functional import workflow
 
 FOLDER = Path(sys.argv[2]) if len(sys.argv) > 3 else Path()
 IS_FIRST = sys.argv[-1] == "start"
@@ -120,20 +132,70 @@ class Outer(Workflow):
         return StopEvent(result=[ev.text, await inner.run()])
 
 
+FLOW = """
+flow: inner
+inputs: {text: str}
+outputs: {text: str}
+steps:
+  first: {on: Start, call: my.first, with: {text: "${{ inputs.text }}"}}
+  second:
+    on: first
+    call: my.second
+    with: {text: "${{ ev.result }}"}
+    emit: {event: Stop, with: {text: "${{ result }}"}}
+"""
+
+
+def first(text: str) -> str:
+    mark("flow first")
+    return text + "1"
+
+
+async def second(text: str) -> str:
+    mark("flow second")
+    await hang_if_first()
+    return text + "2"
+
+
+@functional_step
+async def count(text: str) -> int:
+    mark("count")
+    return len(text)
+
+
+@workflow
+async def around(text: str) -> list[Any]:
+    mark("around")
+    size = await count(text)
+    file = FOLDER / "inner.flow.yaml"
+    file.write_text(FLOW, "utf-8")
+    flow = load(file, steps={"my.first": first, "my.second": second})
+    return [size, (await flow.run(text=text))["text"]]
+
+
+async def run_function(store: str) -> None:
+    message = ("a",) if IS_FIRST else ()
+    result = await around.run(*message, run_id="r", store=store)
+    print(result.get_outputs(), flush=True)
+
+
 def make(story: str) -> Workflow:
-    workflow: Workflow = {"chain": Chain, "fan": Fan, "waits": Waits, "outer": Outer}[story](timeout=None)
+    made: Workflow = {"chain": Chain, "fan": Fan, "waits": Waits, "outer": Outer}[story](timeout=None)
     if story == "outer":
-        workflow.add_workflows(inner=Inner())
-    return workflow
+        made.add_workflows(inner=Inner())
+    return made
 
 
 async def main() -> None:
-    workflow = make(sys.argv[1])
     store = f"sqlite:///{FOLDER}/runs.db"
+    if sys.argv[1] == "function":
+        await run_function(store)
+        return
+    made = make(sys.argv[1])
     if IS_FIRST:
-        handler = workflow.run(run_id="r", store=store, text="a")
+        handler = made.run(run_id="r", store=store, text="a")
     else:
-        handler = workflow.resume("r", store=store)
+        handler = made.resume("r", store=store)
     shown: list[Any] = []
 
     async def watch() -> None:

@@ -1,4 +1,4 @@
-"""`kill -9` of a process that runs a workflow class over SQLite, and another process that goes on."""
+"""`kill -9` of a process that runs a workflow class or function over SQLite, and another process that goes on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def start(story: str, folder: Path, how: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-W", "error", "-m", "tests.integration.crash_class", story, str(folder), how]
+    command = [sys.executable, "-W", "error", "-m", "tests.integration.crash_stories", story, str(folder), how]
     env = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'plugins'}"}
     return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -70,6 +70,13 @@ def test_a_step_that_waits_for_a_child_joins_the_same_child(tmp_path: Path) -> N
     found = [m for m in marks(tmp_path) if m != "asked"]
     assert found.count("before") == 1
     assert found.count("inner") == 2
+
+
+def test_a_function_goes_on_with_the_flow_that_it_had_started(tmp_path: Path) -> None:
+    killed_at("function", tmp_path, "hangs")
+    assert resumed("function", tmp_path) == ["[[1, 'a12']]"]
+    found = marks(tmp_path)
+    assert [found.count(m) for m in ("count", "flow first", "flow second", "around")] == [1, 1, 2, 2]
 
 
 @pytest.mark.parametrize("story", ["chain", "waits"])
