@@ -134,7 +134,8 @@ def show(run: str, store: str | None, as_json: bool) -> int:
     click.echo(f"path      {' → '.join(path) or '(no step has run)'}")
     for request in requests:
         click.echo(
-            f"waits     {request.step}: {one_line(str((request.data or {}).get('title')), 90)}  ({row.run_id}/{request.request_id})"
+            f"waits     {request.step}: {one_line(str((request.data or {}).get('title')), 90)}"
+            f"  ({row.run_id}/{request.request_id})"
         )
     outcome = row.outcome if isinstance(row.outcome, dict) else {}
     if outcome.get("result") is not None:
@@ -194,7 +195,8 @@ def logs(run: str, store: str | None, as_json: bool) -> int:
             click.echo(json.dumps({"id": entry.id, "hash": entry.hash, **asdict(line)}, ensure_ascii=False))
         else:
             click.echo(
-                f"{stamp(line.at)}  {line.actor or '-':<12}  {line.action}  {one_line(json.dumps(line.data, ensure_ascii=False), 120)}"
+                f"{stamp(line.at)}  {line.actor or '-':<12}  {line.action}"
+                f"  {one_line(json.dumps(line.data, ensure_ascii=False), 120)}"
             )
     return Exit.OK
 

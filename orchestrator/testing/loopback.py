@@ -36,7 +36,9 @@ class LoopbackServer:
     """
 
     def __init__(self, app: Any, *, port: int = 0, lifespan: Literal["on", "off"] = "off") -> None:
-        self._config = uvicorn.Config(app, log_level="warning", lifespan=lifespan, ws="none", timeout_graceful_shutdown=1)
+        self._config = uvicorn.Config(
+            app, log_level="warning", lifespan=lifespan, ws="none", timeout_graceful_shutdown=1
+        )
         self._server = uvicorn.Server(self._config)
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -30,7 +30,9 @@ EXAMPLES = [(page, n, text) for page in PAGES for n, text in enumerate(blocks(pa
 def test_a_python_example_of_the_docs_runs(page: str, number: int, text: str, tmp_path: Path) -> None:
     file = tmp_path / "example.py"
     file.write_text(text, "utf-8")
-    done = subprocess.run([sys.executable, "-W", "error", str(file)], capture_output=True, text=True, cwd=ROOT, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(file)], capture_output=True, text=True, cwd=ROOT, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
