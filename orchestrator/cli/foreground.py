@@ -76,7 +76,8 @@ class Foreground:
                     return
                 self._progress.redraw(self._runs(), self.engine.clock.now())
                 try:
-                    await asyncio.wait_for(self._changed.wait(), TICK_S)
+                    async with asyncio.timeout(TICK_S):
+                        await self._changed.wait()
                 except TimeoutError:
                     continue
                 await asyncio.sleep(0)

@@ -29,7 +29,7 @@ from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.codec import PLAIN, decode_tick, encode_tick
-from orchestrator.runtime.engine import Engine, Undelivered, new_run_id
+from orchestrator.runtime.engine import Engine, new_run_id, undelivered
 from orchestrator.runtime.intake import take_inbox
 from orchestrator.runtime.journal import (
     Admission,
@@ -448,7 +448,8 @@ class DurableEngine(Engine):
         for listener in self.on_committed:
             listener(actor, batch)
         for entry in result.undelivered:
-            actor.stream(Undelivered(entry.run_id, entry.data["type"]), 0, 0)
+            if not actor.state.is_over:
+                actor.stream(undelivered(entry.run_id, entry.data["type"]), 0, 0)
         if batch.releases:
             actor.wake_readers()
             self._drop(actor)

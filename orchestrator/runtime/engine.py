@@ -89,7 +89,7 @@ class Engine:
         """Deliver what a step of one run sent to another; a target that has ended since drops it, and says so."""
         target = self.runs.get(command.run_id)
         if target is None or target.is_over:
-            sender.stream(Undelivered(command.run_id, command.type), 0, 0)
+            sender.stream(undelivered(command.run_id, command.type), 0, 0)
             return
         name_of = getattr(target.plan.codec, "event_type", None)  # a class may have another name there
         type_name = command.type if name_of is None or isinstance(command.value, dict) else name_of(command.value)
@@ -169,11 +169,9 @@ class Engine:
         self.runs.pop(actor.run_id, None)
 
 
-class Undelivered:
-    """Shown on a run's stream when an event that it sent to another run found nobody."""
+UNDELIVERED = "undelivered"
 
-    __slots__ = ("run_id", "type")
 
-    def __init__(self, run_id: str, type: str) -> None:
-        self.run_id = run_id
-        self.type = type
+def undelivered(run_id: str, event: str) -> dict[str, str]:
+    """What a run's stream shows when an event that it sent to another run found nobody."""
+    return {"type": UNDELIVERED, "event": event, "run_id": run_id}

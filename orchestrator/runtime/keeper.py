@@ -107,8 +107,14 @@ class Keeper:
             if self._wake.is_set():
                 pause = 0.0
             self._wake.clear()
+            if not pause:
+                await asyncio.sleep(0)
+                continue
             try:
-                await asyncio.wait_for(self._wake.wait(), pause) if pause else await asyncio.sleep(0)
+                async with asyncio.timeout(
+                    pause
+                ):  # not wait_for: Python 3.11's loses a cancellation that comes with a wake
+                    await self._wake.wait()
             except TimeoutError:
                 continue
 

@@ -157,9 +157,10 @@ class ActorSink:
 
     def type_of(self, value: Any) -> str:
         """The event type of a streamed payload."""
-        if isinstance(value, dict):
-            return str(value.get("type") or "event")
         name_of = getattr(self.codec, "stream_type", None)
+        if isinstance(value, dict):
+            name = str(value.get("type") or "event")
+            return name if name_of is None else f"~{name}"  # not the name of an event that the workflow declares
         return type(value).__name__ if name_of is None else str(name_of(value))
 
     async def flush(self) -> None:
