@@ -23,7 +23,9 @@ from orchestrator.cli.when import in_words, stamp
 )
 @click.option("--done", is_flag=True, help="What has been decided instead.")
 @click.option("--run", "run_id", help="Only of this run.")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 1000))
+@click.option(
+    "--limit", default=100, show_default=True, type=click.IntRange(1, 1000), help="At most this many questions."
+)
 @store_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(

@@ -48,7 +48,7 @@ def command(ctx: click.Context) -> None:
 @command.command("ls")
 @click.option("--flow", help="Only runs of this flow.")
 @click.option("--status", "statuses", multiple=True, help="Only runs of this status; repeat.")
-@click.option("--limit", default=30, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--limit", default=30, show_default=True, type=click.IntRange(1, 1000), help="At most this many runs.")
 @click.option("--before", type=int, help="Go on after the last list.")
 @store_option
 @json_option
