@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.authoring.class_flow import ClassFlow, flow_from_class, lower, place_of
 from orchestrator.authoring.resources import Resource, ResourceConfig, check_resource
-from orchestrator.diagnostics import Diagnostic, Severity, Span
 from orchestrator.errors import WorkflowValidationError
 from orchestrator.ir import link
 from orchestrator.ir.model import FlowIR, Origin, StepIR
@@ -20,6 +19,7 @@ from orchestrator.ir.model import FlowIR, Origin, StepIR
 if TYPE_CHECKING:  # only named
     from orchestrator.authoring.context import Context
     from orchestrator.authoring.workflow import Workflow
+    from orchestrator.diagnostics import Diagnostic
 
 REACHABILITY = frozenset({"FLW406"})
 DEAD_END = frozenset({"FLW405", "FLW407", "FLW408", "FLW409"})
@@ -80,6 +80,7 @@ def validation_error(name: str, found: list[Diagnostic]) -> WorkflowValidationEr
 def diagnose(workflow: Workflow) -> list[Diagnostic]:
     """The errors that the rules find in a workflow, by place."""
     from orchestrator.analysis.analyse import analyse
+    from orchestrator.diagnostics import Severity
 
     flow = workflow.flow
     ir = flow_from_class(workflow)
@@ -127,6 +128,8 @@ def _skips_code(code: str, skips: frozenset[str]) -> bool:
 
 
 def _diagnostic(problem: Problem, flow: ClassFlow) -> Diagnostic:
+    from orchestrator.diagnostics import Diagnostic, Severity, Span
+
     step = flow.steps.get(problem.step)
     origin: Origin = place_of(flow.cls) if step is None else step.origin
     span = Span(origin.file, origin.line, origin.column, origin.line, origin.column + 1)

@@ -39,7 +39,5 @@ def command(ctx: click.Context, shell: str, as_json: bool) -> int:
 def _source(completer: object) -> str:
     """The script without click's look at the installed shell, which need not be the one it is for."""
     template = getattr(completer, "source_template", "")
-    variables = getattr(completer, "source_vars", dict)()
+    variables: object = getattr(completer, "source_vars", dict)()
     return str(template % variables)
-
-

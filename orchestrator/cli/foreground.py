@@ -125,7 +125,7 @@ class Foreground:
 
     def _waits_for_others(self, root: Actor) -> bool:
         """Whether only people or events from outside can move anything on: nothing runs, no timer of its own is set."""
-        if self._asking is not None or self._asker is not None and self._asker.is_there and self._has_requests():
+        if self._asking is not None or (self._asker is not None and self._asker.is_there and self._has_requests()):
             return False
         return self._rests_for_others(root, set())
 

@@ -94,7 +94,7 @@ def _tell_interrupted(actor: Actor, *, is_kept: bool) -> None:
         say(f"interrupted; run {actor.run_id} was kept in memory only and is gone")
 
 
-class terminated_as_interrupt:  # noqa: N801 - used as a function
+class terminated_as_interrupt:
     """While entered, SIGTERM ends the running task as Ctrl-C does: claims are given up, the terminal is restored."""
 
     def __init__(self) -> None:

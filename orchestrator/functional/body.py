@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import RunCancelled
 from orchestrator.functional.events import WorkflowErrorDetails
-from orchestrator.functional.passes import Outcome, Raised, Returned
+from orchestrator.functional.outcomes import Outcome, Raised, Returned, Superfluous
 from orchestrator.functional.questions import schema_of
 from orchestrator.functional.session import RunSession
 from orchestrator.functional.values import Encoded, encode
@@ -96,6 +96,10 @@ class FunctionBody:
     async def perform(self, run: Actor, act: Activation) -> Outcome:
         """One pass."""
         session = session_of(self.workflow, run)
+        if (
+            session.current is not None
+        ):  # an engine that took the run from its store and an answer both asked for a pass
+            return Superfluous()
         current = session.begin_pass(act)
         if run.sink is not None:
             await run.sink.flush()
@@ -117,7 +121,8 @@ class FunctionBody:
             return t.StepSettled(0, 0.0, act.cause, act.id, act.attempt, (("Stop", value, None),))
         if isinstance(result, Raised):
             return self.fail(run, act, result.error)
-        session_of(self.workflow, run).end_pass(result)
+        if not isinstance(result, Superfluous):
+            session_of(self.workflow, run).end_pass(result)
         return None
 
     def fail(self, run: Actor, act: Activation, error: BaseException | dict[str, Any]) -> t.StepSettled:
@@ -143,5 +148,16 @@ class FunctionBody:
         """An answer has come."""
         session_of(self.workflow, run).wake(act, wake.path)
 
+    def child_start(self, run: Actor, act: Activation, child: str) -> tuple[Any, t.Started]:
+        """The plan and first tick of a flow that the function starts."""
+        started: tuple[Any, t.Started] = session_of(self.workflow, run).starting.pop(child)
+        return started
+
+    def adopt_child(self, run: Actor, act: Activation, child: Actor) -> None:
+        """Give the run of such a flow its live side, before its first tick."""
+        session_of(self.workflow, run).expected.pop(child.run_id)(child)
+
     def drop(self, run: Actor, act: Activation) -> None:
-        """The driver is cancelled with the activation and ends the pass."""
+        """The driver is cancelled with the activation and ends the pass; who waits for a run that is gone is told."""
+        if run.lost is not None and isinstance(run.data, RunSession):
+            run.data.lost(run.lost)

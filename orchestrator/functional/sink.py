@@ -28,11 +28,27 @@ class RecordSink:
         self._is_due = False
         self._broken: BaseException | None = None
 
+    @property
+    def is_settled(self) -> bool:
+        """An end may be told at once: the session flushes before it tells."""
+        return True
+
     def add(self, tick: t.Tick) -> None:
-        """A tick was applied."""
+        """A tick is about to be applied; readers may see it at once."""
         entry = entry_of(tick, self._codec, self.actor.plan.ir.name)
         if entry is not None:
             self._entries.append(entry)
+        self.actor.log.append(tick)
+        self.actor.wake_readers()
+
+    def hold(self, command: t.Command) -> None:
+        """A command that reaches outside of the run waits for the next flush."""
+        self.outbox.append(command)
+
+    async def barrier(self) -> bool:
+        """Append everything applied so far. Raises: what the storage raises."""
+        await self.flush()
+        return True
 
     def must_flush(self, is_pure: bool) -> bool:
         """Never: the body flushes by itself, where a refusal of the storage reaches the caller."""

@@ -230,23 +230,3 @@ def _store_error(path: str, error: sqlite3.Error) -> StoreError:
     if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
         return StoreBusy(f"another process holds the checkpoint file {path}; try again")
     return StoreError(f"the checkpoint file {path} refused: {error}")
-
-
-def open_storage(url: str) -> RecordLog:
-    """The storage of a URL: `sqlite:///runs.db`, `file:///dir` (three slashes: relative; four: absolute) or `memory:`.
-
-    Raises: StoreError.
-    """
-    from orchestrator.functional.files import FileCheckpointStorage
-    from orchestrator.functional.memory import InMemoryCheckpointStorage
-
-    kind, _, rest = url.partition("://")
-    if kind == "sqlite" and len(rest) > 1:
-        return SQLiteCheckpointStorage(rest[1:])
-    if kind == "file" and len(rest) > 1:
-        return FileCheckpointStorage(rest[1:])
-    if url in ("memory:", "memory://"):
-        return InMemoryCheckpointStorage()
-    raise StoreError(
-        f"{url!r} is no storage of functional workflows; use sqlite:///runs.db, file:///directory or memory:"
-    )

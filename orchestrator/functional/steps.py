@@ -193,7 +193,7 @@ async def run_step(
         await run.refuse()
     run.record(path, kept, note_of(run, definition, note, place, began, None), close_stage(inner))
     if actor.sink is not None:
-        await actor.sink.flush()
+        await run.commit()
     now = run.loop.time()
     if now - run.breath_at > BREATH_S:
         run.breath_at = now
@@ -262,11 +262,12 @@ async def _attempts(
     run = inner.run
     failures = 0
     first_at = run.actor.now()
-    while (entry := (run.act.record or {}).get(f"{path}!{failures + 1}")) is not None:
+    record = run.act.record or {}
+    while (entry := record.get(f"{path}!{failures + 1}")) is not None:
         failures += 1
         first_at = min(first_at, entry[2][3])
-        if not run.is_replaying:
-            break
+    if failures:
+        _forget_failures(inner, until=f"{path}!{failures}")
     while True:
         try:
             return await _attempt(definition, args, kwargs)
@@ -278,6 +279,7 @@ async def _attempts(
             if delay_s is None or run.is_released:
                 raise
             drop_stage(inner)
+            _forget_failures(inner)
             failure = Failure.of(error, definition.name, failures)
             run.record(f"{path}!{failures}", None, note_of(run, definition, "", -1, now, failure))
             await run.commit()
@@ -286,6 +288,18 @@ async def _attempts(
             event = framework_event("executor_invoked", {"args": args, "kwargs": kwargs} if args or kwargs else None)
             event.executor_id, event.call_path = definition.name, path
             run.announce(event)
+
+
+def _forget_failures(step: Frame, until: str | None = None) -> None:
+    """Calls that failed inside an attempt are made again by the next one; `until` is the record of the attempt's failure.
+
+    Cost: O(record), once per failed attempt.
+    """
+    for path, entry in (step.run.act.record or {}).items():
+        if path == until:
+            return
+        if path.startswith(step.path) and len(entry) > 2 and entry[2] is not None and entry[2][4] is not None:
+            step.run.stale.add(path)
 
 
 async def _attempt(definition: StepDefinition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -319,6 +333,9 @@ async def _recorded(
     record = run.act.record or {}
     found = record.get(path)
     text = read_call(note)
+    if path in run.stale:
+        run.stale.discard(path)
+        return None, path
     if found is None:
         other = run.recorded_at(frame, place)
         if other is not None:

@@ -175,7 +175,7 @@ class MemoryJournal(MemoryQueries):
         if new.admission is not None:
             run.is_admitted = not is_queued
         if new.start is not None:
-            self._insert(run, InboxEntry(new.run_id, "start", new.start, "start", new.created_at))
+            self.insert_entry(run, InboxEntry(new.run_id, "start", new.start, "start", new.created_at))
         return run, is_queued
 
     def add_run(self, new: NewRun, status: str) -> MemoryRun:
@@ -239,7 +239,7 @@ class MemoryJournal(MemoryQueries):
         return self._post(run, entry)
 
     def _post(self, run: MemoryRun, entry: InboxEntry) -> bool:
-        if not self._insert(run, entry):
+        if not self.insert_entry(run, entry):
             return False
         if run.status == "queued":
             if entry.kind == "cancel":
@@ -253,7 +253,8 @@ class MemoryJournal(MemoryQueries):
             run.ready_at = entry.at
         return True
 
-    def _insert(self, run: MemoryRun, entry: InboxEntry) -> bool:
+    def insert_entry(self, run: MemoryRun, entry: InboxEntry) -> bool:
+        """Put something into an inbox; False if its dedup key was there."""
         if entry.dedup in run.inbox:
             return False
         kept = replace(entry, id=self._next_entry, data=json.loads(json.dumps(entry.data)))

@@ -167,6 +167,7 @@ class MemoryQueries:
             run.snapshot,
             list(run.requests.values()),
             lines,
+            await self._all.inbox(run_id),
         )
 
     async def import_run(self, stored: StoredRun, *, now: float) -> None:
@@ -193,6 +194,8 @@ class MemoryQueries:
             self._all.flows.setdefault(row.flow_hash, (stored.flow, now))
         for request in stored.requests:
             self._all.put_request(run, request)
+        for entry in stored.inbox:
+            self._all.insert_entry(run, entry)
         for line in stored.audit:
             self._all.add_audit(line)
 

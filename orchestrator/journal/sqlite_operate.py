@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from orchestrator.errors import JournalConflict
 from orchestrator.journal.refusals import unknown
 from orchestrator.journal.sqlite_queries import trigger_row
-from orchestrator.journal.sqlite_writes import Writes, add_audit, put_request
+from orchestrator.journal.sqlite_writes import Writes, add_audit, insert_entry, put_request
 from orchestrator.journal.store import StoredRun, TriggerRow
 from orchestrator.runtime.journal import FINAL, AuditRow
 
@@ -119,6 +119,8 @@ class SqliteOperate:
             db.execute("INSERT INTO snapshots (rk, seq, body, cuts) VALUES (?,?,?,?)", snapshot)
         for request in stored.requests:
             put_request(db, rk, request)
+        for entry in stored.inbox:
+            insert_entry(db, rk, entry)
         for line in stored.audit:
             add_audit(db, line)
 

@@ -153,7 +153,14 @@ class SqliteQueries:
             requests = [_request_row(db, item) for item in found]
             lines = [entry.row for entry in _audit(db, run_id, 0, 1 << 60)]
             return StoredRun(
-                row, None if flow is None else json.loads(flow[0]), first, ticks, snapshot, requests, lines
+                row,
+                None if flow is None else json.loads(flow[0]),
+                first,
+                ticks,
+                snapshot,
+                requests,
+                lines,
+                reads.inbox(db, row.rk, run_id),
             )
 
         return await self._read(work)

@@ -169,7 +169,7 @@ class Writes:
             db.execute("INSERT INTO admission (rk, flow, key, active) VALUES (?,?,?,?)", key)
         if new.start is not None:
             entry = InboxEntry(new.run_id, "start", new.start, "start", new.created_at)
-            _insert_entry(db, rk, entry)
+            insert_entry(db, rk, entry)
         return rk, is_queued
 
     def _known(self, db: sqlite3.Connection, new: NewRun) -> tuple[int, int, int | None] | None:
@@ -224,7 +224,7 @@ class Writes:
         return True
 
     def _post(self, db: sqlite3.Connection, rk: int, entry: InboxEntry) -> bool:
-        if not _insert_entry(db, rk, entry):
+        if not insert_entry(db, rk, entry):
             return False
         status = db.execute("SELECT status FROM runs WHERE rk = ?", (rk,)).fetchone()[0]
         if status == "queued":
@@ -358,7 +358,8 @@ def add_audit(db: sqlite3.Connection, line: AuditRow) -> None:
     )
 
 
-def _insert_entry(db: sqlite3.Connection, rk: int, entry: InboxEntry) -> bool:
+def insert_entry(db: sqlite3.Connection, rk: int, entry: InboxEntry) -> bool:
+    """Put something into an inbox; False if its dedup key was there."""
     cursor = db.execute(
         "INSERT OR IGNORE INTO inbox (rk, kind, data, dedup, at) VALUES (?,?,?,?,?)",
         (rk, entry.kind, _dumps(entry.data), entry.dedup, entry.at),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from orchestrator.journal.audit import AuditEntry, AuditProof
-from orchestrator.runtime.journal import AuditRow, Journal, Json, RequestRow
+from orchestrator.runtime.journal import AuditRow, InboxEntry, Journal, Json, RequestRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class TriggerRow:
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """Everything of one run, for export and import. `ticks` are from `first_seq` on."""
+    """Everything of one run, for export and import. `ticks` are from `first_seq` on; `inbox` is what it has not taken yet."""
 
     row: RunRow
     flow: Json
@@ -118,6 +118,7 @@ class StoredRun:
     snapshot: tuple[int, str] | None = None
     requests: Sequence[RequestRow] = ()
     audit: Sequence[AuditRow] = field(default=())
+    inbox: Sequence[InboxEntry] = ()
 
 
 class Store(Journal, Protocol):

@@ -14,6 +14,7 @@ Invariants
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -141,7 +142,8 @@ class ActorSink:
                     self._requests[request + "/closed"] = row
                 else:
                     self._requests[request] = row
-                self._audit.append(line)
+                if line is not None:
+                    self._audit.append(line)
                 self._held.append(command)
             case t.Finish():
                 if actor.parent is not None:
@@ -228,6 +230,13 @@ class ActorSink:
         if audit is not None:
             self._audit.append(audit)
 
+    def forward(self, data: Json, children: Iterable[str], dedup: str) -> None:
+        """Have the next commit hand an event to child runs, for those that take it."""
+        at = self.engine.clock.now()
+        more = {**data, "forwarded": True}
+        self._posts += [InboxEntry(child, "event", more, dedup, at) for child in children]
+        self._has_work = True
+
     def note(self, line: AuditRow) -> None:
         """Have a line of the audit log written by the next commit."""
         self._audit.append(line)
@@ -254,7 +263,7 @@ class ActorSink:
 
     @property
     def _is_dirty(self) -> bool:
-        return bool(self._texts or self._consumed or self._audit or self._create is not None)
+        return bool(self._texts or self._consumed or self._audit or self._posts or self._create is not None)
 
     # Commits.
 

@@ -587,11 +587,12 @@ async def old_runs_are_pruned_oldest_first(store: Store) -> None:
 
 @check_store
 async def a_run_can_be_moved_to_another_store(store: Store) -> None:
-    """Export and import keep ticks, snapshot and requests; one that has not ended is due at once."""
+    """Export and import keep ticks, snapshot, requests and mail; one that has not ended is due at once."""
     await store.put_flow("hash-1", {"name": "flow"}, now=NOW)
     await start(store, "r", ticks=3)
     asked = RequestRow("r", "q", "s", "open", {"title": "?"}, NOW, audience=("u:kim",))
     await store.commit(batch("r", 3, snapshot=(4, "{}"), requests=[asked], status="waiting"))
+    await store.post(event("r", "e"))
     stored = await store.export_run("r")
     await refused(JournalConflict, store.import_run(stored, now=NOW))
     await store.commit(batch("r", 4, status="done", outcome={}, releases=True))
@@ -599,6 +600,7 @@ async def a_run_can_be_moved_to_another_store(store: Store) -> None:
     await store.import_run(stored, now=NOW)
     assert await seqs(store, "r") == [0, 1, 2, 3] and (await store.load("r")).snapshot == (4, "{}")
     assert [row.audience for _, row in await store.requests(["u:kim"])] == [("u:kim",)]
+    assert [(e.dedup, e.data["value"]) for e in await store.inbox("r")] == [("e", "e")]
     assert [c.run_id for c in await store.claim(OTHER, now=NOW, lease_s=LEASE_S)] == ["r"]
 
 

@@ -49,7 +49,9 @@ def test_a_class_without_start_event_cannot_be_made_and_says_where_it_is() -> No
         async def go(self, ev: A) -> StopEvent:
             return StopEvent()
 
-    with pytest.raises(WorkflowConfigurationError, match=r"test_constructor_and_run.py:\d+: workflow NoStart cannot begin"):
+    with pytest.raises(
+        WorkflowConfigurationError, match=r"test_constructor_and_run.py:\d+: workflow NoStart cannot begin"
+    ):
         NoStart()
 
 

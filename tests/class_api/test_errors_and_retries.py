@@ -179,7 +179,9 @@ def test_retry_info_tells_what_happened() -> None:
         @step(retry_policy=retry_policy(wait=wait_fixed(10), stop=stop_after_attempt(2)))
         async def go(self, ctx: Context, ev: StartEvent) -> StopEvent:
             info = ctx.retry_info()
-            seen.append((info.retry_number, info.elapsed_seconds, str(info.last_exception), info.last_failed_at is None))
+            seen.append(
+                (info.retry_number, info.elapsed_seconds, str(info.last_exception), info.last_failed_at is None)
+            )
             if ctx.attempt == 1:
                 raise ValueError("first")
             return StopEvent()
@@ -398,7 +400,9 @@ def test_a_step_that_returns_what_it_does_not_declare_is_told_with_its_place() -
         async def next(self, ev: A) -> StopEvent:
             return StopEvent()
 
-    with pytest.raises(WorkflowRuntimeError, match=r"test_errors_and_retries.py:\d+: step `go` returned a B, but declares") as caught:
+    with pytest.raises(
+        WorkflowRuntimeError, match=r"test_errors_and_retries.py:\d+: step `go` returned a B, but declares"
+    ) as caught:
         Wrong().run_sync()
     assert "A or StopEvent or None" in str(caught.value)
 

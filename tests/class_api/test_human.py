@@ -242,7 +242,7 @@ def test_a_wait_ends_after_its_timeout() -> None:
         async def go(self, ctx: Context, ev: StartEvent) -> StopEvent:
             try:
                 await ctx.wait_for_event(Answer, timeout=10)
-            except asyncio.TimeoutError:
+            except TimeoutError:
                 return StopEvent(result="late")
             return StopEvent()
 

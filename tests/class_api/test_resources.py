@@ -181,7 +181,9 @@ def test_configuration_comes_from_json_or_yaml(name: str, text: str, tmp_path: P
         ("c.json", '{"llm": {"main": {"size": "many"}}}', "size"),
     ],
 )
-def test_configuration_that_does_not_fit_is_told_before_the_run(name: str, text: str, message: str, tmp_path: Path) -> None:
+def test_configuration_that_does_not_fit_is_told_before_the_run(
+    name: str, text: str, message: str, tmp_path: Path
+) -> None:
     file = tmp_path / name
     file.write_text(text)
     with pytest.raises(WorkflowValidationError, match=message):
@@ -189,5 +191,7 @@ def test_configuration_that_does_not_fit_is_told_before_the_run(name: str, text:
 
 
 def test_a_missing_configuration_file_is_told_with_its_step(tmp_path: Path) -> None:
-    with pytest.raises(WorkflowValidationError, match=r"test_resources.py:\d+.*step `go`, parameter `model`: cannot read"):
+    with pytest.raises(
+        WorkflowValidationError, match=r"test_resources.py:\d+.*step `go`, parameter `model`: cannot read"
+    ):
         configured(tmp_path / "none.json", None)().run_sync()

@@ -113,7 +113,10 @@ def test_a_context_that_never_ran_can_be_saved() -> None:
         ({"version": 99, "workflow": "Long"}, "format 99"),
         ({"version": 1, "workflow": "Other"}, "by workflow 'Other'"),
         ({"version": 1, "workflow": "Long", "run": {"id": "x"}}, "another shape"),
-        ({"version": 1, "workflow": "Long", "state": {"a": {"$model": "Evil", "of": {}}}}, "'Evil', a class that is not declared"),
+        (
+            {"version": 1, "workflow": "Long", "state": {"a": {"$model": "Evil", "of": {}}}},
+            "'Evil', a class that is not declared",
+        ),
     ],
 )
 def test_a_snapshot_that_does_not_fit_is_refused(data: dict[str, Any], message: str) -> None:
@@ -300,7 +303,9 @@ def test_a_timed_out_run_streams_it_and_names_the_steps_that_worked() -> None:
         engine, clock = virtual()
         handler = Hangs(timeout=10).run(store=engine)
         await forward(clock, 11)
-        with pytest.raises(WorkflowTimeoutError, match=r"Operation timed out after 10.0 seconds. Currently active steps: go"):
+        with pytest.raises(
+            WorkflowTimeoutError, match=r"Operation timed out after 10.0 seconds. Currently active steps: go"
+        ):
             await handler
         assert not handler.ctx.is_running
         return await drain(handler)

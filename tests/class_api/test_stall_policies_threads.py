@@ -3,7 +3,6 @@
 import asyncio
 import contextvars
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -239,7 +238,8 @@ def test_the_idempotency_key_is_the_same_over_attempts_and_another_per_event() -
 
 
 @pytest.mark.parametrize(
-    "options", [{"timeout": 0}, {"timeout": True}, {"rate": 5}, {"rate": (0, 1)}, {"effect": "some"}, {"num_workers": 0}]
+    "options",
+    [{"timeout": 0}, {"timeout": True}, {"rate": 5}, {"rate": (0, 1)}, {"effect": "some"}, {"num_workers": 0}],
 )
 def test_policies_that_cannot_be_meant_are_refused_with_their_place(options: dict[str, Any]) -> None:
     with pytest.raises(WorkflowValidationError, match=r"test_stall_policies_threads.py:\d+: step `go`"):
@@ -272,7 +272,9 @@ def test_a_sync_step_runs_in_a_thread_with_the_context_variables_and_may_send_an
             events = ctx.collect_events(ev, [A, B])
             if events is None:
                 return None
-            return StopEvent(result=(ctx.store.get_sync("where"), [e.n for e in events], ctx.store.get_state_sync().log))
+            return StopEvent(
+                result=(ctx.store.get_sync("where"), [e.n for e in events], ctx.store.get_state_sync().log)
+            )
 
     async def main() -> Any:
         place.set("here")
@@ -370,14 +372,13 @@ def test_a_flood_of_events_is_worked_off_and_others_get_their_turn() -> None:
             n = ev.get("n", 0) if isinstance(ev, StartEvent) else ev.n
             return StopEvent() if n == 5000 else A(n=n + 1)
 
-    async def main() -> float:
+    async def main() -> int:
         handler = Flood().run()
-        longest, last = 0.0, time.perf_counter()
+        turns = 0
         while not handler.is_done():
             await asyncio.sleep(0)
-            now = time.perf_counter()
-            longest, last = max(longest, now - last), now
+            turns += 1
         await handler
-        return longest
+        return turns
 
-    assert run(main) < 0.25
+    assert run(main) >= 5000 // 256

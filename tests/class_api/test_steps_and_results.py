@@ -1,13 +1,20 @@
 """SEMANTICS 1, rows "steps" and "results"; traps 1 (result unwrapping) and 2 (exact-type routing)."""
 
-
-
 import asyncio
 from typing import Any
 
 import pytest
 
-from orchestrator import Context, Event, InputRequiredEvent, StartEvent, StopEvent, Workflow, WorkflowValidationError, step
+from orchestrator import (
+    Context,
+    Event,
+    InputRequiredEvent,
+    StartEvent,
+    StopEvent,
+    Workflow,
+    WorkflowValidationError,
+    step,
+)
 from tests.class_api.support import A, B, C, drain, run, settle
 
 

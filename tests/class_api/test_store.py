@@ -278,7 +278,9 @@ def test_unrelated_state_models_are_refused_with_both_steps() -> None:
         async def two(self, ctx: Context[Other], ev: A) -> StopEvent:
             return StopEvent()
 
-    with pytest.raises(WorkflowValidationError, match=r"test_store.py:\d+: step `two`: its state is Other, but that of step `one`"):
+    with pytest.raises(
+        WorkflowValidationError, match=r"test_store.py:\d+: step `two`: its state is Other, but that of step `one`"
+    ):
         Holds()
 
 

@@ -74,7 +74,7 @@ class World:
 
 async def until(check: Callable[[], bool], timeout_s: float = 10.0) -> None:
     async with asyncio.timeout(timeout_s):
-        while not check():  # noqa: ASYNC110
+        while not check():
             await asyncio.sleep(0.002)
 
 

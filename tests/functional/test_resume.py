@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator import Context, StartEvent, StopEvent, Workflow
 from orchestrator import step as class_step
-from orchestrator.errors import RunCancelled, UnknownRun
+from orchestrator.errors import RunCancelled, StepFailed, UnknownRun
 from orchestrator.functional import (
     InMemoryCheckpointStorage,
     RunContext,
@@ -190,3 +190,38 @@ def test_steps_called_inside_a_class_workflow_that_a_function_runs_are_no_calls_
     assert result.get_outputs() == [[3, 3]]
     assert [e.call_path for e in result if e.type == "executor_completed"] == ["work#0"]
     assert seen[0] is None
+
+
+def test_a_run_that_has_ended_is_looked_at_by_its_id_and_not_run_again() -> None:
+    storage, calls = InMemoryCheckpointStorage(), list[str]()
+    flow = make_story(storage, calls)
+
+    async def main() -> Any:
+        await flow.run(1, run_id="r")
+        done = await flow.run(responses={"q": 41})
+        before = len(calls)
+        looks = [await flow.run(run_id="r"), await flow.run(responses={"q": 41}, run_id="r")]
+        with pytest.raises(ValueError, match="has ended and takes no more answers"):
+            await flow.run(responses={"q": 1}, run_id="r")
+        assert len(calls) == before
+        assert list(storage._runs) == ["r"]
+        assert flow.sessions == {}
+        return done, looks
+
+    done, looks = asyncio.run(main())
+    assert [look.get_outputs() for look in looks] == [done.get_outputs()] * 2
+    assert [e.state or e.type for e in looks[0].status_timeline()] == ["IN_PROGRESS", "IDLE"]
+
+
+def test_a_run_that_has_failed_is_looked_at_by_its_id() -> None:
+    @workflow(checkpoint_storage=InMemoryCheckpointStorage())
+    async def flow(x: None) -> None:
+        raise KeyError("why")
+
+    async def main() -> None:
+        with pytest.raises(KeyError):
+            await flow.run(None, run_id="r")
+        await flow.run(run_id="r")
+
+    with pytest.raises(StepFailed, match="why"):
+        asyncio.run(main())

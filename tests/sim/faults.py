@@ -54,7 +54,7 @@ class FaultyJournal:
     async def _way(self) -> None:
         await asyncio.sleep(self.rng.random() * self.rates.slow_s)
         loop = asyncio.get_running_loop()
-        while self.stalled_until > loop.time():  # noqa: ASYNC110
+        while self.stalled_until > loop.time():
             await asyncio.sleep(self.stalled_until - loop.time())
         if self.is_dead:
             await loop.create_future()

@@ -176,7 +176,7 @@ async def _history(sim: Sim) -> None:
         sim.start_worker()
     loop = asyncio.get_running_loop()
     deadline = loop.time() + QUIET_S
-    while not sim.is_over and loop.time() < deadline:  # noqa: ASYNC110
+    while not sim.is_over and loop.time() < deadline:
         await asyncio.sleep(1.0)
     if not sim.is_over:
         rows = {r.new.run_id: (r.status, r.outcome, r.owner, r.ready_at) for r in sim.truth.rows.values()}
