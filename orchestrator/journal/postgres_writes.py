@@ -252,9 +252,7 @@ def append(db: Db, jobs: list[Job]) -> None:
             job.outcome = COMMITTED
 
 
-def _append_long(
-    db: Db, batch: Batch, text: str, held: set[tuple[str, int]], before: dict[str, int]
-) -> None:
+def _append_long(db: Db, batch: Batch, text: str, held: set[tuple[str, int]], before: dict[str, int]) -> None:
     with db.connection.transaction():
         tx = Tx(db, {})
         row = tx.row(batch.run_id)

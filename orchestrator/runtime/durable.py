@@ -50,6 +50,7 @@ from orchestrator.runtime.state import Activation
 
 LEASE_S = 15.0
 KEEP_WARM_S = 60.0
+BINDING_CODES = ("plugin", "usage", "binding", "run.unbound")  # parked for these, a run is tried by every new worker
 RESTING_S = 0.001  # a rebuilt run may get something to do at once
 
 BindFlow = Callable[[FlowIR], FlowPlan]
@@ -62,8 +63,6 @@ class DurableEngine(Engine):
     here, and then the run is parked with that reason. `is_strict`: a result is on the disk before the next call that may
     have an effect starts and before anyone is told; else commits are grouped (64 ticks or 5 ms).
     """
-
-    RETRIED_CODES = ("plugin", "usage", "run.unbound")  # parked for these, a run is tried again by every new worker
 
     def __init__(
         self,
@@ -92,6 +91,7 @@ class DurableEngine(Engine):
         self.serves = False
         # whose placed steps run here; None, as for every store of one host: all
         self.pools: frozenset[str] | None = getattr(journal, "own_pools", None)
+        self.retried_codes = BINDING_CODES
         self.keeper = Keeper(self, poll_s)
         self._known_flows: set[str] = set()
         self._plans: dict[str, FlowPlan] = {}

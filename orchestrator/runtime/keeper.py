@@ -128,7 +128,7 @@ class Keeper:
             await self._renew()
             self._is_open = True
         if engine.serves and not self._has_unparked:
-            await engine.journal.unpark(engine.RETRIED_CODES, now=now)
+            await engine.journal.unpark(engine.retried_codes, now=now)
             self._has_unparked = True
         while self._given_up:
             run_id, epoch, wake_at = self._given_up[-1]
