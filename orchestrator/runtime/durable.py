@@ -22,11 +22,20 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from orchestrator.errors import Fenced, JournalConflict, OrchestratorError, StoreBusy, StoreError
+from orchestrator.errors import (
+    Fenced,
+    JournalConflict,
+    OrchestratorError,
+    RunFinished,
+    StoreBusy,
+    StoreError,
+    UnknownRun,
+)
 from orchestrator.ir.codec import flow_from_json, flow_to_json
 from orchestrator.ir.model import FlowIR
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
+from orchestrator.runtime.admission import admission_of
 from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.codec import PLAIN, decode_tick, encode_tick
 from orchestrator.runtime.engine import Engine, Undelivered, new_run_id
@@ -135,9 +144,9 @@ class DurableEngine(Engine):
             dedup=dedup,
             meta=meta,
             root=actor.run_id,
-            admission=admission,
+            admission=admission or admission_of(plan.ir, started.inputs, self.clock.now()),
         )
-        if admission is not None:
+        if new.admission is not None:
             return await self._start_admitted(actor, new, started, pin)
         sink = self._attach(actor, 1)
         sink.pins += pin
@@ -263,6 +272,27 @@ class DurableEngine(Engine):
         if loading:
             await asyncio.gather(*loading)
         return len(claims)
+
+    async def take_queued(self) -> None:
+        """Go on with runs that were started here and had to queue, where they have been admitted."""
+        for run_id, (actor, _) in list(self._queued.items()):
+            try:
+                await self._claim_one(run_id, False)
+                is_elsewhere = run_id in self._queued and bool(await self.journal.ticks(run_id, -1, 1))
+            except (RunFinished, UnknownRun) as error:
+                actor.lost = error
+            else:
+                if is_elsewhere:
+                    actor.lost = StoreBusy(f"run {run_id!r} was admitted, and another worker took it")
+            if actor.lost is not None:
+                self._queued.pop(run_id, None)
+                actor.discard()
+                actor.wake_readers()
+
+    @property
+    def has_queued(self) -> bool:
+        """Whether runs that were started here wait for admission."""
+        return bool(self._queued)
 
     def _begin_loading(self, claims: Iterable[Claim], is_passive: bool) -> list[asyncio.Future[Actor | None]]:
         begun: list[asyncio.Future[Actor | None]] = []

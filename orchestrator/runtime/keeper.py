@@ -140,6 +140,8 @@ class Keeper:
             if engine.sinks:
                 for run_id in await engine.journal.mail(engine.worker):
                     await engine.read_inbox(run_id)
+        if engine.has_queued:
+            await engine.take_queued()
         self._let_go_of_cold(now)
         if not engine.serves:
             return None
