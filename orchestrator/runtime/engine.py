@@ -10,7 +10,7 @@ import asyncio
 import os
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import JournalConflict, OrchestratorError, RunFinished, UnknownRun
 from orchestrator.runtime import ticks as t
@@ -18,6 +18,9 @@ from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.clock import Clock, RealClock
 from orchestrator.runtime.plan import FlowPlan
 from orchestrator.runtime.state import Activation, RunState
+
+if TYPE_CHECKING:  # loaded for flows that limit their runs
+    from orchestrator.runtime.admission import Gate
 
 _engines: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Engine] = weakref.WeakKeyDictionary()
 
@@ -49,7 +52,17 @@ class Engine:
         self.runs: dict[str, Actor] = {}
         self.listeners: list[Callable[[Actor, str, str], None]] = []
         self.on_actor: list[Callable[[Actor], None]] = []  # told of every actor before it has a tick
+        self._gate: Gate | None = None
         self.resolve_child: Callable[[str], FlowPlan] | None = None
+
+    @property
+    def gate(self) -> Gate:
+        """What admits runs of flows with a concurrency mode; made at first use."""
+        if self._gate is None:
+            from orchestrator.runtime.admission import Gate
+
+            self._gate = Gate()
+        return self._gate
 
     def create(self, plan: FlowPlan, *, run_id: str | None = None, state: RunState | None = None) -> Actor:
         """A new actor, known under its id but not started; with a `state` it goes on where that ends.
