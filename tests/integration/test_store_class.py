@@ -497,7 +497,8 @@ def test_a_child_that_the_step_does_not_wait_for_can_be_awaited_later(tmp_path: 
 def test_the_latest_run_of_a_store_can_be_drawn(tmp_path: Path) -> None:
     async def main() -> None:
         flow = Two(store=url(tmp_path))
-        await flow.run(topic="a")
+        handler = flow.run(topic="a")
+        await handler
         assert "finish" in orchestrator.draw_most_recent_execution(flow, filename=None)
 
     run(main)
