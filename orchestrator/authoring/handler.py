@@ -47,6 +47,13 @@ class WorkflowHandler:
         if start.run is None and start.recorded is None and start.began is None:
             start.began = asyncio.get_running_loop().create_future()
 
+    def __repr__(self) -> str:
+        run, start = self._start.run, self._start
+        if run is None:
+            return f"<run {start.run_id or '?'} that has not begun>"
+        status = "waiting" if not run.is_over and run.state.busy <= 0 else run.state.status.value
+        return f"<run {run.run_id} of {run.plan.ir.name!r}, {status}>"
+
     def __await__(self) -> Generator[Any, Any, Any]:
         return self._result().__await__()
 

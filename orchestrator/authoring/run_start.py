@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.authoring.run_data import RunData
 from orchestrator.authoring.streaming import shown_by, shown_value, stream_into
-from orchestrator.errors import UsageError
+from orchestrator.errors import JournalConflict, UsageError
 from orchestrator.events import RequestEvent
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor, current_cell
@@ -158,7 +158,12 @@ def _start_in_store(start: Start, plan: FlowPlan) -> None:
 async def _commit_start(start: Start, plan: FlowPlan, tick: t.Started) -> None:
     engine: Any = start.engine
     durable: DurableEngine = engine
-    await durable.start(plan, tick, run_id=start.run_id, attach=lambda run: take(start, run))
+    try:
+        await durable.start(plan, tick, run_id=start.run_id, attach=lambda run: take(start, run))
+    except JournalConflict as error:
+        if error.code != "run.exists":
+            raise
+        raise JournalConflict(f"{error}; `resume({start.run_id!r})` goes on with it", code=error.code) from None
 
 
 def begin(start: Start, work: Any) -> None:  # a coroutine of what begins the run
