@@ -74,7 +74,7 @@ class JsonSerializer:
         if kind is dict:
             return self._encode_dict(value, where)
         if kind is list:
-            return [self.encode(item, f"{where}[{n}]") for n, item in enumerate(value)]
+            return [v if type(v) in _PLAIN else self.encode(v, f"{where}[{n}]") for n, v in enumerate(value)]
         tag = _TAGS.get(kind)
         if tag is not None:
             return {tag: _WRITE[tag](value)}
@@ -85,7 +85,7 @@ class JsonSerializer:
 
     def _encode_dict(self, value: dict[Any, Any], where: str) -> Json:
         if all(type(key) is str and not key.startswith("$") for key in value):
-            return {key: self.encode(item, f"{where}.{key}") for key, item in value.items()}
+            return {k: v if type(v) in _PLAIN else self.encode(v, f"{where}.{k}") for k, v in value.items()}
         return {
             "$dict": [
                 [self.encode(key, f"a key of {where}"), self.encode(item, f"{where}[{key!r}]")]
@@ -117,12 +117,12 @@ class JsonSerializer:
         out: dict[str, Json] = {}
         for field, info in type(value).model_fields.items():
             if not info.exclude:
-                out[field] = self.encode(getattr(value, field), f"{where}.{field}")
-        extra = value.__pydantic_extra__
-        if extra:
-            out.update(self._encode_dict(extra, where) if not any(k.startswith("$") for k in extra) else {})
-            for key in [k for k in extra if k.startswith("$")]:
+                item = getattr(value, field)
+                out[field] = item if type(item) in _PLAIN else self.encode(item, f"{where}.{field}")
+        for key, item in (value.__pydantic_extra__ or {}).items():
+            if key.startswith("$"):
                 raise NotSerializable(f"{where} has a field named {key!r}; names of fields do not begin with $")
+            out[key] = item if type(item) in _PLAIN else self.encode(item, f"{where}.{key}")
         return out
 
     def name_of(self, cls: type[Any]) -> str | None:

@@ -53,6 +53,10 @@ class SqliteJournal(SqliteQueries, SqliteOperate):
             return self._writer.submit(batch)
         return self._write(lambda db: self._writes.commit(db, batch))
 
+    def commit_then(self, batch: Batch, tell: Callable[[Committed | None, Exception | None], None]) -> None:
+        """The same, with `tell` called in the running loop instead of a future."""
+        self._writer.submit_then(batch if batch.is_plain else lambda db: self._writes.commit(db, batch), tell)
+
     async def post(self, entry: InboxEntry) -> bool:
         """Put something into a run's inbox; False if it was there. Raises: UnknownRun, RunFinished."""
         return await self._write(lambda db: self._writes.post(db, entry))

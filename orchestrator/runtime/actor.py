@@ -244,7 +244,7 @@ class Actor:
             self._is_working = False
         if self.timeout_s is not None:
             self._account_time()
-        if self.sink is not None:
+        if self.sink is not None and not self._drives:  # a driver flushes before its next body, or when it ends
             self.sink.flush_soon()
         if self._ready and not (self._spare or self._drives or self.is_passive):
             self.spawn()
@@ -316,13 +316,15 @@ class Actor:
             if act.id not in acts:
                 continue
             step = act.step
-            if self.sink is not None and self.sink.must_flush(step.body.is_pure):
-                if not await self.sink.barrier():
+            if self.sink is not None:
+                if not self.sink.must_flush(step.body.is_pure):
+                    self.sink.flush_soon()
+                elif not await self.sink.barrier():
                     return
-                if self.is_passive:
+                elif self.is_passive:
                     ready.appendleft(act)
                     break
-                if act.id not in acts:
+                elif act.id not in acts:
                     continue
             if ready and not self._spare:
                 self.spawn()
@@ -371,8 +373,12 @@ class Actor:
             if done % FAIR_STEPS == 0 or len(self.log) - shown > FAIR_TICKS:
                 shown = len(self.log)
                 self._drives = False
+                if self.sink is not None:
+                    self.sink.flush_soon()
                 await asyncio.sleep(0)  # let readers and other runs have their turn
         self._drives = False
+        if self.sink is not None:
+            self.sink.flush_soon()
         if not self._ready:
             self._ready = ()
         elif not (self._spare or self.is_passive):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, Protocol
 
 from orchestrator.errors import NotSerializable, StoreError
@@ -93,18 +94,23 @@ def require_json(value: Any, where: str) -> Json:
 
 def encode_tick(tick: t.Tick, codec: ValueCodec, step_of: Callable[[int], str]) -> list[Json]:
     """One tick as JSON; `step_of` names the step of an activation, for messages."""
-    kind, fields = _BY_CLASS[type(tick)]
-    row: list[Json] = [kind, round(tick.at, 6), tick.cause]
+    shape = _SHAPES[type(tick)]
+    values, fields = shape.values(tick), shape.fields
+    end = len(values)
+    while end and values[end - 1] is shape.defaults[end - 1]:
+        end -= 1
+    row: list[Json] = [shape.kind, round(tick.at, 6), tick.cause]
     last = 3
-    for name, default in fields:
-        value = getattr(tick, name)
-        if value != default:
-            encode = _ENCODE.get(name)
-            value = value if encode is None else encode(tick, value, codec, step_of)
-            last = len(row) + 1
+    for place in range(end):
+        value = values[place]
+        is_required, default, encode = fields[place]
+        if not is_required and (value is default or (default is not None and value == default)):
+            row.append(None)  # its default
         else:
-            value = None  # its default
-        row.append(value)
+            row.append(
+                value if encode is None or (value is None and is_required) else encode(tick, value, codec, step_of)
+            )
+            last = len(row)
     return row[:last]
 
 
@@ -321,5 +327,32 @@ class _Required:
 
 
 _REQUIRED = _Required()
-_BY_CLASS = {cls: (kind, _fields_of(cls)) for kind, cls in _KINDS.items()}
+
+
+class _Shape:
+    """How ticks of one class are written: its fields' values at once, and per field whether it is required, its default and
+    its encoder."""
+
+    __slots__ = ("defaults", "fields", "kind", "values")
+
+    def __init__(self, kind: str, cls: type[Any]) -> None:
+        self.kind = kind
+        names = [name for name, _ in _fields_of(cls)]
+        get = attrgetter(*names) if names else None
+        self.values: Callable[[Any], tuple[Any, ...]]
+        if get is None:
+            self.values = _no_values
+        elif len(names) == 1:
+            self.values = lambda tick: (get(tick),)
+        else:
+            self.values = get
+        self.defaults = tuple(default for _, default in _fields_of(cls))
+        self.fields = tuple((default is _REQUIRED, default, _ENCODE.get(name)) for name, default in _fields_of(cls))
+
+
+def _no_values(tick: Any) -> tuple[Any, ...]:
+    return ()
+
+
+_SHAPES = {cls: _Shape(kind, cls) for kind, cls in _KINDS.items()}
 _BY_KIND = {kind: (cls, _fields_of(cls)) for kind, cls in _KINDS.items()}

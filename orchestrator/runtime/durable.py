@@ -63,6 +63,7 @@ BINDING_CODES = ("plugin", "usage", "binding", "run.unbound")  # parked for thes
 RESTING_S = 0.001  # a rebuilt run may get something to do at once
 
 BindFlow = Callable[[FlowIR], FlowPlan]
+CommitThen = Callable[[Batch, Callable[[Committed | None, Exception | None], None]], None]
 
 
 class DurableEngine(Engine):
@@ -88,6 +89,7 @@ class DurableEngine(Engine):
     ) -> None:
         super().__init__(clock=clock)
         self.journal = journal
+        self.commit_then: CommitThen | None = getattr(journal, "commit_then", None)  # saves a turn of the loop
         self.bind = bind
         self.is_strict = is_strict
         self.worker = worker or f"{socket.gethostname()}:{os.getpid()}:{new_run_id()[:8]}"

@@ -137,9 +137,9 @@ class Keeper:
             await engine.journal.unpark(engine.retried_codes, now=now)
             self._has_unparked = True
         while self._given_up:
-            run_id, epoch, wake_at = self._given_up[-1]
+            run_id, epoch, wake_at = self._given_up[0]  # others may come while it is released
             await engine.journal.release(run_id, epoch, wake_at=wake_at)
-            self._given_up.pop()
+            del self._given_up[0]
         changes = await engine.journal.changes()
         if changes != self._changes:
             self._changes = changes

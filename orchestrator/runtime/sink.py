@@ -289,19 +289,24 @@ class ActorSink:
 
     def _send(self, batch: Batch) -> None:
         try:
-            sent = asyncio.ensure_future(self.engine.journal.commit(batch))
+            if self.engine.commit_then is not None:
+                self.engine.commit_then(batch, self._told)
+            else:
+                asyncio.ensure_future(self.engine.journal.commit(batch)).add_done_callback(self._done)
         except OrchestratorError as error:  # the journal is closed
             self._fail(error)
-            return
-        sent.add_done_callback(self._done)
 
     def _done(self, sent: asyncio.Future[Committed]) -> None:
+        if not sent.cancelled():
+            error = sent.exception()
+            self._told(None if error is not None else sent.result(), error)
+
+    def _told(self, result: Committed | None, error: BaseException | None) -> None:
         batch = self._in_flight
-        if batch is None or sent.cancelled() or self.error is not None:
+        if batch is None or self.error is not None:
             return
-        error = sent.exception()
-        if error is None:
-            self._succeed(batch, sent.result())
+        if result is not None:
+            self._succeed(batch, result)
         elif isinstance(error, StoreError) and self._tries < _retries(error):
             delay_s = min(2.0, 0.05 * 2**self._tries)
             self._tries += 1

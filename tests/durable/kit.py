@@ -28,6 +28,7 @@ class World:
         self.project = Project.open(root, steps={f"t.{name}": call for name, call in steps.items()})
         self.root = root
         self.engines: list[DurableEngine] = []
+        self.plans: dict[str, FlowPlan] = {}
 
     def write(self, text: str, name: str) -> Path:
         path = self.root / f"{name}.flow.yaml"

@@ -14,6 +14,7 @@ PINNED: tuple[int, ...] = (
     1146,  # a child run whose flow could not be stored stayed with a worker that did not run it
     2259,  # a worker whose first word to a busy store failed never began to serve
     9219,  # a run started twice by one engine, the first time unheard, was two actors of one epoch
+    34288,  # of two claims that were to be given up at the same time one was forgotten
     14670,  # a child run was created whose flow was not stored yet, and was parked
 )
 
