@@ -197,7 +197,8 @@ class TerminalAsker:
                 if run.is_over or request.id not in run.state.requests:
                     raise RequestGone
                 more = run.wait_for_more()
-                await asyncio.wait({typing, more}, return_when=asyncio.FIRST_COMPLETED)
+                waits: set[asyncio.Future[Any]] = {typing, more}
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
                 more.cancel()
         finally:
             if not typing.done():

@@ -28,7 +28,7 @@ class Foreground:
         self._progress = progress
         self._answers = answers
         self._until = until
-        self._is_stopped = False
+        self.stopped_at: int | None = None  # the length of the log when `until` had ended
         self._changed = asyncio.Event()
         self._steps: dict[int, str] = {}
         self._root: Actor | None = None
@@ -44,17 +44,19 @@ class Foreground:
     def _watch(self, run: Actor) -> None:
         def relay(entry: Any) -> None:  # a tick, or what a step streamed
             self._progress.tell(run, entry)
-            if run is self._root or self._root is None:
-                self._look_for_end(entry)
+            if run.parent is None:
+                self._look_for_end(run, entry)
             self._changed.set()
 
         run.relay = relay
 
-    def _look_for_end(self, entry: Any) -> None:
+    def _look_for_end(self, run: Actor, entry: Any) -> None:
         if isinstance(entry, t.StepStarted):
             self._steps[entry.act] = entry.step
-        elif isinstance(entry, t.StepSettled) and entry.again_at is None:
-            self._is_stopped = self._is_stopped or self._steps.get(entry.act) == self._until is not None
+        elif isinstance(entry, t.StepSettled) and entry.again_at is None and self.stopped_at is None:
+            if self._steps.get(entry.act) == self._until is not None:
+                self.stopped_at = run.base + len(run.log)
+                run.is_passive = True  # what follows is decided, and does not begin
 
     async def follow(self, root: Actor) -> None:
         """Return when the run is over, waits for somebody else, or has come to `until`.
@@ -64,7 +66,7 @@ class Foreground:
         self._root = root
         more: asyncio.Future[None] | None = None
         try:
-            while not root.is_over and not self._is_stopped:
+            while not root.is_over and self.stopped_at is None:
                 if root.lost is not None:
                     raise root.lost
                 self._changed.clear()
@@ -125,7 +127,7 @@ class Foreground:
 
     def _waits_for_others(self, root: Actor) -> bool:
         """Whether only people or events from outside can move anything on: nothing runs, no timer of its own is set."""
-        if self._asking is not None or self._asker is not None and self._asker.is_there and self._has_requests():
+        if self._asking is not None or (self._asker is not None and self._asker.is_there and self._has_requests()):
             return False
         return self._rests_for_others(root, set())
 

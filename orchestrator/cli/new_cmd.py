@@ -63,7 +63,8 @@ steps:
         verdict: approve | reject
       to:
         groups: [editors]
-        not: ["${{{{ inputs.author }}}}"]
+        not:
+          - "${{{{ inputs.author }}}}"
       deadline: 2d
     emit:
       - when: outcome == "approve"

@@ -47,7 +47,9 @@ class FlowBench:
         self.engine = Engine(clock=self.clock)
         self.actor: Actor | None = None
         self.problems: list[Problem] = []
-        self._answers = {step: deque(x.value for x in items) for step, items in test.answers.items()}
+        self._answers: dict[str, deque[Any]] = {
+            step: deque(x.value for x in items) for step, items in test.answers.items()
+        }
         self._mocks: dict[str, Any] = {step: mock_of(mock.value) for step, mock in test.mocks.items()}
         self._unmocked: set[tuple[str, str]] = set()
         people = project.config.people

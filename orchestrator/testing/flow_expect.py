@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -45,15 +46,15 @@ def compare(run: Actor, path: list[str], outputs: Any, test: TestSpec) -> list[P
         code = (state.error or {}).get("code") if state.status is not Status.DONE else None
         if code != expect.failed.value:
             message = (state.error or {}).get("message")
-            got = f"{code}: {message}" if code else f"the run is {_status(run)}"
-            found.append(Problem(f"failed: expected {expect.failed.value}, got {got}", expect.failed.span))
+            ending = f"{code}: {message}" if code else f"the run is {_status(run)}"
+            found.append(Problem(f"failed: expected {expect.failed.value}, got {ending}", expect.failed.span))
     if expect.events is not None:
         wanted = [event.value for event in expect.events]
         found += [Problem(text, _place(expect, "events")) for text in _events(wanted, run)]
     if expect.waiting is not None:
-        wanted, got = sorted({step.value for step in expect.waiting}), waiting_steps(run)
-        if wanted != got:
-            text = f"waiting: expected {', '.join(wanted) or 'nothing'}, got {', '.join(got) or _status(run)}"
+        waited, got = sorted({step.value for step in expect.waiting}), waiting_steps(run)
+        if waited != got:
+            text = f"waiting: expected {', '.join(waited) or 'nothing'}, got {', '.join(got) or _status(run)}"
             found.append(Problem(text, _place(expect, "waiting")))
     return found
 
@@ -98,12 +99,11 @@ def missing(wanted: Any, got: Any, where: str = "") -> list[tuple[str, Any, Any]
 
 
 class _Nothing:
-    def __repr__(self) -> str:
-        return "nothing"
+    """Where a field is not there at all."""
 
 
 def _shown(value: Any) -> str:  # plain JSON or nothing
-    text = repr(value) if not isinstance(value, bool) and value is not None else {True: "true", False: "false"}.get(value, "null")
+    text = "nothing" if isinstance(value, _Nothing) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 200 else text[:199] + "…"
 
 
