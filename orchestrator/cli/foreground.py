@@ -31,6 +31,7 @@ class Foreground:
         self.stopped_at: int | None = None  # the length of the log when `until` had ended
         self._changed = asyncio.Event()
         self._steps: dict[int, str] = {}
+        self.first: Actor | None = None  # the run that was made first, also when its start is not done
         self._root: Actor | None = None
         self._asker: TerminalAsker | None = None
         self._asking: asyncio.Task[None] | None = None
@@ -49,6 +50,7 @@ class Foreground:
             self._changed.set()
 
         run.relay = relay
+        self.first = self.first or run
 
     def _look_for_end(self, run: Actor, entry: Any) -> None:
         if isinstance(entry, t.StepStarted):

@@ -81,6 +81,7 @@ async def _run(session: Session, begin: Begin) -> Ended:
             is_done = True
         finally:
             screen.close()
+            actor = actor or front.first
             if actor is not None and not is_done and not actor.state.is_over:
                 _tell_interrupted(actor, is_kept=session.is_durable)
             await _close(engine, actor)

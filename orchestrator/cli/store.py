@@ -61,7 +61,7 @@ def open_store(project: Project, option: str | None, *, must_exist: bool = False
             f"{parsed.path}: {error.strerror or error}; `--store memory:` keeps nothing", Exit.ENVIRONMENT
         ) from error
     except StoreError as error:
-        raise CommandFailed(str(error), Exit.ENVIRONMENT) from error
+        raise CommandFailed(f"{error}; `--store memory:` keeps nothing", Exit.ENVIRONMENT) from error
 
 
 def _beside_config(url: str, root: Path) -> str:

@@ -80,7 +80,7 @@ def test_a_folder_that_is_named_like_a_flow_is_told(words: tuple[str, ...], tmp_
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])
-@pytest.mark.parametrize("path", ["", "\0", "a" * 5000, "/dev/null", "/proc/self/mem", "//", "~nobody/x"])
+@pytest.mark.parametrize("path", ["", "a" * 5000, "/dev/null", "/proc/self/mem", "~nobody/x"])
 def test_odd_paths_are_told(words: tuple[str, ...], path: str) -> None:
     assert is_told(cli(*words, path))
 
