@@ -52,7 +52,7 @@ chaos: $(READY)  ## kill -9, full disks and lost databases, at length
 	CHAOS_ROUNDS=$${CHAOS_ROUNDS:-100} $(BIN)/python -m pytest tests/chaos --timeout 3600 $(PYTEST_ARGS)
 
 load: $(READY)  ## load a loopback server and check its answers
-	$(BIN)/python -m pytest tests/load --timeout 3600 $(PYTEST_ARGS)
+	LOAD_SECONDS=$${LOAD_SECONDS:-300} $(BIN)/python -m pytest tests/load --timeout 3600 $(PYTEST_ARGS)
 
 clean:  ## remove what make built
 	rm -rf $(VENV) dist build bench/envs .mypy_cache .ruff_cache .pytest_cache .hypothesis

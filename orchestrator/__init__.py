@@ -16,6 +16,8 @@ if typing.TYPE_CHECKING:  # for type checkers and editors; at run time see __get
     from orchestrator.authoring.delivery import send
     from orchestrator.authoring.drawing import draw_all_possible_flows, draw_most_recent_execution
     from orchestrator.authoring.handler import WorkflowHandler
+    from orchestrator.authoring.loaded import LoadedFlow, load
+    from orchestrator.authoring.open_requests import OpenRequest
     from orchestrator.authoring.resources import Resource, ResourceConfig, ResourceManager
     from orchestrator.authoring.serializer import JsonSerializer
     from orchestrator.authoring.workflow import Workflow
@@ -33,6 +35,7 @@ if typing.TYPE_CHECKING:  # for type checkers and editors; at run time see __get
         Event,
         HumanResponseEvent,
         InputRequiredEvent,
+        RequestEvent,
         StartEvent,
         StepFailedEvent,
         StopEvent,
@@ -48,6 +51,8 @@ _PLACES = {
     "authoring.delivery": ("send",),
     "authoring.drawing": ("draw_all_possible_flows", "draw_most_recent_execution"),
     "authoring.handler": ("WorkflowHandler",),
+    "authoring.loaded": ("LoadedFlow", "load"),
+    "authoring.open_requests": ("OpenRequest",),
     "authoring.resources": ("Resource", "ResourceConfig", "ResourceManager"),
     "authoring.serializer": ("JsonSerializer",),
     "authoring.workflow": ("Workflow",),
@@ -65,6 +70,7 @@ _PLACES = {
         "Event",
         "HumanResponseEvent",
         "InputRequiredEvent",
+        "RequestEvent",
         "StartEvent",
         "StepFailedEvent",
         "StopEvent",
@@ -85,7 +91,10 @@ __all__ = [
     "HumanResponseEvent",
     "InputRequiredEvent",
     "JsonSerializer",
+    "LoadedFlow",
+    "OpenRequest",
     "OrchestratorError",
+    "RequestEvent",
     "Resource",
     "ResourceConfig",
     "ResourceManager",
@@ -106,6 +115,7 @@ __all__ = [
     "catch_error",
     "draw_all_possible_flows",
     "draw_most_recent_execution",
+    "load",
     "send",
     "step",
 ]

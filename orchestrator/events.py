@@ -21,6 +21,7 @@ __all__ = [
     "HumanResponseEvent",
     "InputRequiredEvent",
     "InternalEvent",
+    "RequestEvent",
     "StartEvent",
     "StepFailedEvent",
     "StepState",
@@ -46,7 +47,7 @@ class Event(BaseModel):
     """
 
     # `extra="allow"` and no private attribute with a factory: such an attribute would cost 25 µs per event
-    model_config = ConfigDict(extra="allow", arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="allow", arbitrary_types_allowed=True, defer_build=True)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:  # Any: pydantic's own signature
@@ -155,6 +156,19 @@ class StopEvent(Event):
 
 class InputRequiredEvent(Event):
     """Asks somebody outside; it is shown on the stream, and a `HumanResponseEvent` answers it."""
+
+
+class RequestEvent(InputRequiredEvent):
+    """An `ask` of a flow file is open; `await handler.answer(event.id, user=…, **form)` answers it."""
+
+    id: str
+    run_id: str
+    step: str
+    title: str
+    show: Fields = {}
+    form: Fields = {}
+    verdicts: list[str] = []
+    deadline: float | None = None
 
 
 class HumanResponseEvent(Event):

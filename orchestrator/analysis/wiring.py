@@ -28,7 +28,7 @@ def check_heard_events_are_emitted(facts: Facts, report: Report) -> None:
                     help="clean up in `finally`, or start the step beside the end: `emit: {all: [Stop, …]}`",
                 )
                 continue
-            if event in facts.emitters or event in facts.sources:
+            if event in facts.emitters or event in facts.sources or step.recovers:
                 continue
             if step.join is not None and event == step.join.until_event and event not in step.accepts:
                 path = ("steps", step.name, "collect", "until", "event")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.authoring.definition import StepDef
@@ -18,7 +19,6 @@ from orchestrator.authoring.resources import Opened
 from orchestrator.authoring.run_data import RunData, StepFailure
 from orchestrator.authoring.signature import EventParam, Injection
 from orchestrator.authoring.step_context import StepContext
-from orchestrator.authoring.threads import run_in_thread
 from orchestrator.errors import OrchestratorError, StepError, StepTimedOut, WorkflowRuntimeError
 from orchestrator.events import Event, StepFailedEvent
 from orchestrator.runtime import ticks as t
@@ -187,7 +187,7 @@ class PythonBody:
 
     # Child runs.
 
-    def child_start(self, run: Actor, act: Activation) -> tuple[Any, t.Started]:
+    def child_start(self, run: Actor, act: Activation, child: str) -> tuple[Any, t.Started]:
         """The plan and first tick of the child run that the body is starting."""
         data: RunData = run.data
         assert data.starting is not None
@@ -227,8 +227,6 @@ def error_record(error: BaseException, step: str, attempt: int) -> dict[str, Any
 def _failed_event(
     act: Activation, error: BaseException, failures: int, elapsed_s: float, now: float
 ) -> StepFailedEvent:
-    from datetime import UTC, datetime
-
     return StepFailedEvent(
         step_name=act.step.name,
         input_event=act.events[0].value if act.events else None,
@@ -253,6 +251,8 @@ def _caller(step: StepDef) -> Call:
         if signature.injections:
             return _call_with_injections(step, step.func)
         return _fast_call(step) or _call_with_names(step, step.func)
+    from orchestrator.authoring.threads import run_in_thread  # only for those who have sync steps
+
     if signature.injections:
         return _call_with_injections(step, run_in_thread(step))
     return _call_with_names(step, run_in_thread(step))

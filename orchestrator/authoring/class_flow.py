@@ -16,10 +16,9 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 
 from orchestrator.authoring.body import PythonBody
 from orchestrator.authoring.definition import MARK, StepDef
-from orchestrator.authoring.names import ClassCodec, EventNames, kind_of
-from orchestrator.authoring.serializer import JsonSerializer
+from orchestrator.authoring.names import ClassCodec, EventNames, kind_of, visible_event
 from orchestrator.authoring.signature import Signature
-from orchestrator.errors import WorkflowConfigurationError, WorkflowValidationError
+from orchestrator.errors import PluginError, WorkflowConfigurationError, WorkflowValidationError
 from orchestrator.events import Event, StartEvent, StopEvent
 from orchestrator.ir.link import joins_of
 from orchestrator.ir.model import (
@@ -36,6 +35,7 @@ from orchestrator.runtime.plan import FlowPlan, StepPlan, plan_flow
 
 if TYPE_CHECKING:  # a workflow holds its flow
     from orchestrator.authoring.observing import Observer
+    from orchestrator.authoring.serializer import JsonSerializer
     from orchestrator.authoring.workflow import Workflow
 
 PlanKey = tuple[tuple[type[Event], ...], Any]
@@ -50,10 +50,11 @@ class ClassFlow:
         self.steps = steps
         signatures = [step.signature for step in steps.values()]
         self.names = EventNames(_events_of(signatures))
+        self.names.resolve = lambda name: visible_event(name, (step.func for step in steps.values()))
         self.start_class = _only_class(cls, signatures, StartEvent, is_start=True)
         self.stop_class = _only_class(cls, signatures, StopEvent, is_start=False)
         self.state_model = _state_model(cls, steps)
-        self.codec = ClassCodec(self.names, JsonSerializer(), self.state_model)
+        self.codec = ClassCodec(self.names, None, self.state_model)
         self._plans: dict[PlanKey, FlowPlan] = {}
         self._ir: FlowIR | None = None
 
@@ -77,10 +78,36 @@ class ClassFlow:
     def _make_plan(
         self, external: tuple[type[Event], ...], observer: Observer | None, serializer: JsonSerializer | None
     ) -> FlowPlan:
-        flow = lower(self, external)
+        return self._bind(lower(self, external), observer, serializer)
+
+    def plan_of(self, stored: FlowIR, observer: Observer | None, serializer: JsonSerializer | None) -> FlowPlan:
+        """A stored version of the flow, bound by name to the steps and events of today.
+
+        Raises: PluginError `binding` for one that needs a step or event that is gone.
+        """
+        gone = [f"step `{name}`" for name in stored.steps if name not in self.steps]
+        gone += [f"event `{name}`" for name in stored.events if self.names.find(name) is None]
+        if gone:
+            raise PluginError(
+                f"the run was begun by another version of workflow {self.name}, which had {', '.join(gone)}; "
+                "put it back, or cancel the run",
+                plugin=self.name,
+                code="binding",
+            )
+        return self._bind(stored, observer, serializer, is_stored=True)
+
+    def _bind(
+        self,
+        flow: FlowIR,
+        observer: Observer | None,
+        serializer: JsonSerializer | None,
+        *,
+        is_stored: bool = False,
+    ) -> FlowPlan:
         bodies = {name: PythonBody(step, self.names, observer) for name, step in self.steps.items()}
+        whole = None if is_stored else lambda: with_details(self, flow)
         codec = self.codec if serializer is None else ClassCodec(self.names, serializer, self.state_model)
-        plan = plan_flow(flow, bodies, codec=codec, whole=lambda: with_details(self, flow))
+        plan = plan_flow(flow, bodies, codec=codec, whole=whole)
         for name, cls in self.names.classes.items():
             plan.kinds.setdefault(name, kind_of(cls))
         self.names.on_new(lambda name, cls: _extend(plan, self, name, cls))
@@ -100,12 +127,24 @@ def flow_from_class(workflow: type[Workflow] | Workflow) -> FlowIR:
     return with_details(flow, lower(flow, workflow.external))
 
 
+class _FreeSteps:
+    """How many free steps have been added to any class: a lowered class that saw fewer is looked at again."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+FREE_STEPS = _FreeSteps()
+
+
 def class_flow(cls: type[Workflow]) -> ClassFlow:
-    """The lowered form of a class; made at first use and when steps were added. Cost: O(classes in the MRO) when known.
+    """The lowered form of a class; made at first use and again when steps were added to any class. Cost: O(1) when known.
 
     Raises: WorkflowConfigurationError if there is not exactly one start class and one stop class.
     """
-    version = sum(len(base.__dict__.get("_free_steps", ())) for base in cls.__mro__)
+    version = FREE_STEPS.count
     known: tuple[int, ClassFlow] | None = cls.__dict__.get("_class_flow")
     if known is None or known[0] != version:
         known = (version, ClassFlow(cls, steps_of(cls)))

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from orchestrator.authoring.copying import Change
 from orchestrator.authoring.stage import EditGate, Stage
 from orchestrator.authoring.state_model import default_fields
+from orchestrator.authoring.state_source import StateSource
 from orchestrator.authoring.store import StateStore
 from orchestrator.errors import ContextStateError
 from orchestrator.events import Event
@@ -51,10 +52,10 @@ class Context(Generic[S]):
         previous_context: Mapping[str, Any] | None = None,
         serializer: JsonSerializer | None = None,
     ) -> None:
-        from orchestrator.authoring.saving import restore
-
         self._outside = Outside(workflow)
         if previous_context is not None:
+            from orchestrator.authoring.saving import restore
+
             restore(self._outside, previous_context, serializer)
 
     # Everywhere.
@@ -248,6 +249,18 @@ class Outside:
             self.run.apply(t.Flushed(0, 0.0, -1, 0, 0, writes=ops))
         else:
             write_ops(values, ops)
+
+    def read(self, path: str, look: Callable[[StateSource, str], list[Any]]) -> list[Any]:
+        """What is read now: outside a step nothing runs twice."""
+        return look(self, path)
+
+    def put(self, key: str, value: Any) -> None:
+        """Commit a top-level key at once."""
+        self.write([Change("set", (key,), value)])
+
+    def move(self, key: str, base: float, new: float) -> None:
+        """Commit that a number moved."""
+        self.write([Change("delta", (key,), new, base)])
 
     def remember(self, key: str, read: Callable[[], R]) -> R:
         """What is read now: outside a step nothing runs twice."""

@@ -11,13 +11,13 @@ from typing import Any
 from pydantic import BaseModel
 
 Path = tuple[str | int, ...]
-_IMMUTABLE = frozenset({str, int, float, bool, type(None), bytes, complex, frozenset})
+IMMUTABLE = frozenset({str, int, float, bool, type(None), bytes, complex, frozenset})
 
 
 def copy_value(value: Any) -> Any:
     """A value that shares no container with the original. Cost: O(size)."""
     kind = type(value)
-    if kind in _IMMUTABLE:
+    if kind in IMMUTABLE:
         return value
     if kind is dict:
         return {k: copy_value(v) for k, v in value.items()}
@@ -31,7 +31,7 @@ def copy_value(value: Any) -> Any:
         copied = value.model_copy()
         inside: dict[str, Any] = copied.__dict__
         for name, item in inside.items():
-            if type(item) not in _IMMUTABLE:
+            if type(item) not in IMMUTABLE:
                 inside[name] = copy_value(item)
         return copied
     if isinstance(value, dict | list | set):

@@ -13,10 +13,10 @@ from orchestrator.authoring.signature import Signature, origin_of, read_signatur
 from orchestrator.errors import WorkflowValidationError
 from orchestrator.events import StepFailedEvent
 from orchestrator.ir.model import Origin, RateIR
-from orchestrator.retry import RetryPolicy
 
 if TYPE_CHECKING:  # a workflow holds definitions
     from orchestrator.authoring.workflow import Workflow
+    from orchestrator.retry import RetryPolicy
 
 F = TypeVar("F", bound=Callable[..., Any])
 MARK = "__orchestrator_step__"

@@ -47,6 +47,20 @@ def draw_most_recent_execution(
     return _write(actor.plan.stored_ir, path_of(actor.plan, actor.log, actor.state), filename)
 
 
+def draw_flow(flow: FlowIR, filename: str | Path | None, format: str) -> str:
+    """A flow's picture as text; written to a file if one is named, in the format of its ending."""
+    if filename is not None:
+        return _write(flow, None, filename)
+    if format == "text":
+        from orchestrator.draw.terminal import to_ascii
+
+        return to_ascii(flow)
+    writer = _WRITERS.get(f".{format}" if format != "mermaid" else ".mmd")
+    if writer is None:
+        raise UsageError(f"there is no format {format!r}; draw as mermaid, svg, dot, html or text")
+    return writer(flow, None)
+
+
 def _write(flow: FlowIR, path: RunPath | None, filename: str | Path | None) -> str:
     file = Path(filename) if filename is not None else Path("flow.html")
     writer = _WRITERS.get(file.suffix.lower())

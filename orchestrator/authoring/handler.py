@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Awaitable, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.authoring.child_runs import recorded_result
 from orchestrator.authoring.context import Context
-from orchestrator.authoring.delivery import Done, send_from_outside
+from orchestrator.authoring.delivery import send_from_handler
+from orchestrator.authoring.following import until_over
+from orchestrator.authoring.open_requests import OpenRequests, answer_open
 from orchestrator.authoring.outcome import last_event_of, result_of
 from orchestrator.authoring.run_data import RunData
-from orchestrator.authoring.step_context import StepContext
+from orchestrator.authoring.run_start import mark_begun
+from orchestrator.authoring.step_context import StepContext, context_of
 from orchestrator.authoring.streaming import read_events
-from orchestrator.errors import ContextStateError, RunError, StepFailed, WorkflowCancelledByUser
+from orchestrator.errors import (
+    ContextStateError,
+    OrchestratorError,
+    RunFinished,
+    WorkflowCancelledByUser,
+)
 from orchestrator.events import Event, StopEvent
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
@@ -21,6 +30,7 @@ if TYPE_CHECKING:  # what begins runs makes handlers
     from orchestrator.authoring.run_start import Start
 
 GRACE_S = 5.0
+WHY = "the run was cancelled by its user"
 
 
 class WorkflowHandler:
@@ -37,7 +47,7 @@ class WorkflowHandler:
 
     def __init__(self, start: Start) -> None:
         self._start = start
-        if start.run is None and start.recorded is None:
+        if start.run is None and start.recorded is None and start.began is None:
             start.began = asyncio.get_running_loop().create_future()
 
     def __await__(self) -> Generator[Any, Any, Any]:
@@ -45,29 +55,56 @@ class WorkflowHandler:
 
     async def _result(self) -> Any:
         start = self._start
-        run = await self._begun()
-        if run is None:
-            return _recorded_result(start.recorded)
-        if not run.is_over:
-            await self._wait(run)
-        await _close(run)
-        return result_of(run)
+        if start.call is not None:
+            return await start.call.result()
+        await self._begun()
+        if start.run is None:
+            return await self._recorded()
+        if not start.run.is_over:
+            await self._wait(start)
+        if start.run.is_over:
+            await _close(start.run)
+            return result_of(start.run)
+        return await self._recorded()
 
-    async def _wait(self, run: Actor) -> None:
-        call = self._start.parent
+    async def _wait(self, start: Start) -> None:
+        call = start.parent
         context = call.act.context if call is not None else None
         if not isinstance(context, StepContext):
-            await run.wait_finished()
-            return
-        context._pause()
-        try:
-            await run.wait_finished()
-        finally:
-            context._resume()
+            await until_over(start)
+        elif start.run is not None and start.run.sink is not None:
+            await context.wait_for_child(start.run.run_id)
+        else:
+            context._pause()
+            try:
+                await until_over(start)
+            finally:
+                context._resume()
+
+    async def _recorded(self) -> Any:
+        """The result of a child run that is known from its parent's record only."""
+        start, call = self._start, self._start.parent
+        if start.recorded is None and call is not None and start.run_id is not None:
+            context = context_of(call.run, call.act)
+            if start.run_id not in (call.act.record or {}):
+                await context.wait_for_child(start.run_id)
+            start.recorded = (call.act.record or {})[start.run_id]
+        return recorded_result(start.recorded)
+
+    async def begun(self) -> None:
+        """Wait until the run has begun; over a store it is committed then.
+
+        Raises: what kept it from beginning, such as JournalConflict for a run id that exists.
+        """
+        await self._begun()
 
     async def _begun(self) -> Actor | None:
         start = self._start
-        if start.began is not None and start.run is None and start.recorded is None:
+        if start.call is not None and start.run is None:
+            raise ContextStateError(
+                "inside of a workflow function a flow begins when its run is awaited; what it asks is in the run's stream"
+            )
+        if start.began is not None:
             await asyncio.shield(start.began)
         if start.is_withdrawn and start.run is None:
             raise WorkflowCancelledByUser("the run was cancelled before it began")
@@ -81,13 +118,22 @@ class WorkflowHandler:
 
     @property
     def ctx(self) -> Context[Any]:
-        """The context of the run, from outside."""
-        return self._start.context
+        """The context of the run, from outside. Raises: ContextStateError for a flow of a file, which has none."""
+        context = self._start.context
+        if context is None:
+            raise ContextStateError(
+                "the run of a flow file has no context; its questions are in `handler.requests()`, its events in "
+                "`handler.stream_events()`"
+            )
+        return context
 
     def is_done(self) -> bool:
         """Whether the run has ended."""
         start = self._start
-        return start.is_withdrawn or start.recorded is not None or (start.run is not None and start.run.is_over)
+        if start.run is not None and start.run.is_over:
+            return True
+        never_began = start.began is not None and start.began.done() and start.began.exception() is not None
+        return start.is_withdrawn or start.recorded is not None or never_began
 
     done = is_done
 
@@ -128,27 +174,61 @@ class WorkflowHandler:
             raise ContextStateError(f"WorkflowHandler.{member}: the run has not ended; await its handler")
         return run
 
-    async def stream_events(self, expose_internal: bool = False, *, after: int = -1) -> AsyncIterator[Event]:
+    def stream_events(self, expose_internal: bool = False, *, after: int = -1) -> AsyncIterator[Event]:
         """The events of the run, from the start or after the event of that number (from 0), to the last one.
 
         Any number of readers, during the run and after it.
         """
+        run = self._start.run
+        if run is not None:
+            return read_events(run, expose_internal=expose_internal, after=after, start=self._start)
+        return self._events_once_begun(expose_internal, after)
+
+    async def _events_once_begun(self, expose_internal: bool, after: int) -> AsyncIterator[Event]:
         run = await self._begun()
-        if run is None:
-            return
-        async for event in read_events(run, expose_internal=expose_internal, after=after):
-            yield event
+        if run is not None:
+            async for event in read_events(run, expose_internal=expose_internal, after=after, start=self._start):
+                yield event
 
-    def send_event(self, message: Event, step: str | None = None) -> Done:
-        """Send an event into the run. It is delivered at once; the call may be awaited or not.
+    def send_event(self, message: Event | str, step: str | None = None, **fields: Any) -> Awaitable[None]:
+        """Send an event into the run; by its name it is made of `fields`. It is delivered at once.
 
-        Raises: WorkflowRuntimeError for an unknown step, RunFinished.
+        The call may be awaited or not; awaited, it returns when the event is kept.
+
+        Raises: WorkflowRuntimeError for an unknown step or event, UsageError for fields that do not fit, RunFinished.
         """
         run = self._start.run
         if run is None:
-            raise ContextStateError("the run has not begun; it waits for others to end (num_concurrent_runs)")
-        send_from_outside(run, message, step, None)
-        return Done()
+            raise ContextStateError(
+                "the run has not begun; it waits for its store, or for others to end (num_concurrent_runs)"
+            )
+        return send_from_handler(run, message, step, fields)
+
+    def requests(self) -> OpenRequests:
+        """The questions to people that are open in the run and in those that it started, the oldest first.
+
+        Awaited, the call asks the store too, for runs that no process holds.
+        """
+        return OpenRequests(self._start)
+
+    async def answer(
+        self,
+        request_id: str,
+        *,
+        user: str,
+        groups: Iterable[str] | None = None,
+        item: int | None = None,
+        form: Mapping[str, Any] | None = None,
+        **fields: Any,
+    ) -> None:
+        """Answer a question by its `id`; the form's fields are given by name, or as `form`.
+
+        Raises: AnswerRefused if this person may not answer, the form does not fit, or it was decided meanwhile.
+
+        Example: await handler.answer("review-2", user="kim", verdict="approve")
+        """
+        await self._begun()
+        await answer_open(self._start, request_id, user, groups, item, {**(form or {}), **fields})
 
     def cancel_run(self, timeout: float = GRACE_S) -> _Cancelling:
         """Cancel the run; awaiting the call waits until its steps have left, at most `timeout` seconds.
@@ -156,32 +236,70 @@ class WorkflowHandler:
         Awaiting the handler then raises WorkflowCancelledByUser. The context can be resumed.
         """
         start = self._start
-        if start.run is None:
+        if start.run is None and not start.is_beginning:
             start.is_withdrawn = True
-            if start.began is not None and not start.began.done():
-                start.began.set_result(None)
-        elif not start.run.is_over:
-            start.run.apply(t.Cancel(0, 0.0, -1, "cancelled", "the run was cancelled by its user"))
-        return _Cancelling(start.run, timeout)
+            mark_begun(start)
+            return _Cancelling(None, timeout)
+        cancelling = _Cancelling(start, timeout)
+        cancelling.begin()
+        return cancelling
 
     cancel = cancel_run
 
 
 class _Cancelling:
-    """Waits, if it is awaited, until the steps of a cancelled run have left."""
+    """Cancels a run at once where that is possible, and waits, if it is awaited, until its steps have left."""
 
-    __slots__ = ("_run", "_timeout_s")
+    __slots__ = ("_start", "_task", "_timeout_s")
 
-    def __init__(self, run: Actor | None, timeout_s: float) -> None:
-        self._run = run
+    def __init__(self, start: Start | None, timeout_s: float) -> None:
+        self._start = start
         self._timeout_s = timeout_s
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Cancel it now, or as soon as it has begun or been found."""
+        assert self._start is not None
+        run = self._start.run
+        if run is None or run.lost is not None:
+            self._task = asyncio.get_running_loop().create_task(self._later(self._start))
+            _cancelling.add(self._task)
+            self._task.add_done_callback(_cancelling.discard)
+        elif not run.is_over:
+            run.apply(t.Cancel(0, 0.0, -1, "cancelled", WHY))
+
+    async def _later(self, start: Start) -> None:
+        if start.run is None and start.began is not None:
+            try:
+                await asyncio.shield(start.began)
+            except OrchestratorError:
+                return  # it never began
+        run = start.run
+        if run is not None and run.lost is None:
+            if not run.is_over:
+                run.apply(t.Cancel(0, 0.0, -1, "cancelled", WHY))
+            return
+        from orchestrator.authoring.run_service import RunService
+
+        try:
+            await RunService(start.engine).cancel(start.run_id or (run.run_id if run is not None else ""), WHY)
+        except RunFinished:
+            return
 
     def __await__(self) -> Generator[Any, Any, None]:
         return self._wait().__await__()
 
     async def _wait(self) -> None:
-        if self._run is not None:
-            await self._run.wait_closed(self._timeout_s)
+        if self._task is not None:
+            await asyncio.shield(self._task)
+        run = self._start.run if self._start is not None else None
+        if run is not None:
+            if run.sink is not None and run.lost is None:
+                await run.sink.barrier()
+            await run.wait_closed(self._timeout_s)
+
+
+_cancelling: set[asyncio.Task[None]] = set()
 
 
 async def _close(run: Actor) -> None:
@@ -190,15 +308,3 @@ async def _close(run: Actor) -> None:
     data = run.data
     if isinstance(data, RunData) and data.closing is not None:
         await asyncio.shield(data.closing)
-
-
-def _recorded_result(entry: Any) -> Any:
-    """The result of a child run that ended before this process, from the record of its parent."""
-    _, value, ended = entry
-    if ended["status"] == "done":
-        return value._get_result() if isinstance(value, StopEvent) else value
-    record = ended["error"] or {}
-    message = str(record.get("message") or f"the child run was {ended['status']}")
-    if ended["status"] == "failed" and record.get("step"):
-        raise StepFailed(message, step=record["step"], error=record)
-    raise RunError(message, code=str(record.get("code") or ended["status"]))

@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from orchestrator.authoring.serializer import Json, JsonSerializer
 from orchestrator.errors import NotSerializable, StoreError
 from orchestrator.events import (
     Event,
@@ -27,6 +26,10 @@ from orchestrator.events import (
     WorkflowTimedOutEvent,
 )
 
+if TYPE_CHECKING:  # loaded when something is written as JSON
+    from orchestrator.authoring.serializer import JsonSerializer
+
+Json = Any  # plain JSON
 STREAMED = "~"
 BUILT_IN: tuple[type[Event], ...] = (
     Event,
@@ -58,12 +61,13 @@ def kind_of(cls: type[Event]) -> str:
 class EventNames:
     """Event classes by name and names by class. Two classes of one name: the later one gets its module in front."""
 
-    __slots__ = ("_on_new", "classes", "names")
+    __slots__ = ("_on_new", "classes", "names", "resolve")
 
     def __init__(self, classes: Iterable[type[Event]]) -> None:
         self.names: dict[type[Event], str] = {}
         self.classes: dict[str, type[Event]] = {}
         self._on_new: list[Callable[[str, type[Event]], None]] = []
+        self.resolve: Callable[[str], type[Event] | None] | None = None  # finds what only bodies name
         for cls in classes:
             self.name_of(cls)
 
@@ -84,6 +88,15 @@ class EventNames:
             listener(name, cls)
         return name
 
+    def find(self, name: str) -> type[Event] | None:
+        """The class of a name: a declared one, or one that the workflow's code can see. Nothing is imported."""
+        cls = self.classes.get(name)
+        if cls is None and self.resolve is not None:
+            cls = self.resolve(name)
+            if cls is not None:
+                self.name_of(cls)
+        return cls
+
     def on_new(self, listener: Callable[[str, type[Event]], None]) -> None:
         """Be told of classes that are first seen while a run is under way."""
         self._on_new.append(listener)
@@ -92,7 +105,7 @@ class EventNames:
 class ClassCodec:
     """The ValueCodec of one workflow class."""
 
-    def __init__(self, names: EventNames, serializer: JsonSerializer, state: type[BaseModel] | None) -> None:
+    def __init__(self, names: EventNames, serializer: JsonSerializer | None, state: type[BaseModel] | None) -> None:
         self.names = names
         self._base = serializer
         self._state = state
@@ -107,7 +120,9 @@ class ClassCodec:
             declared[self._state.__name__] = self._state
             _add_field_types(self._state, declared)
         declared.update(self.names.classes)
-        return self._base.with_types(declared)
+        from orchestrator.authoring.serializer import JsonSerializer
+
+        return (self._base or JsonSerializer()).with_types(declared)
 
     def event_type(self, value: Any) -> str:
         """The name of a live event in this workflow."""
@@ -123,9 +138,10 @@ class ClassCodec:
 
     def decode(self, type: str, data: Json) -> Any:
         """The event of a declared class. Raises: StoreError for one that is not declared."""
-        cls = self.names.classes.get(type)
+        cls = self.names.find(type)
         if cls is None and type[:1] == STREAMED:
-            cls = Event  # it was only shown; its class is not part of the workflow
+            shown = self.names.resolve(type[1:]) if self.names.resolve is not None else None
+            cls = shown or Event  # it was only shown; its class need not be part of the workflow
         if cls is None:
             raise StoreError(f"the data holds an event {type!r}, which this workflow does not declare")
         return self.serializer.decode_model(cls, data)
@@ -142,6 +158,25 @@ class ClassCodec:
     def decode_value(self, data: Json) -> Any:
         """The inverse of `encode_value`."""
         return self.serializer.decode(data)
+
+
+def visible_event(name: str, functions: Iterable[Callable[..., Any]]) -> type[Event] | None:
+    """The event class that functions see under a name, or the only one of that name that is loaded."""
+    for cls in BUILT_IN:
+        if cls.__name__ == name:
+            return cls
+    for func in functions:
+        found = getattr(func, "__globals__", {}).get(name)
+        if isinstance(found, type) and issubclass(found, Event):
+            return found
+    loaded = [cls for cls in _subclasses(Event) if name in (cls.__name__, f"{cls.__module__}.{cls.__qualname__}")]
+    return loaded[0] if len(loaded) == 1 else None
+
+
+def _subclasses(cls: type[Event]) -> Iterator[type[Event]]:
+    for sub in cls.__subclasses__():
+        yield sub
+        yield from _subclasses(sub)
 
 
 def _add_field_types(cls: type[BaseModel], found: dict[str, type[Any]]) -> None:

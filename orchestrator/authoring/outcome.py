@@ -44,6 +44,8 @@ def error_of(run: Actor) -> BaseException:
     record = state.error or {}
     message = str(record.get("message") or "the run ended without a result")
     if state.status is Status.TIMEOUT:
+        if run.timeout_s is None:  # the flow's own timeout, or a run that ended in another process
+            return WorkflowTimeoutError(message, run_id=run.run_id)
         steps = active_steps(run)
         active = f"Currently active steps: {', '.join(steps)}" if steps else "No steps active"
         return WorkflowTimeoutError(
@@ -65,22 +67,24 @@ def error_of(run: Actor) -> BaseException:
 
 def last_event_of(run: Actor) -> StopEvent:
     """The last event of the stream of an ended run."""
-    data: RunData = run.data
+    data = run.data
+    if not isinstance(data, RunData):
+        return _last_event(run, None)
     if data.last_event is None:
         data.last_event = _last_event(run, data)
     return data.last_event
 
 
-def _last_event(run: Actor, data: RunData) -> StopEvent:
+def _last_event(run: Actor, data: RunData | None) -> StopEvent:
     state = run.state
     if state.status is Status.DONE and state.result is not None:
-        value: StopEvent = state.result.value
-        return value
+        value = state.result.value
+        return value if isinstance(value, StopEvent) else StopEvent(result=value)
     if state.status is Status.TIMEOUT:
         return WorkflowTimedOutEvent(timeout=run.timeout_s or 0.0, active_steps=active_steps(run))
     if state.status is Status.CANCELLED:
         return WorkflowCancelledEvent()
-    failure = data.failure
+    failure = data.failure if data is not None else None
     if failure is None:
         step = str((state.error or {}).get("step") or "")
         return WorkflowFailedEvent(step_name=step, exception=error_of(run))

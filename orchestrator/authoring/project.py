@@ -6,17 +6,17 @@ Compiles flow files and what they import, binds IR to the project's callables, a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.compiler.compile import Compiled, compile_text
 from orchestrator.compiler.project import Imported, ImportedFlow, ImportProblem, ProjectContext
 from orchestrator.diagnostics import Diagnostic, Severity, has_errors
-from orchestrator.errors import CompileFailed, StoreError, UsageError
+from orchestrator.errors import CompileFailed, PluginError, StoreError, UsageError
 from orchestrator.expr.suggest import nearest
 from orchestrator.ir.codec import flow_hash
-from orchestrator.ir.model import FlowIR
+from orchestrator.ir.model import CallIR, FlowIR, StepIR
 from orchestrator.language.limits import MAX_BYTES
 from orchestrator.plugin.catalog import Catalog
 from orchestrator.plugin.config import ProjectConfig, load_config
@@ -25,6 +25,7 @@ from orchestrator.plugin.providers import configured_provider
 if TYPE_CHECKING:  # checking a flow needs no runtime, so that is loaded with the first run
     from orchestrator.plugin.hub import ServiceHub
     from orchestrator.plugin.llm import ChatModel
+    from orchestrator.runtime.actor import Actor
     from orchestrator.runtime.clock import Clock
     from orchestrator.runtime.flow_bind import FlowBinding, Intercept
     from orchestrator.runtime.plan import FlowPlan
@@ -49,6 +50,7 @@ class Project:
     replaced: frozenset[str] = frozenset()  # steps whose sub-flow is not run but intercepted
     _flows: dict[str, FlowIR] = field(default_factory=dict)
     _plans: dict[str, FlowPlan] = field(default_factory=dict)
+    _python: dict[str, tuple[Any, FlowPlan]] = field(default_factory=dict)
     _binding: FlowBinding | None = None
     _hub: ServiceHub | None = None
 
@@ -171,7 +173,12 @@ class Project:
             raise ValueError(error.strerror or str(error)) from error
 
     def plan(self, flow: FlowIR) -> FlowPlan:
-        """A flow, bound to this project's callables; the same plan for the same content."""
+        """A flow, bound to this project's callables; the same plan for the same content.
+
+        Raises: UsageError for a workflow class or function that no flow of the project calls.
+        """
+        if flow.kind != "yaml":
+            return self._python_plan_of(flow)
         key = flow_hash(flow)
         known = self._plans.get(key)
         if known is None:
@@ -179,10 +186,94 @@ class Project:
             from orchestrator.runtime.flow_bind import bind_flow
 
             known = self._plans[key] = bind_flow(flow, self.binding)
+            known.attach = _show_questions
         return known
+
+    def bind(self, flow: FlowIR) -> FlowPlan:
+        """A stored flow, bound to this project's callables.
+
+        Raises: PluginError `binding` that names the callables which are not here.
+        """
+        targets = {call.target for step in flow.steps.values() for call in _calls_of(step)}
+        gone = sorted(name for name in targets if not name.startswith("flow.") and self.catalog.get(name) is None)
+        if gone:
+            raise PluginError(
+                f"flow `{flow.name}` calls {', '.join(gone)}, which this process does not have", code="binding"
+            )
+        return self.plan(flow)
+
+    def python_plan(self, target: str) -> FlowPlan:
+        """A workflow class or function of a module that the project allows, ready to be called; imported at first use.
+
+        Raises: UsageError.
+        """
+        known = self._python.get(target)
+        if known is None:
+            from orchestrator.authoring.python_child import callable_plan, load_workflow
+            from orchestrator.authoring.python_import import allows
+
+            if not allows(self.config, target):
+                raise UsageError(
+                    f"the project does not allow Python from `{target}` ([python] allow)", code="run.unbound"
+                )
+            workflow = load_workflow(target, self.root)
+            known = self._python[target] = (workflow, callable_plan(workflow))
+        return known[1]
+
+    def _python_plan_of(self, flow: FlowIR) -> FlowPlan:
+        """The plan of a stored class or function: that of the import which has its name."""
+        for target in self._python_targets():
+            workflow, plan = self._python.get(target) or (None, None)
+            if workflow is None and target.rpartition(":")[2] != flow.name:
+                continue
+            plan = self.python_plan(target)
+            if (plan.ir.name, plan.ir.kind) == (flow.name, flow.kind):
+                if flow.kind == "function" or plan.hash == flow_hash(flow):
+                    return plan
+                older: FlowPlan = self._python[target][0].plan_of(flow)
+                return replace(older, start=plan.start, attach=plan.attach, plain=plan.plain)
+        raise UsageError(f"no flow of this project calls a {flow.kind} workflow `{flow.name}`", code="run.unbound")
+
+    def _python_targets(self) -> Iterator[str]:
+        seen: set[str] = set()
+        for is_scanned in (False, True):
+            if is_scanned:
+                for path in self.flow_files():
+                    self.compile(path)
+            for flow in list(self._flows.values()):
+                for ref in flow.imports.values():
+                    if ref.startswith("python:") and ref not in seen and self._is_called(flow, ref):
+                        seen.add(ref)
+                        yield ref.removeprefix("python:")
+
+    def python_workflows(self, flow: FlowIR) -> Iterator[Any]:  # Workflow and FunctionalWorkflow
+        """The Python workflows that a flow calls, directly or not. Raises: UsageError for one that cannot be used."""
+        for ref in flow.imports.values():
+            child = self._flows.get(ref)
+            if child is not None:
+                yield from self.python_workflows(child)
+            elif ref.startswith("python:") and ":" in ref and self._is_called(flow, ref):
+                self.python_plan(ref.removeprefix("python:"))
+                yield self._python[ref.removeprefix("python:")][0]
+
+    @staticmethod
+    def _is_called(flow: FlowIR, ref: str) -> bool:
+        """Whether an import is a workflow and not a type."""
+        names = {f"flow.{name}" for name, other in flow.imports.items() if other == ref}
+        return any(call.target in names for step in flow.steps.values() for call in _calls_of(step))
+
+    def child_names(self, flow: FlowIR) -> Iterator[str]:
+        """The names of the flow files that a flow calls, directly or not."""
+        for ref in flow.imports.values():
+            child = self._flows.get(ref)
+            if child is not None:
+                yield child.name
+                yield from self.child_names(child)
 
     def _resolve_child(self, parent: FlowIR, name: str) -> FlowPlan:
         ref = parent.imports.get(name, "")
+        if ref.startswith("python:"):
+            return self.python_plan(ref.removeprefix("python:"))
         flow = self._flows.get(ref)
         if flow is None:
             raise StoreError(f"flow `{parent.name}` calls `flow.{name}`, whose version {ref[:12]} is not known here")
@@ -191,6 +282,21 @@ class Project:
     def know(self, flow: FlowIR) -> None:
         """Remember a version of a flow, for runs that refer to it by hash."""
         self._flows.setdefault(flow_hash(flow), flow)
+
+
+def _show_questions(run: Actor) -> None:
+    """Show the questions of a flow that another one calls on the stream of the caller."""
+    parent = run.engine.runs.get(run.parent[0]) if run.parent is not None else None
+    if parent is not None:
+        from orchestrator.authoring.run_start import show_child
+
+        show_child(parent, run, only_questions=parent.plan.ir.kind == "yaml")
+
+
+def _calls_of(step: StepIR) -> Iterator[CallIR]:
+    for call in (step.body.call, step.fallback, step.finally_, step.undo):
+        if call is not None:
+            yield call
 
 
 def find_flows(folder: Path) -> Iterator[Path]:

@@ -14,13 +14,13 @@ from orchestrator.compiler.python_types import find_module, read_python
 
 if TYPE_CHECKING:  # the project calls this
     from orchestrator.authoring.project import Project
+    from orchestrator.plugin.config import ProjectConfig
 
 
 def import_python(target: str, project: Project) -> Imported:
     """What `module:Name` gives to a flow, or why it cannot be had."""
     module_name, _, name = target.partition(":")
-    allowed = project.config.python_allow
-    if not any(module_name == entry or module_name.startswith(f"{entry}.") for entry in allowed):
+    if not allows(project.config, target):
         return ImportProblem(
             f"the project does not allow Python from `{module_name}`",
             f'add it to the config: [python] allow = ["{module_name.partition(".")[0]}"]',
@@ -28,8 +28,7 @@ def import_python(target: str, project: Project) -> Imported:
     file = find_module(project.root, module_name)
     if file is not None:
         found = read_python(file, target)
-        if not isinstance(found, ImportedFlow):
-            return found
+        return found
     try:
         value = getattr(importlib.import_module(module_name), name)
     except ImportError as error:
@@ -41,7 +40,36 @@ def import_python(target: str, project: Project) -> Imported:
     schema = model_schema(value)
     if schema is not None:
         return ImportedModel(schema, f"python:{target}")
-    return ImportProblem(f"`{target}` is neither a pydantic model nor a workflow")
+    return _workflow(value, target) or ImportProblem(f"`{target}` is neither a pydantic model nor a workflow")
+
+
+def allows(config: ProjectConfig, target: str) -> bool:
+    """Whether the project's `[python] allow` names the module of `module:Name`, or a package around it."""
+    module = target.partition(":")[0]
+    return any(module == entry or module.startswith(f"{entry}.") for entry in config.python_allow)
+
+
+def _workflow(value: Any, target: str) -> ImportedFlow | None:  # anything a module may hold
+    """A workflow class or function of an installed package, with what it takes and gives."""
+    from orchestrator.authoring.class_flow import class_flow, flow_from_class
+    from orchestrator.authoring.workflow import Workflow
+    from orchestrator.events import StartEvent, StopEvent
+    from orchestrator.functional.questions import schema_of
+    from orchestrator.functional.workflow import FunctionalWorkflow
+
+    name, ref = target.partition(":")[2], f"python:{target}"
+    if isinstance(value, Workflow) or (inspect.isclass(value) and issubclass(value, Workflow)):
+        flow = flow_from_class(value)
+        lowered = value.flow if isinstance(value, Workflow) else class_flow(value)
+        is_open = lowered.start_class is StartEvent
+        takes = {"type": "object"} if is_open else {**flow.inputs, "additionalProperties": False}
+        gives = {} if lowered.stop_class is StopEvent else {**flow.outputs, "additionalProperties": False}
+        return ImportedFlow(name, takes, gives, ref)
+    if isinstance(value, FunctionalWorkflow):
+        hint = value.shape.return_hint
+        takes = {**value.ir.inputs, "additionalProperties": False}
+        return ImportedFlow(name, takes, (schema_of(hint) if hint is not None else None) or {}, ref)
+    return None
 
 
 def model_schema(value: Any) -> Any:  # anything a module may hold -> JSON Schema or None

@@ -44,7 +44,7 @@ class RunService:
         """
         started = start_tick(plan, inputs, self.engine.clock.now(), **(meta or {}))
         if isinstance(self.engine, DurableEngine):
-            return await self.engine.start(plan, started, run_id=run_id, pin=pin)
+            return await self.engine.start(plan, started, run_id=run_id, meta=meta, pin=pin)
         actor = self.engine.create(plan, run_id=run_id)
         actor.apply(started)
         return actor

@@ -1,44 +1,78 @@
-"""Starts runs: new ones, resumed ones, and those that a step starts (child runs)."""
+"""Starts runs of every kind: new ones, resumed ones, and those that a step starts (child runs).
+
+What kind of run it is, is said by its `Launch`. In memory a run has begun when `start_run` returns; over a store it begins
+when it is committed, and `Start.began` tells when.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from orchestrator.authoring.context import Context
 from orchestrator.authoring.run_data import RunData
-from orchestrator.authoring.step_context import context_of
-from orchestrator.authoring.streaming import shown_by
-from orchestrator.events import StartEvent
+from orchestrator.authoring.streaming import as_event, shown_by, stream_into
+from orchestrator.errors import UsageError
+from orchestrator.events import RequestEvent
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor, current_cell
-from orchestrator.runtime.engine import Engine
+from orchestrator.runtime.engine import Engine, new_run_id
 from orchestrator.runtime.plan import FlowPlan
 from orchestrator.runtime.state import Activation
 
-if TYPE_CHECKING:  # a workflow makes these
-    from orchestrator.authoring.workflow import Workflow
+if TYPE_CHECKING:  # only named, or loaded when a store is used
+    from orchestrator.authoring.context import Context
+    from orchestrator.authoring.saving import Saved
+    from orchestrator.runtime.durable import DurableEngine
 
-Ended = Callable[[Actor], None]
+
+class Launch(Protocol):
+    """What is to be run."""
+
+    def plan(self) -> FlowPlan:
+        """The flow, ready to run."""
+        ...
+
+    def first_tick(self, now: float) -> t.Started:
+        """What the run starts with. Raises: UsageError for wrong inputs."""
+        ...
+
+    def saved(self, plan: FlowPlan) -> Saved | None:
+        """A run that is to go on, None for a new one. Raises: ContextSerdeError if it does not fit."""
+        ...
+
+    def attach(self, run: Actor) -> None:
+        """Give a run its live side, before its first tick."""
+        ...
+
+    def failed(self) -> None:
+        """The run could not begin."""
+        ...
 
 
 @dataclass(slots=True, eq=False)
 class Start:
-    """A run that was asked for; `run` is set once it began."""
+    """A run that was asked for; `run` is set once it began, and is another actor when the run came back from its store."""
 
-    workflow: Workflow
-    context: Context[Any]
-    event: StartEvent | None  # None: go on with what the context holds
+    launch: Launch
     engine: Engine
     run_id: str | None
+    context: Context[Any] | None = None
     parent: Call | None = None  # the call of a step that this run is a child of
+    call: FunctionCall | None = None  # the call in a workflow function that this run is
     run: Actor | None = None
     recorded: Any = None  # how a child ended, if that is all that is left of it
     is_withdrawn: bool = False
+    is_beginning: bool = False  # its store is making it
     began: asyncio.Future[None] | None = None
+
+
+class FunctionCall(Protocol):
+    """A call in a workflow function, which awaits it as it awaits its steps."""
+
+    async def result(self) -> Any:
+        """The result of the run. Raises: what failed it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,99 +84,146 @@ class Call:
     path: str
 
 
-def ambient_call(engine: Engine) -> Call | None:
-    """The call that `run()` is, if it is made inside a step of a workflow of the same engine."""
+def ambient_call(engine: Engine | None) -> Call | None:
+    """The call that `run()` is, if it is made inside a step of a workflow class; None of an engine means any."""
     cell = current_cell.get()
-    if cell is None or cell.act is None or cell.run.engine is not engine:
+    if cell is None or cell.act is None or (engine is not None and cell.run.engine is not engine):
         return None
     run, act = cell.run, cell.act
     if not isinstance(run.data, RunData) or act.id not in run.state.acts:
         return None
+    from orchestrator.authoring.step_context import context_of
+
     return Call(run, act, context_of(run, act).next_child())
 
 
-def start_run(start: Start, ended: Ended) -> None:
+def start_run(start: Start) -> None:
     """Begin a run: inside a step of the same engine as its child, else by itself."""
     call = start.parent
     if call is not None and call.act.id in call.run.state.acts:
         from orchestrator.authoring.child_runs import start_child
 
-        start_child(start, call, ended)
-        _began(start)
+        start_child(start, call)
         return
-    plan = start.workflow.plan()
-    if start.event is None:
-        _resume(start, plan, ended)
+    plan = start.launch.plan()
+    saved = start.launch.saved(plan)
+    if is_durable(start.engine):
+        _start_in_store(start, plan, saved)
+        return
+    if saved is not None:
+        run = start.engine.create(plan, run_id=start.run_id or saved.run_id, state=saved.state)
+        take(start, run)
+        run.base = saved.state.seq
+        run.data.saved_children = saved.children
+        resume(run, saved.active_s)
     else:
-        tick = first_tick(start)
+        tick = start.launch.first_tick(start.engine.clock.now())
         run = start.engine.create(plan, run_id=start.run_id)
-        attach(run, start, ended)
+        take(start, run)
         run.apply(tick)
-    _began(start)
+    mark_begun(start)
 
 
-def _began(start: Start) -> None:
+def is_durable(engine: Engine) -> bool:
+    """Whether an engine keeps its runs in a journal. Asked so, because a run in memory need not load one."""
+    return hasattr(engine, "journal")
+
+
+def _start_in_store(start: Start, plan: FlowPlan, saved: Saved | None) -> None:
+    """Begin a run over a store, beside; refusals are told to those who wait for the run."""
+    if saved is not None:
+        start.launch.failed()
+        raise UsageError(
+            "a context that is under way goes on where its run is kept: `workflow.resume(run_id)` takes a run up from "
+            "its store, and `run(ctx=…)` without a store goes on in memory"
+        )
+    tick = start.launch.first_tick(start.engine.clock.now())
+    start.run_id = start.run_id or new_run_id()
+    if start.began is None:
+        start.began = asyncio.get_running_loop().create_future()
+    start.is_beginning = True
+    begin(start, _commit_start(start, plan, tick))
+
+
+async def _commit_start(start: Start, plan: FlowPlan, tick: t.Started) -> None:
+    engine: Any = start.engine
+    durable: DurableEngine = engine
+    await durable.start(plan, tick, run_id=start.run_id, attach=lambda run: take(start, run))
+
+
+def begin(start: Start, work: Any) -> None:  # a coroutine of what begins the run
+    """Let a run begin beside; `start.began` is done when it has."""
+    task = asyncio.get_running_loop().create_task(_begin(start, work))
+    _beginning.add(task)
+    task.add_done_callback(_beginning.discard)
+
+
+_beginning: set[asyncio.Task[None]] = set()
+
+
+async def _begin(start: Start, work: Any) -> None:
+    began = start.began
+    assert began is not None
+    try:
+        await work
+    except asyncio.CancelledError:
+        began.cancel()
+        raise
+    except Exception as error:  # whatever refuses it is raised by whoever awaits the handler
+        start.run = None
+        start.launch.failed()
+        if not began.done():
+            began.set_exception(error)
+            began.exception()
+    else:
+        mark_begun(start)
+
+
+def mark_begun(start: Start) -> None:
+    """Tell those who wait for it that a run has begun."""
     if start.began is not None and not start.began.done():
         start.began.set_result(None)
 
 
-def first_tick(start: Start) -> t.Started:
-    """The tick that starts a run: its start event, and the state that its context holds."""
-    outside = start.context._outside
-    assert start.event is not None
-    name = start.workflow.flow.names.name_of(type(start.event))
-    if outside.model is None and not outside.vars and outside.run is None:
-        return t.Started(0, 0.0, -1, name, start.event)
-    return t.Started(0, 0.0, -1, name, start.event, None, outside.values())
-
-
-def _resume(start: Start, plan: FlowPlan, ended: Ended) -> None:
-    from orchestrator.authoring.saving import state_to_resume
-
-    outside = start.context._outside
-    saved = state_to_resume(outside, plan)
-    run = start.engine.create(plan, run_id=start.run_id or saved.run_id, state=saved.state)
-    attach(run, start, ended)
-    run.base = saved.state.seq
-    run.data.saved_children = saved.children
-    run.restore_clock(saved.active_s)
-    run.resume()
-
-
-def attach(run: Actor, start: Start, ended: Ended) -> None:
-    """Give a run its live side, before its first tick."""
-    workflow, context = start.workflow, start.context
-    run.data = RunData(workflow, workflow.flow, asyncio.get_running_loop(), context._outside.gate)
-    run.timeout_s = workflow._timeout
-    context._outside.run = run
-    context._outside.saved = None
+def take(start: Start, run: Actor) -> None:
+    """Make an actor that of a start, with its live side."""
+    start.launch.attach(run)
     start.run = run
-
-    def finished(run: Actor) -> None:
-        if "orchestrator.authoring.tracing" in sys.modules:
-            from orchestrator.authoring.tracing import end_run_span
-
-            end_run_span(run)
-        _close_resources(run)
-        ended(run)
-
-    run.on_finish = finished
+    if start.context is not None:
+        start.context._outside.run = run
+        start.context._outside.saved = None
 
 
-def _close_resources(run: Actor) -> None:
-    data: RunData = run.data
-    if data.uses_resources:
-        data.closing = asyncio.get_running_loop().create_task(data.workflow.resources.leave())
+def resume(run: Actor, active_s: float) -> None:
+    """Let a restored run go on. Steps that wait for child runs begin again at once: their calls bring the children back."""
+    run.restore_clock(active_s)
+    run.resume()
+    rerun_callers(run)
 
 
-def show_in(parent: Actor, plan: FlowPlan) -> Callable[[Any], None]:
-    """What shows a child run's events on the stream of its parent."""
+def rerun_callers(run: Actor) -> None:
+    """Begin the steps again that wait for child runs which they started themselves."""
+    for act_id in dict.fromkeys(run.state.children.values()):
+        act = run.state.acts[act_id]
+        if act.step.body.is_plain:
+            run.run_again(act)
+
+
+def show_child(parent: Actor, child: Actor, *, only_questions: bool = False) -> None:
+    """Show a child run's events on the stream of its parent, beside whoever else looks at it."""
+    before = child.relay
+    is_shown = _is_question if only_questions else None
 
     def relay(entry: Any) -> None:
-        if type(entry) is tuple:
-            parent.stream(entry[0], 0, 0)
-        else:
-            for event in shown_by(entry, plan):
-                parent.stream(event, 0, 0)
+        if before is not None:
+            before(entry)
+        shown = (as_event(entry[0]),) if type(entry) is tuple else shown_by(entry, child, is_child=True)
+        for event in shown:
+            if is_shown is None or is_shown(event):
+                stream_into(parent, event)
 
-    return relay
+    child.relay = relay
+
+
+def _is_question(event: object) -> bool:
+    return isinstance(event, RequestEvent)

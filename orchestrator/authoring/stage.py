@@ -16,7 +16,7 @@ import asyncio
 from collections import deque
 from typing import Any
 
-from orchestrator.authoring.copying import Change, Path, copy_value
+from orchestrator.authoring.copying import IMMUTABLE, Change, Path, copy_value
 from orchestrator.runtime.ticks import Emission, StateOp
 
 _ABSENT = object()
@@ -30,7 +30,7 @@ class Stage:
     def __init__(self) -> None:
         self.emitted: list[Emission] = []
         self.posts: list[tuple[str, str, Any, str]] = []
-        self.changes: list[Change] = []
+        self.changes: list[Change | StateOp] = []
         self.cache: dict[Any, Any] | None = None
         self.is_replaced = False
         self._deltas: dict[Path, Change] | None = None
@@ -42,17 +42,42 @@ class Stage:
         """Whether there is nothing to commit."""
         return not (self.emitted or self.changes or self.posts)
 
+    def put(self, key: str, value: Any) -> None:
+        """Stage a new value of a top-level key. Cost: O(1)."""
+        path = (key,)
+        self.changes.append(("set", path, value))
+        if self._written is not None:
+            self._written.add(path)
+        if self._deltas:
+            self._drop_deltas(path)
+        if self.cache is None:
+            self.cache = {}
+        self.cache[key] = value
+        if type(value) not in IMMUTABLE:
+            self._share(key)
+
+    def move(self, key: str, base: float, new: float) -> None:
+        """Stage that the number of a top-level key went from one value to another. Cost: O(1)."""
+        path = (key,)
+        if self.changes:
+            self._add_delta(Change("delta", path, new, base))
+        else:
+            self._deltas = {path: Change("delta", path, new, base)}
+            self.changes.append(self._deltas[path])
+        if self.cache is None:
+            self.cache = {}
+        self.cache[key] = new
+
     def add(self, change: Change, committed: dict[str, Any]) -> None:
         """Stage one change. Cost: O(depth of its path), plus the touched key once if it was read before."""
         path = change.path
         if change.kind == "delta":
             self._add_delta(change)
         else:
-            if self._written is None:
-                self._written = set()
-            self._written.add(path)
+            if self._written is not None:
+                self._written.add(path)
             if self._deltas:
-                self._deltas = {p: c for p, c in self._deltas.items() if p[: len(path)] != path}
+                self._drop_deltas(path)
             self.changes.append(change)
         if self.cache is None:
             self.cache = {}
@@ -62,9 +87,7 @@ class Stage:
             self._shared = set(self.cache)
         elif len(path) == 1 and change.kind in ("set", "delta"):
             self.cache[path[0]] = change.new
-            if self._shared is None:
-                self._shared = set()
-            self._shared.add(path[0])
+            self._share(path[0])
         else:
             top = self._own(path[0], committed)
             if len(path) == 1 and change.kind == "delete":
@@ -72,13 +95,26 @@ class Stage:
             else:
                 self.cache[path[0]] = apply_change(top, path[1:], change)
 
+    def _share(self, key: Any) -> None:
+        if self._shared is None:
+            self._shared = set()
+        self._shared.add(key)
+
+    def _drop_deltas(self, path: Path) -> None:
+        assert self._deltas is not None
+        self._deltas = {p: c for p, c in self._deltas.items() if p[: len(path)] != path}
+
     def _add_delta(self, change: Change) -> None:
         path = change.path
+        if self._written is None:
+            deltas = self._deltas or {}
+            paths = (c[1] if isinstance(c, tuple) else c.path for c in self.changes)
+            self._written = {p for p in paths if p not in deltas}
         known = self._deltas.get(path) if self._deltas else None
         if known is not None:
             known.new = change.new
             return
-        if self._written is not None and any(path[:n] in self._written for n in range(len(path) + 1)):
+        if self._written and any(path[:n] in self._written for n in range(len(path) + 1)):
             self.changes.append(Change("set", path, change.new))
             return
         if self._deltas is None:
@@ -108,6 +144,13 @@ class Stage:
                 merged[key] = value
         return merged
 
+    def value_of(self, top: str, committed: Any, absent: Any) -> Any:
+        """The value of a top-level key for the step, given the committed one; `absent` if there is none."""
+        if self.cache is not None and top in self.cache:
+            value = self.cache[top]
+            return absent if value is _ABSENT else value
+        return absent if self.is_replaced else committed
+
     def look(self, top: Any, committed: dict[str, Any]) -> tuple[bool, Any]:
         """Whether a top-level key exists for the step, and its value; not to be changed."""
         if self.cache is not None and top in self.cache:
@@ -129,10 +172,15 @@ class Stage:
         return ops
 
 
-def _operation(change: Change, committed: dict[str, Any]) -> StateOp:
+def _operation(change: Change | StateOp, committed: dict[str, Any]) -> StateOp:
+    if isinstance(change, tuple):
+        return change
     if change.kind != "delta":
         return (change.kind, change.path, change.new)
-    current = value_at(committed, change.path)
+    path = change.path
+    current = committed.get(str(path[0])) if len(path) == 1 else value_at(committed, path)
+    if current is change.base:
+        return ("set", path, change.new)
     if isinstance(current, int | float) and current != change.base:
         return ("set", change.path, current + (change.new - change.base))
     return ("set", change.path, change.new)
@@ -191,8 +239,13 @@ class EditGate:
 
     def __init__(self) -> None:
         self._owner: Any = None
-        self._queue: deque[asyncio.Future[None]] = deque()
-        self._hard: set[int] = set()
+        self._queue: deque[asyncio.Future[None]] | None = None
+        self._hard: set[int] | None = None
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether somebody is inside a block."""
+        return self._owner is not None
 
     def is_owned_by(self, who: Any) -> bool:
         """Whether this task (or thread) is inside a block."""
@@ -200,27 +253,37 @@ class EditGate:
 
     async def enter(self, who: Any, act: int) -> None:
         """Wait for the block of others to end, and for the commit of those who replaced what they had read."""
-        while self._owner is not None or (self._hard and self._hard != {act}):
+        while not self.take(who, act):
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            if self._queue is None:
+                self._queue = deque()
             self._queue.append(future)
             await future
+
+    def take(self, who: Any, act: int) -> bool:
+        """Enter at once, if nobody is in the way."""
+        if self._owner is not None or (self._hard and self._hard != {act}):
+            return False
         self._owner = who
+        return True
 
     def leave(self, act: int, is_hard: bool) -> None:
         """The block ended; with `is_hard` others wait until `act` commits."""
         self._owner = None
         if is_hard and act:
+            if self._hard is None:
+                self._hard = set()
             self._hard.add(act)
         self._wake()
 
     def committed(self, act: int) -> None:
         """The attempt of `act` committed or dropped its writes."""
-        if act in self._hard:
+        if self._hard is not None and act in self._hard:
             self._hard.discard(act)
             self._wake()
 
     def _wake(self) -> None:
-        waiting, self._queue = self._queue, deque()
+        waiting, self._queue = self._queue or (), None
         for future in waiting:
             if not future.done():
                 future.set_result(None)

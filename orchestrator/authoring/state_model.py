@@ -25,7 +25,7 @@ class DictState:
         (2, None, True)
     """
 
-    __slots__ = ("_keys", "_load", "_read", "_values")
+    __slots__ = ("_keys", "_load", "_read", "_removed", "_values")
 
     def __init__(
         self, values: Mapping[str, Any] | None = None, *, keys: frozenset[str] = frozenset(), load: Load | None = None
@@ -35,6 +35,7 @@ class DictState:
         put(self, "_keys", set(keys))  # keys of the state that are still there, loaded or not
         put(self, "_load", load)
         put(self, "_read", set())
+        put(self, "_removed", set())
 
     def __getitem__(self, key: str) -> Any:
         if key in self._values:
@@ -43,17 +44,20 @@ class DictState:
             value = self._values[key] = self._load(key)
             self._read.add(key)
             return value
+        self._read.add(key)  # that there is none has been read
         raise KeyError(key)
 
     def __setitem__(self, key: str, value: Any) -> None:
         self._values[key] = value
         self._keys.add(key)
+        self._removed.discard(key)
 
     def __delitem__(self, key: str) -> None:
         if key not in self:
             raise KeyError(key)
         self._values.pop(key, None)
         self._keys.discard(key)
+        self._removed.add(key)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -68,7 +72,10 @@ class DictState:
         del self[name]
 
     def __contains__(self, key: object) -> bool:
-        return key in self._values or key in self._keys
+        if key in self._values or key in self._keys:
+            return True
+        self._read.add(key)
+        return False
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._all())
@@ -116,6 +123,7 @@ class DictState:
 
     def clear(self) -> None:
         """Take every key out."""
+        self._removed.update(self._keys)
         self._values.clear()
         self._keys.clear()
 
@@ -143,6 +151,12 @@ def touched_fields(state: DictState | BaseModel) -> tuple[dict[str, Any], set[st
         return state._values, state._read, state._keys
     values = {name: state.__dict__[name] for name in type(state).model_fields if name in state.__dict__}
     return values, object.__getattribute__(state, "_edit_read"), set(type(state).model_fields)
+
+
+def removed_keys(state: DictState) -> set[str]:
+    """The keys that an edit block took out."""
+    removed: set[str] = state._removed
+    return removed
 
 
 def lazy_model(model: type[BaseModel], load: Load) -> BaseModel:

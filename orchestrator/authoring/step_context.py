@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
-
-from orchestrator.authoring.context import Context, call_in_loop, wait_in_loop
-from orchestrator.authoring.copying import Change, copy_value
+from orchestrator.authoring.context import Context, call_in_loop
+from orchestrator.authoring.copying import copy_value
 from orchestrator.authoring.delivery import check_event, check_target
 from orchestrator.authoring.run_data import RunData
-from orchestrator.authoring.serializer import UnreconstructedError
-from orchestrator.authoring.stage import EditGate, Stage
+from orchestrator.authoring.stage import Stage
+from orchestrator.authoring.step_source import StepSource
 from orchestrator.authoring.store import StateStore
 from orchestrator.errors import ContextStateError, RunReleased, WorkflowRuntimeError
 from orchestrator.events import Event
@@ -32,6 +30,7 @@ from orchestrator.runtime.reduce import CALLS
 from orchestrator.runtime.state import Activation
 
 R = TypeVar("R")
+_MISSING: Any = object()
 E = TypeVar("E", bound=Event)
 
 
@@ -58,6 +57,7 @@ class StepContext(Context[Any]):
         "_paused_s",
         "_run",
         "_store",
+        "_waiting",
         "_waits",
     )
 
@@ -66,9 +66,10 @@ class StepContext(Context[Any]):
         self._act = act
         self._attempt = act.attempt
         self._store: StateStore[Any] | None = None
-        self._calls: list[Any] | None = None  # answers given since the last commit
+        self._calls: list[tuple[str, Any]] | None = None  # answers given since the last commit
         self._known: list[Any] | None = None  # answers of an earlier execution, next one last
-        self._waits: dict[str, asyncio.Future[Any]] | None = None
+        self._waits: dict[str, list[asyncio.Future[Any]]] | None = None
+        self._waiting = 0
         self._flushes = 0  # waits and flushes so far
         self._children = 0
         self._paused_s: float | None = None
@@ -97,7 +98,7 @@ class StepContext(Context[Any]):
     def store(self) -> StateStore[Any]:
         """The state of the run; writes are committed with the step."""
         if self._store is None:
-            self._store = StateStore(_StepSource(self))
+            self._store = StateStore(StepSource(self))
         return self._store
 
     @property
@@ -178,6 +179,8 @@ class StepContext(Context[Any]):
         record = act.error if act.failures else None
         exception = act.exception
         if exception is None and record is not None:
+            from orchestrator.authoring.serializer import UnreconstructedError
+
             exception = UnreconstructedError(str(record.get("code")), str(record.get("message")))
         at = (record or {}).get("at")
         return RetryInfo(
@@ -237,64 +240,61 @@ class StepContext(Context[Any]):
         path = f"id:{waiter_id}" if waiter_id is not None else f"wait:{self._flushes}"
         record = act.record
         if record is not None and path in record:
-            self._drop_stage()
+            self._drop_committed(f"flush@{path}")
             answer: E = _answer(record[path], path)
             return answer
         self._commit(f"flush@{path}")
-        is_open = path in run.state.open_waits.get(act.id, ())
-        if self._waits is None:
-            self._waits = {}
-        future = self._waits.get(path)
-        if future is None:
-            future = self._waits[path] = asyncio.get_running_loop().create_future()
-        if not is_open:
+        future = self._future(path)
+        if path not in run.state.open_waits.get(act.id, ()):
             names = run.data.flow.names
             due = None if timeout is None else run.now() + timeout
             announce = None if waiter_event is None else (names.name_of(type(waiter_event)), waiter_event, None)
             match = dict(requirements) if requirements else None
             run.apply(t.WaitOpened(0, 0.0, act.cause, act.id, path, names.name_of(event_type), match, due, announce))
-        event: E = await self._await(future, path)
-        return event
-
-    async def _await(self, future: asyncio.Future[Any], path: str) -> Any:
-        act, run = self._act, self._run
         self._pause()
         try:
-            return await asyncio.shield(future)
+            event: E = await future
+            return event
         except asyncio.CancelledError:
             if not act.is_cancelled and act.id in run.state.acts and path in run.state.open_waits.get(act.id, ()):
                 run.apply(t.WaitClosed(0, 0.0, act.cause, act.id, path))  # the body itself gave up waiting
             raise
         finally:
             self._resume()
-            if self._waits is not None and future.done():
-                self._waits.pop(path, None)
+
+    def _future(self, path: str) -> asyncio.Future[Any]:
+        """What is done when the wait of this path has its answer; one for each that waits there."""
+        if self._waits is None:
+            self._waits = {}
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waits.setdefault(path, []).append(future)
+        return future
 
     def _pause(self) -> None:
         """Stop the clock of the step's timeout: waiting for somebody is no work."""
+        self._waiting += 1
         limit = self._act.limit
-        if limit is not None and self._paused_s is None and limit.when() is not None and not limit.expired():
+        if limit is not None and self._waiting == 1 and limit.when() is not None and not limit.expired():
             self._paused_s = limit.when() - asyncio.get_running_loop().time()
             limit.reschedule(None)
 
     def _resume(self) -> None:
+        self._waiting -= 1
         limit, left = self._act.limit, self._paused_s
-        if limit is not None and left is not None:
+        if limit is not None and left is not None and self._waiting == 0:
             self._paused_s = None
             if not limit.expired():
                 limit.reschedule(asyncio.get_running_loop().time() + left)
 
     def woken(self, wake: t.Wake) -> bool:
         """A wait has its answer; False if no body waits for it here."""
-        future = self._waits.get(wake.path) if self._waits is not None else None
-        if future is None or future.done():
-            return False
-        if wake.kind == "timeout":
-            future.set_exception(TimeoutError(f"no event came within the timeout of wait {wake.path!r}"))
-            future.exception()  # the body may have stopped waiting
-        else:
-            future.set_result(wake.value.value if wake.kind == "event" else wake.value)
-        return True
+        waiting = [f for f in self._waits.pop(wake.path, ()) if not f.done()] if self._waits is not None else []
+        for future in waiting:
+            if wake.kind == "timeout":
+                future.set_exception(TimeoutError(f"no event came within the timeout of wait {wake.path!r}"))
+            else:
+                future.set_result(wake.value.value if wake.kind == "event" else wake.value)
+        return bool(waiting)
 
     async def flush(self) -> None:
         """Commit what the step has sent and written so far."""
@@ -307,8 +307,7 @@ class StepContext(Context[Any]):
     def _commit(self, path: str) -> None:
         """Commit the stage under a path, unless an earlier execution of the body has done so."""
         act, run = self._act, self._run
-        if act.record is not None and path in act.record:
-            self._drop_stage()
+        if self._drop_committed(path):
             return
         stage: Stage | None = act.stage
         calls, self._calls = self._calls, None
@@ -321,12 +320,22 @@ class StepContext(Context[Any]):
             writes = stage.take_writes(run.state.vars)
         elif not calls:
             return
-        run.apply(t.Flushed(0, 0.0, act.cause, act.id, act.attempt, emitted, writes, posts, path, tuple(calls or ())))
+        run.apply(
+            t.Flushed(
+                0, 0.0, act.cause, act.id, act.attempt, emitted, writes, posts, path, tuple(map(list, calls or ()))
+            )
+        )
         run.data.gate.committed(act.id)
 
-    def _drop_stage(self) -> None:
-        self._act.stage = None
+    def _drop_committed(self, path: str) -> bool:
+        """Drop the stage if an earlier execution of the body has committed the same under this path."""
+        act = self._act
+        known = act.record.get(path) if act.record is not None else None
+        if known is None or not known[1]:  # it had nothing to commit but its reads
+            return False
+        act.stage = None
         self._calls = None
+        return True
 
     def remember(self, key: str, ask: Callable[[], R]) -> R:
         """The answer that an earlier execution of the body got at this place, or a new one."""
@@ -338,7 +347,7 @@ class StepContext(Context[Any]):
         answer = ask()
         if self._calls is None:
             self._calls = []
-        self._calls.append([key, copy_value(answer)])
+        self._calls.append((key, copy_value(answer)))
         return answer
 
     # The loop.
@@ -354,14 +363,10 @@ class StepContext(Context[Any]):
 
     async def wait_for_child(self, child: str) -> Any:
         """Wait for the end of a child run that this step started."""
-        if self._waits is None:
-            self._waits = {}
-        future = self._waits.get(child)
-        if future is None:
-            future = self._waits[child] = asyncio.get_running_loop().create_future()
+        future = self._future(child)
         self._pause()
         try:
-            return await asyncio.shield(future)
+            return await future
         finally:
             self._resume()
 
@@ -402,50 +407,3 @@ def ambient_context() -> StepContext:
     if cell is None or cell.act is None or not isinstance(cell.run.data, RunData):
         raise ContextStateError("get_step_context is called inside a step")
     return context_of(cell.run, cell.act)
-
-
-class _StepSource:
-    """The store's source inside a step: committed state with the attempt's stage on top."""
-
-    __slots__ = ("act", "ctx", "gate", "model")
-
-    def __init__(self, ctx: StepContext) -> None:
-        self.ctx = ctx
-        self.gate: EditGate = ctx._run.data.gate
-        self.model: type[BaseModel] | None = ctx._run.data.flow.state_model
-        self.act = ctx._act.id
-
-    def look(self, top: str) -> tuple[bool, Any]:
-        """Whether a top-level key exists for the step, and its value."""
-        act, committed = self.ctx._check(), self.ctx._run.state.vars
-        if act.stage is None:
-            return top in committed, committed.get(top)
-        stage: Stage = act.stage
-        return stage.look(top, committed)
-
-    def view(self) -> Mapping[str, Any]:
-        """The whole state for the step."""
-        act, committed = self.ctx._check(), self.ctx._run.state.vars
-        if act.stage is None:
-            return committed
-        stage: Stage = act.stage
-        return stage.view(committed)
-
-    def write(self, changes: list[Change]) -> None:
-        """Stage changes."""
-        stage = self.ctx._stage()
-        committed = self.ctx._run.state.vars
-        for change in changes:
-            stage.add(change, committed)
-
-    def remember(self, key: str, read: Callable[[], R]) -> R:
-        """What is read, or was read when the same body ran before."""
-        return self.ctx.remember(key, read)
-
-    def call(self, function: Callable[[], R]) -> R:
-        """Run in the loop of the run."""
-        return self.ctx.call(function)
-
-    def wait(self, coroutine: Awaitable[Any]) -> Any:
-        """Run a coroutine in the loop of the run."""
-        return wait_in_loop(self.ctx._run.data.loop, coroutine)

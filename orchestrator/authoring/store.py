@@ -9,59 +9,29 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Generic, Protocol, TypeVar, cast
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.authoring.copying import Change, Path, changes_between, copy_value
-from orchestrator.authoring.stage import EditGate
+from orchestrator.authoring.copying import IMMUTABLE, Change, changes_between, copy_value
 from orchestrator.authoring.state_model import (
     DictState,
     default_fields,
     fields_of,
     lazy_model,
     model_of,
+    removed_keys,
     touched_fields,
 )
+from orchestrator.authoring.state_source import StateSource
 
 MAX_SEGMENTS = 1000
+NUMBERS = frozenset({int, float})
 _MISSING: Any = object()
 S = TypeVar("S")
 R = TypeVar("R")
-
-
-class StateSource(Protocol):
-    """Where a store reads and writes: a running step, a live run from outside, or a context that has not run."""
-
-    model: type[BaseModel] | None
-    gate: EditGate
-    act: int
-
-    def look(self, top: str) -> tuple[bool, Any]:
-        """Whether a top-level key exists, and its value; not to be changed."""
-        ...
-
-    def view(self) -> Mapping[str, Any]:
-        """The whole state; not to be changed."""
-        ...
-
-    def write(self, changes: list[Change]) -> None:
-        """Take changes, in order."""
-        ...
-
-    def remember(self, key: str, read: Callable[[], R]) -> R:
-        """The value that `read` gives, or gave when the same body ran before."""
-        ...
-
-    def call(self, function: Callable[[], R]) -> R:
-        """Run in the event loop, from whatever thread this is."""
-        ...
-
-    def wait(self, coroutine: Any) -> Any:
-        """Run a coroutine in the event loop from another thread, and wait for it."""
-        ...
 
 
 class StateStore(Generic[S]):
@@ -80,11 +50,16 @@ class StateStore(Generic[S]):
 
         Raises: ValueError if there is nothing and no default.
         """
-        return self._get(path, default)
+        found = self._source.read(path, _read_copy)
+        return found[0] if found else _default(path, default)
 
     async def set(self, path: str, value: Any) -> None:
         """Put a copy of the value at a dot path; missing dicts on the way are made."""
-        self._set(path, value)
+        source = self._source
+        if "." in path or not path or source.model is not None or source.gate.is_taken:
+            self._set(path, value)
+        else:
+            source.put(path, value if type(value) in IMMUTABLE else copy_value(value))
 
     async def append(self, path: str, value: Any) -> None:
         """Add an item to the list at a dot path; a missing list is made. Cost: O(size of the item)."""
@@ -108,29 +83,21 @@ class StateStore(Generic[S]):
         """
         self._clear()
 
-    @asynccontextmanager
-    async def edit_state(self) -> AsyncIterator[S]:
+    def edit_state(self) -> EditBlock[S]:
         """An isolated state to change: taken over if the block ends well, dropped if it raises.
 
         Blocks of one run take turns. Meanwhile readers see the old state.
+
+        Example: async with ctx.store.edit_state() as state: state.count += 1
         """
-        source = self._source
-        me = asyncio.current_task()
-        self._refuse_nested(me)
-        await source.gate.enter(me, source.act)
-        is_hard = False
-        try:
-            state = self._open_edit()
-            yield state
-            is_hard = self._close_edit(state)
-        finally:
-            source.gate.leave(source.act, is_hard)
+        return EditBlock(self)
 
     # The same from a thread.
 
     def get_sync(self, path: str, default: Any = _MISSING) -> Any:
         """`get`, for a sync step."""
-        return self._source.call(lambda: self._get(path, default))
+        found = self._source.call(lambda: self._source.read(path, _read_copy))
+        return found[0] if found else _default(path, default)
 
     def set_sync(self, path: str, value: Any) -> None:
         """`set`, for a sync step."""
@@ -161,28 +128,15 @@ class StateStore(Generic[S]):
         source.wait(source.gate.enter(me, source.act))
         is_hard = False
         try:
-            state = source.call(self._open_edit)
+            bases: dict[str, Any] = {}
+            state = source.call(lambda: self._open_edit(bases))
             yield state
-            is_hard = source.call(lambda: self._close_edit(state))
+            is_hard = source.call(lambda: self._close_edit(state, bases))
         finally:
             hard = is_hard
             source.call(lambda: source.gate.leave(source.act, hard))
 
     # What they do.
-
-    def _get(self, path: str, default: Any) -> Any:
-        parts = _split(path)
-        found = self._source.remember(f"get:{path}", lambda: self._copies(parts))
-        if found:
-            return found[0]
-        if default is not _MISSING:
-            return default
-        raise ValueError(f"Path '{path}' not found in state")
-
-    def _copies(self, parts: list[str]) -> list[Any]:
-        """A copy of the value in a list, or an empty list."""
-        value = self._get_raw(parts)
-        return [] if value is _MISSING else [copy_value(value)]
 
     def _set(self, path: str, value: Any) -> None:
         self._refuse_in_edit()
@@ -192,21 +146,10 @@ class StateStore(Generic[S]):
     def _append(self, path: str, value: Any) -> None:
         self._refuse_in_edit()
         parts = _split(path)
-        present = self._get_raw(parts)
+        present = _raw_value(self._source, parts)
         if present is not _MISSING and not isinstance(present, list):
             raise ValueError(f"the state holds a {type(present).__name__} at '{path}', not a list")
         self._source.write([self._change_at("append", parts, copy_value(value))])
-
-    def _get_raw(self, parts: list[str]) -> Any:
-        exists, value = self._source.look(parts[0])
-        if not exists:
-            return _MISSING
-        try:
-            for part in parts[1:]:
-                value = _child(value, part)
-        except (KeyError, IndexError, AttributeError, TypeError, ValueError):
-            return _MISSING
-        return value
 
     def _change_at(self, kind: str, parts: list[str], value: Any) -> Change:
         """The change for a path; a path through an object that is no container replaces its top-level key."""
@@ -279,34 +222,45 @@ class StateStore(Generic[S]):
             raise ValueError(f"the state {model.__name__} has no defaults for {names}") from error
         self._source.write([Change("replace", (), values)])
 
-    def _open_edit(self) -> S:
+    def _open_edit(self, bases: dict[str, Any]) -> S:
+        """A state to change; `bases` gets each value as it was when it was first looked at."""
         source = self._source
 
         def load(name: str) -> Any:
             exists, value = source.look(name)
             if not exists:
                 raise KeyError(name)
-            return copy_value(value)
+            bases[name] = value if type(value) in IMMUTABLE else copy_value(value)
+            return bases[name] if type(value) in IMMUTABLE else copy_value(value)
 
         if source.model is None:
             return cast(S, DictState(keys=frozenset(source.view()), load=load))
         return cast(S, lazy_model(source.model, load))
 
-    def _close_edit(self, state: Any) -> bool:
+    def _close_edit(self, state: Any, bases: dict[str, Any]) -> bool:
         """Stage what changed; tells whether something that was read has been replaced."""
         source = self._source
         values, read, left = touched_fields(state)
         changes: list[Change] = []
         for name, value in values.items():
             if name in read:
-                _, base = source.look(name)
-                changes += changes_between(base, value, (name,))
+                if name in bases:
+                    base = bases[name]
+                    if type(base) in NUMBERS and type(value) in NUMBERS:
+                        if base != value or type(base) is not type(value):
+                            source.move(name, base, value)
+                    elif base is not value or type(value) not in IMMUTABLE:
+                        changes += changes_between(base, value, (name,))
+                else:
+                    changes.append(Change("set", (name,), copy_value(value), is_blind=False))
             else:
                 changes.append(Change("set", (name,), copy_value(value)))
         if source.model is None:
-            changes += [Change("delete", (k,)) for k in source.view() if k not in left]
-        if changes:
-            source.write(changes)
+            changes += [Change("delete", (k,)) for k in bases if k not in left]
+            changes += [Change("delete", (k,)) for k in removed_keys(state) if k not in bases]
+        if not changes:
+            return False
+        source.write(changes)
         return any(not c.is_blind for c in changes)
 
     def _refuse_nested(self, me: Any) -> None:
@@ -317,6 +271,58 @@ class StateStore(Generic[S]):
         gate = self._source.gate
         if gate.is_owned_by(threading.current_thread()) or gate.is_owned_by(_current_task()):
             raise RuntimeError("the store cannot be written inside an edit_state() block; change the state it gave you")
+
+
+class EditBlock(Generic[S]):
+    """What `async with store.edit_state()` runs through."""
+
+    __slots__ = ("_bases", "_state", "_store")
+
+    def __init__(self, store: StateStore[S]) -> None:
+        self._store = store
+        self._bases: dict[str, Any] = {}
+
+    async def __aenter__(self) -> S:
+        source = self._store._source
+        me = asyncio.current_task()
+        self._store._refuse_nested(me)
+        if not source.gate.take(me, source.act):
+            await source.gate.enter(me, source.act)
+        self._state = self._store._open_edit(self._bases)
+        return self._state
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        source = self._store._source
+        is_hard = False
+        try:
+            if error is None:
+                is_hard = self._store._close_edit(self._state, self._bases)
+        finally:
+            source.gate.leave(source.act, is_hard)
+
+
+def _read_copy(source: StateSource, path: str) -> list[Any]:
+    """A copy of the value at a path in a list, or an empty list."""
+    value = _raw_value(source, _split(path))
+    return [] if value is _MISSING else [copy_value(value)]
+
+
+def _raw_value(source: StateSource, parts: list[str]) -> Any:
+    exists, value = source.look(parts[0])
+    if not exists:
+        return _MISSING
+    try:
+        for part in parts[1:]:
+            value = _child(value, part)
+    except (KeyError, IndexError, AttributeError, TypeError, ValueError):
+        return _MISSING
+    return value
+
+
+def _default(path: str, default: Any) -> Any:
+    if default is _MISSING:
+        raise ValueError(f"Path '{path}' not found in state")
+    return default
 
 
 def _split(path: str) -> list[str]:
@@ -350,6 +356,3 @@ def _current_task() -> Any:
         return asyncio.current_task() or _MISSING
     except RuntimeError:
         return _MISSING
-
-
-__all__ = ["DictState", "Path", "StateSource", "StateStore"]

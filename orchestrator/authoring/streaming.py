@@ -6,12 +6,17 @@ also the steps' states, idleness and events that nobody took. A number counts th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import to_jsonable_python
 
 from orchestrator.authoring.outcome import last_event_of
+from orchestrator.errors import OrchestratorError
 from orchestrator.events import (
     Event,
+    RequestEvent,
     StepState,
     StepStateChanged,
     UnhandledEvent,
@@ -20,49 +25,117 @@ from orchestrator.events import (
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.engine import Undelivered
-from orchestrator.runtime.plan import FlowPlan
+
+if TYPE_CHECKING:  # only named
+    from orchestrator.authoring.run_start import Start
 
 QUIET = frozenset({"ask", "stop"})
 
 
-async def read_events(run: Actor, *, expose_internal: bool = False, after: int = -1) -> AsyncIterator[Any]:
-    """The events of a run after number `after`, to its end; more as they come. Cost: O(1) per entry of the log."""
-    log = run.log
-    watcher = _Watcher(run.plan) if expose_internal else None
-    place = 0
+async def read_events(
+    run: Actor,
+    *,
+    expose_internal: bool = False,
+    after: int = -1,
+    start: Start | None = None,
+) -> AsyncIterator[Any]:
+    """The events of a run after number `after`, to its end; more as they come. Cost: O(1) per entry of the log.
+
+    With `start` the reader follows the run where its store takes it.
+    """
+    watcher = _Watcher(run) if expose_internal else None
+    log, place = run.log, 0
     skip = after + 1
+    seen = run.base if run.sink is None else 0  # of the entries of the whole log
     while True:
+        if run.sink is not None and start is not None:
+            from orchestrator.authoring.following import earlier_entries
+
+            for entry in await earlier_entries(run, seen):
+                seen += 1
+                for event in _look(entry, run, watcher):
+                    if skip:
+                        skip -= 1
+                    else:
+                        yield event
+            place = seen - run.base
         while place < len(log):
             entry = log[place]
             place += 1
-            if type(entry) is tuple:
-                shown = entry[0]
-                if type(shown) is Undelivered:
-                    if watcher is None:
-                        continue
-                    shown = UnhandledEvent(event_type=shown.type)
+            if type(entry) is tuple and isinstance(entry[0], Event):
                 if skip:
                     skip -= 1
                 else:
-                    yield shown
+                    yield entry[0]
                 continue
-            for event in watcher.look(entry) if watcher is not None else shown_by(entry, run.plan):
+            for event in _look(entry, run, watcher):
                 if skip:
                     skip -= 1
                 else:
                     yield event
+        seen = run.base + place
         if run.is_over:
             if not skip:
                 yield last_event_of(run)
             return
-        if run.exception is not None:
+        if run.lost is None and run.exception is None:
+            await run.wait_for_more()
+            continue
+        if start is None or run.sink is None:
             return  # the process gave the run up; its handler raises why
-        await run.wait_for_more()
+        from orchestrator.authoring.following import find_again
+
+        try:
+            await find_again(start, run)
+        except (OrchestratorError, asyncio.CancelledError):
+            if asyncio.current_task() is not None and asyncio.current_task().cancelling():  # type: ignore[union-attr]
+                raise
+            return
+        run = start.run or run
+        log, place = run.log, max(0, seen - run.base)
 
 
-def shown_by(tick: Any, plan: FlowPlan) -> Iterator[Any]:
-    """The events of a tick that every reader sees."""
-    kind = type(tick)
+def _look(entry: Any, run: Actor, watcher: _Watcher | None) -> Iterator[Any]:
+    if type(entry) is not tuple:
+        return shown_by(entry, run) if watcher is None else watcher.look(entry)
+    shown = entry[0]
+    if type(shown) is Undelivered:
+        return iter(() if watcher is None else (UnhandledEvent(event_type=shown.type),))
+    return iter((as_event(shown),))
+
+
+def as_event(value: Any) -> Any:
+    """What a step streamed, as an event; a mapping of a flow file becomes an `Event` with its fields."""
+    if not isinstance(value, dict):
+        return value
+    if value.get("type") == RequestEvent.__name__ and "id" in value:
+        return RequestEvent(**{k: v for k, v in value.items() if k != "type"})
+    return Event(**{str(k): v for k, v in value.items()})
+
+
+def plain_fields(event: Event) -> dict[str, Any]:
+    """The fields of an event, declared and not, as plain JSON; what JSON cannot hold is named."""
+    fields: dict[str, Any] = to_jsonable_python(event, fallback=repr, serialize_unknown=True)
+    more = fields.pop("_data", None)
+    return {**fields, **more} if isinstance(more, dict) else fields
+
+
+def stream_into(run: Actor, event: Any) -> None:
+    """Show an event on the stream of another run, in the form that its kind of flow has."""
+    if run.is_over or not isinstance(event, Event):
+        return
+    if run.plan.ir.kind == "yaml":
+        event = {**plain_fields(event), "type": type(event).__name__}
+    run.stream(event, 0, 0)
+
+
+def shown_by(tick: Any, run: Actor, *, is_child: bool = False) -> Iterator[Any]:
+    """The events of a tick that every reader sees; the questions of a child are named with its run."""
+    kind, plan = type(tick), run.plan
+    if plan.ir.kind == "function":
+        if kind is t.WaitOpened and tick.request_id is not None and tick.announce is not None:
+            yield question_event(tick, run.run_id, is_child)
+        return
     if kind is t.StepSettled or kind is t.Flushed:
         if tick.emitted:
             kinds = plan.kinds
@@ -76,15 +149,52 @@ def shown_by(tick: Any, plan: FlowPlan) -> Iterator[Any]:
     elif kind is t.WaitOpened:
         if tick.announce is not None:
             yield tick.announce[1]
-    elif kind is t.Streamed or (kind is t.EventIn and plan.kinds.get(tick.type) == "ask"):
-        yield tick.value
+    elif kind is t.Streamed:
+        yield as_event(tick.value)
+    elif kind is t.EventIn:
+        if plan.kinds.get(tick.type) == "ask":
+            yield tick.value
+    elif kind is t.StepStarted and tick.request is not None:
+        yield request_event(tick, run.run_id, is_child)
+
+
+def question_event(tick: t.WaitOpened, run_id: str, is_child: bool) -> RequestEvent:
+    """The event that shows a question of a functional workflow; its answer is one value, `answer`."""
+    assert tick.announce is not None
+    asked = tick.announce[1]
+    data = getattr(asked["data"], "json", asked["data"])
+    shown = to_jsonable_python(data, fallback=repr, serialize_unknown=True)
+    return RequestEvent(
+        id=f"{run_id}~{tick.request_id}" if is_child else str(tick.request_id),
+        run_id=run_id,
+        step=asked["source"],
+        title=asked["text"],
+        show=shown if isinstance(shown, dict) else {"data": shown},
+        form={"type": "object", "properties": {"answer": asked["schema"] or {}}, "required": ["answer"]},
+    )
+
+
+def request_event(tick: t.StepStarted, run_id: str, is_child: bool) -> RequestEvent:
+    """The event that shows an `ask` that opened."""
+    request, name = tick.request, f"{tick.step}-{tick.act}"
+    return RequestEvent(
+        id=f"{run_id}~{name}" if is_child else name,
+        run_id=run_id,
+        step=tick.step,
+        title=request["title"],
+        show=request["show"],
+        form=request["form"],
+        verdicts=list(request["verdicts"]),
+        deadline=request["deadline"],
+    )
 
 
 class _Watcher:
     """Follows the steps of one run, to say what their attempts do."""
 
-    def __init__(self, plan: FlowPlan) -> None:
-        self.plan = plan
+    def __init__(self, run: Actor) -> None:
+        self.run = run
+        self.plan = run.plan
         self.steps: dict[int, str] = {}
         self.waits = 0
 
@@ -95,7 +205,7 @@ class _Watcher:
             self.steps[tick.act] = tick.step
             yield StepStateChanged(name=tick.step, step_state=StepState.PREPARING, worker_id=str(tick.act))
             yield StepStateChanged(name=tick.step, step_state=StepState.RUNNING, worker_id=str(tick.act))
-        yield from shown_by(tick, self.plan)
+        yield from shown_by(tick, self.run)
         if kind is t.StepSettled:
             name = self.steps.pop(tick.act, "")
             outputs = [e[0] for e in tick.emitted if type(e) is not t.Fan]

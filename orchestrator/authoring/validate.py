@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.authoring.class_flow import ClassFlow, flow_from_class, lower, place_of
 from orchestrator.authoring.resources import Resource, ResourceConfig, check_resource
-from orchestrator.diagnostics import Diagnostic, Severity, Span
 from orchestrator.errors import WorkflowValidationError
 from orchestrator.ir import link
 from orchestrator.ir.model import FlowIR, Origin, StepIR
@@ -20,13 +19,15 @@ from orchestrator.ir.model import FlowIR, Origin, StepIR
 if TYPE_CHECKING:  # only named
     from orchestrator.authoring.context import Context
     from orchestrator.authoring.workflow import Workflow
+    from orchestrator.diagnostics import Diagnostic
 
 REACHABILITY = frozenset({"FLW406"})
 DEAD_END = frozenset({"FLW405", "FLW407", "FLW408", "FLW409"})
-NOT_FOR_CLASSES = frozenset(
-    {"FLW409", "FLW410", "FLW411", "FLW412", "FLW413"}
-)  # a body decides for itself what it returns
+NOT_FOR_CLASSES = frozenset(  # a body decides for itself what it returns; joins are judged here
+    {"FLW409", "FLW410", "FLW411", "FLW412", "FLW413", "FLW414", "FLW415"}
+)
 OUTSIDE = frozenset({"answer"})
+RESOURCE = "FLW807"
 SEEN = frozenset({"ask", "stop"})
 
 
@@ -65,8 +66,7 @@ def check_quickly(workflow: Workflow) -> None:
     problems += _resource_problems(flow, checks_configs=True, checks_resources=False)
     if problems:
         found = diagnose(workflow)
-        known = {d.code for d in found}
-        found += [_diagnostic(p, flow) for p in problems if p.code not in known]
+        found += [_diagnostic(p, flow) for p in problems if not found or p.code == RESOURCE]
         raise validation_error(flow.name, found)
 
 
@@ -80,6 +80,7 @@ def validation_error(name: str, found: list[Diagnostic]) -> WorkflowValidationEr
 def diagnose(workflow: Workflow) -> list[Diagnostic]:
     """The errors that the rules find in a workflow, by place."""
     from orchestrator.analysis.analyse import analyse
+    from orchestrator.diagnostics import Severity
 
     flow = workflow.flow
     ir = flow_from_class(workflow)
@@ -92,7 +93,9 @@ def diagnose(workflow: Workflow) -> list[Diagnostic]:
     own = quick_problems(ir)
     advice = {(p.code, flow.steps[p.step].origin.line): p.help for p in own if p.code == "FLW405"}
     found = [replace(d, help=advice.get((d.code, d.span.line), d.help)) for d in found]
-    return found + [_diagnostic(p, flow) for p in own if p.code not in known and not _is_skipped(p, workflow)]
+    told = {d.span.line for d in found}  # a step with one finding needs no second one for the same cause
+    more = [_diagnostic(p, flow) for p in own if p.code not in known and not _is_skipped(p, workflow)]
+    return found + [d for d in more if d.span.line not in told]
 
 
 class _NoCallables:
@@ -125,6 +128,8 @@ def _skips_code(code: str, skips: frozenset[str]) -> bool:
 
 
 def _diagnostic(problem: Problem, flow: ClassFlow) -> Diagnostic:
+    from orchestrator.diagnostics import Diagnostic, Severity, Span
+
     step = flow.steps.get(problem.step)
     origin: Origin = place_of(flow.cls) if step is None else step.origin
     span = Span(origin.file, origin.line, origin.column, origin.line, origin.column + 1)
@@ -140,7 +145,7 @@ def quick_problems(ir: FlowIR) -> list[Problem]:
     return [
         *_unheard_and_unsent(ir, graph),
         *_unreachable(ir, graph),
-        *_joins(ir, graph),
+        *_joins(ir),
         *_handlers(ir),
     ]
 
@@ -204,11 +209,13 @@ def _with_questions_as_ends(ir: FlowIR) -> FlowIR:
     return replace(ir, stop=(*ir.stop, *asks)) if asks else ir
 
 
-def _joins(ir: FlowIR, graph: link.Graph) -> Iterator[Problem]:
+def _joins(ir: FlowIR) -> Iterator[Problem]:
     joining = [s for s in ir.steps.values() if s.join is not None]
     if not joining:
         return
-    lineage = link.lineage(ir, graph)
+    # what a handler returns joins where the failed step's event would have; its own level says nothing
+    without = replace(ir, steps={n: replace(s, accepts=()) if s.recovers else s for n, s in ir.steps.items()})
+    lineage = link.lineage(without, link.graph(without))
     for step in joining:
         yield from _join(step, lineage)
 
@@ -280,7 +287,7 @@ def _resource_problems(flow: ClassFlow, *, checks_configs: bool, checks_resource
                     check_resource(source, checks_configs=checks_configs or checks_resources)
             except WorkflowValidationError as error:
                 found.append(
-                    Problem("FLW807", name, f"step `{name}`, parameter `{injection.name}`: {error.message}", "")
+                    Problem(RESOURCE, name, f"step `{name}`, parameter `{injection.name}`: {error.message}", "")
                 )
     return found
 

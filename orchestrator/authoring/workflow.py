@@ -10,19 +10,24 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ValidationError
 
-from orchestrator.authoring.class_flow import ClassFlow, class_flow
+from orchestrator.authoring.class_flow import FREE_STEPS, ClassFlow, class_flow
+from orchestrator.authoring.class_launch import ClassLaunch
 from orchestrator.authoring.context import Context, running_loop
 from orchestrator.authoring.definition import GRAPH_CHECKS, MARK, StepDef
 from orchestrator.authoring.engines import engine_of
 from orchestrator.authoring.handler import WorkflowHandler
 from orchestrator.authoring.resources import ResourceManager
-from orchestrator.authoring.run_start import Start, ambient_call, start_run
+from orchestrator.authoring.run_start import Start, ambient_call, is_durable, start_run
 from orchestrator.errors import ContextStateError, UsageError, WorkflowRuntimeError, WorkflowValidationError
 from orchestrator.events import Event, StartEvent
+from orchestrator.ir.codec import flow_hash
 from orchestrator.runtime.actor import Actor
+from orchestrator.runtime.engine import current_engine
 
 if TYPE_CHECKING:  # only named
     from orchestrator.authoring.serializer import JsonSerializer
+    from orchestrator.ir.model import FlowIR
+    from orchestrator.runtime.engine import Engine
     from orchestrator.runtime.plan import FlowPlan
 
 
@@ -109,6 +114,7 @@ class Workflow:
                 )
         definition.is_method = False
         cls._free_steps = {**cls._free_steps, definition.name: definition}
+        FREE_STEPS.count += 1
 
     @property
     def flow(self) -> ClassFlow:
@@ -224,10 +230,14 @@ class Workflow:
         resumes = ctx is not None and ctx.is_running
         event = None if resumes else self._start_event(start_event, kwargs)
         context: Context[Any] = ctx if ctx is not None else Context(self)
-        engine = engine_of(store if store is not None else self._store)
-        start = Start(self, context, event, engine, run_id)
-        if event is not None:
-            start.parent = ambient_call(engine)
+        chosen = store if store is not None else self._store
+        engine = engine_of(chosen) if chosen is not None else None
+        parent = ambient_call(engine) if event is not None else None
+        if engine is None:
+            engine = parent.run.engine if parent is not None else current_engine()
+        start = Start(ClassLaunch(self, context, event, self._ended), engine, run_id, context, parent)
+        if is_durable(engine):
+            self._go_durable(engine)
         if self._limit is not None and self._active >= self._limit:
             self._queue.append(start)
             return WorkflowHandler(start)
@@ -244,17 +254,48 @@ class Workflow:
 
         return asyncio.run(main())
 
+    def resume(self, run_id: str, *, store: Any = None) -> WorkflowHandler:
+        """Take up a run from its store: one that waits there, or whose process is gone. Finished steps do not run again.
+
+        Awaiting the handler of a run that has ended meanwhile gives its result.
+
+        Raises: UsageError without a store; when awaited, UnknownRun, and StoreBusy while another process holds the run.
+        """
+        from orchestrator.authoring.taking_up import take_up
+
+        if running_loop() is None:
+            raise UsageError("resume() needs a running event loop; call it from async code")
+        engine = engine_of(store if store is not None else self._store)
+        if not is_durable(engine):
+            raise UsageError(
+                "resume() takes a run up from a store; give one: resume(run_id, store='sqlite:///runs.db')"
+            )
+        self._go_durable(engine)
+        context: Context[Any] = Context(self)
+        return WorkflowHandler(take_up(ClassLaunch(self, context, None), engine, run_id, context))
+
+    def attach(self, run: Actor) -> None:
+        """Give a run that came back from its store its live side."""
+        ClassLaunch(self, Context(self), None).attach(run)
+
+    def _go_durable(self, engine: Engine) -> None:
+        from orchestrator.authoring.engines import host_of
+        from orchestrator.authoring.instance_state import warn_of_instance_state
+
+        host_of(engine).classes[self.flow.name] = self
+        warn_of_instance_state(type(self), self.flow.steps.values())
+
     def _begin(self, start: Start) -> None:
         self._active += 1
         try:
-            start_run(start, self._ended)
+            start_run(start)
             self._latest = weakref.ref(start.run) if start.run is not None else None
         except BaseException:
             self._active -= 1
             raise
 
-    def _ended(self, run: Actor) -> None:
-        """A run has ended: the next one that waits may start."""
+    def _ended(self, run: Actor | None) -> None:
+        """A run has ended, or could not begin: the next one that waits may start."""
         self._active -= 1
         while self._queue and (self._limit is None or self._active < self._limit):
             start = self._queue.popleft()
@@ -307,6 +348,15 @@ class Workflow:
         from orchestrator.authoring.observing import observer_for
 
         return self.flow.plan(self._external, observer_for(self._verbose), self._serializer)
+
+    def plan_of(self, stored: FlowIR) -> FlowPlan:
+        """A stored version of the workflow, ready to run. Raises: PluginError if it needs what is gone."""
+        from orchestrator.authoring.observing import observer_for
+
+        plan = self.plan()
+        if plan.hash == flow_hash(stored):
+            return plan
+        return self.flow.plan_of(stored, observer_for(self._verbose), self._serializer)
 
 
 def _check_arguments(name: str, timeout: float | None, num_concurrent_runs: int | None) -> None:

@@ -188,7 +188,8 @@ def _run(words: list[str]) -> int:
         if wants_json:
             return _fail_as_json(command, "internal", message, Exit.ENVIRONMENT)
         click.echo(
-            f"internal error: {message}\nThis is a mistake of the program; ORCHESTRATOR_TRACEBACK=1 shows where.", err=True
+            f"internal error: {message}\nThis is a mistake of the program; ORCHESTRATOR_TRACEBACK=1 shows where.",
+            err=True,
         )
         return Exit.ENVIRONMENT
 

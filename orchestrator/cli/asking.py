@@ -271,5 +271,3 @@ def _choices(schema: Json) -> list[str]:
 
 def _text_of(item: Json) -> str:
     return one_line(item if isinstance(item, str) else json.dumps(item, ensure_ascii=False))
-
-

@@ -71,7 +71,9 @@ async def _call(project: Project, info: CallableInfo, values: dict[str, Json], *
     hub = project.hub
     services = hub.services(PlainContext(), info)
     if shows_text:
-        services.on_delta = lambda text: click.echo(inert(text.replace("\n", "\0")).replace("\ufffd", "\n"), err=True, nl=False)
+        services.on_delta = lambda text: click.echo(
+            inert(text.replace("\n", "\0")).replace("\ufffd", "\n"), err=True, nl=False
+        )
     try:
         result = await bind(info)(values, services)
     except OrchestratorError:

@@ -30,7 +30,9 @@ STDIN = Path("-")
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--fix", "fixes", is_flag=True, help="Apply the safe fixes to the files.")
-@click.option("--unsafe", "with_unsafe", is_flag=True, help="With --fix or --diff: the fixes that may change meaning too.")
+@click.option(
+    "--unsafe", "with_unsafe", is_flag=True, help="With --fix or --diff: the fixes that may change meaning too."
+)
 @click.option("--diff", "shows_diff", is_flag=True, help="Print the safe fixes as a diff and change nothing.")
 @click.option("--strict", is_flag=True, help="Warnings fail the check too.")
 def command(

@@ -44,5 +44,3 @@ def command(ctx: click.Context, shell: str, as_json: bool) -> int:
 def _source(completer: ShellComplete) -> str:
     """The script without click's look at the installed shell, which need not be the one it is for."""
     return str(completer.source_template % completer.source_vars())
-
-

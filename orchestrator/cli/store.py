@@ -14,13 +14,16 @@ from orchestrator.errors import StoreError
 if TYPE_CHECKING:  # loads sqlite
     from orchestrator.authoring.project import Project
     from orchestrator.journal.memory import MemoryJournal
+    from orchestrator.journal.postgres import PostgresJournal
     from orchestrator.journal.sqlite import SqliteJournal
 
 FOLDER = ".orchestrator"
 MEMORY = "memory:"
 
 store_option = click.option(
-    "--store", metavar="URL", help="Where runs are kept: sqlite:///FILE or memory:; the project's store by default."
+    "--store",
+    metavar="URL",
+    help="Where runs are kept: sqlite:///FILE, postgresql://… or memory:; the project's store by default.",
 )
 
 
@@ -39,7 +42,9 @@ def default_file(project: Project) -> Path:
     return project.root.resolve() / FOLDER / "runs.db"
 
 
-def open_store(project: Project, option: str | None, *, must_exist: bool = False) -> SqliteJournal | MemoryJournal:
+def open_store(
+    project: Project, option: str | None, *, must_exist: bool = False
+) -> SqliteJournal | MemoryJournal | PostgresJournal:
     """The project's store, made if it is not there.
 
     Raises: CommandFailed, with `must_exist` for a store that nobody has made yet; UsageError for a wrong URL.
@@ -50,18 +55,27 @@ def open_store(project: Project, option: str | None, *, must_exist: bool = False
     parsed = parse_store_url(url)
     if must_exist and parsed.path is not None and not parsed.path.exists():
         raise CommandFailed(f"there are no runs here: {parsed.path} does not exist", Exit.NOT_FOUND)
+    make_folder(url)
     try:
-        if parsed.path is not None and not parsed.path.parent.exists():
-            parsed.path.parent.mkdir(parents=True)
-            if parsed.path.parent.name == FOLDER:
-                (parsed.path.parent / ".gitignore").write_text("*\n", "utf-8")
         return open_journal(url)
-    except OSError as error:
-        raise CommandFailed(
-            f"{parsed.path}: {error.strerror or error}; `--store memory:` keeps nothing", Exit.ENVIRONMENT
-        ) from error
     except StoreError as error:
         raise CommandFailed(f"{error}; `--store memory:` keeps nothing", Exit.ENVIRONMENT) from error
+
+
+def make_folder(url: str) -> None:
+    """Make the folder of a store's file, if it is not there; one of ours is kept out of version control."""
+    from orchestrator.journal.open import parse_store_url
+
+    path = parse_store_url(url).path
+    try:
+        if path is not None and not path.parent.exists():
+            path.parent.mkdir(parents=True)
+            if path.parent.name == FOLDER:
+                (path.parent / ".gitignore").write_text("*\n", "utf-8")
+    except OSError as error:
+        raise CommandFailed(
+            f"{path}: {error.strerror or error}; `--store memory:` keeps nothing", Exit.ENVIRONMENT
+        ) from error
 
 
 def _beside_config(url: str, root: Path) -> str:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:  # loads the runtime
 @click.command("test")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), shell_complete=complete_flows)
 @click.option("-k", "only", metavar="TEXT", help="Only tests whose name holds this text.")
-@click.option("--min-edges", type=click.IntRange(0, 100), metavar="PERCENT", help="Fail below this share of edges taken.")
+@click.option(
+    "--min-edges", type=click.IntRange(0, 100), metavar="PERCENT", help="Fail below this share of edges taken."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(paths: tuple[Path, ...], only: str | None, min_edges: int | None, as_json: bool) -> int:
     """Run the tests that stand in flow files.

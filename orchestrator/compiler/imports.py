@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchestrator.analysis.report import Report
 from orchestrator.compiler.project import ImportedFlow, ImportedModel, ImportProblem, ProjectContext, ResolveImport
@@ -29,6 +29,8 @@ def load_imports(spec: FlowSpec, project: ProjectContext, resolve: ResolveImport
         result = resolve(item.kind, item.target.value, spec.name.span.file)
         match result:
             case ImportedFlow():
+                if result.compiled is None:  # its schemas are pydantic's
+                    result = replace(result, inputs=inline_refs(result.inputs), outputs=inline_refs(result.outputs))
                 found.flows[name] = result
                 found.refs[name] = result.ref
             case ImportedModel():

@@ -1,6 +1,6 @@
 """Reads `imports: Name: module:Name` from the syntax tree of a file of the project; no line of it is run.
 
-A pydantic model gives its schema. A workflow is known by name only: what it takes and gives is not checked here.
+A pydantic model gives its schema; a workflow what it takes and gives (see python_flows).
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pydantic
 
-from orchestrator.compiler.project import Imported, ImportedFlow, ImportedModel, ImportProblem
+from orchestrator.compiler.project import Imported, ImportedModel, ImportProblem
+from orchestrator.compiler.python_flows import read_flow
 from orchestrator.errors import PluginError
 from orchestrator.expr.suggest import nearest
 from orchestrator.plugin.annotations import TypeReader
@@ -40,7 +41,13 @@ def read_python(file: Path, target: str) -> Imported:
     schema = None if name not in module.classes else _model_schema(module, name)
     if schema is not None:
         return ImportedModel(schema, f"python:{target}")
-    return ImportedFlow(name, {"type": "object"}, {}, f"python:{target}")
+    flow = read_flow(module, name, f"python:{target}")
+    if flow is None:
+        return ImportProblem(
+            f"`{target}` is neither a pydantic model nor a workflow",
+            "a workflow is a subclass of `orchestrator.Workflow`, or a function with `@orchestrator.functional.workflow`",
+        )
+    return flow
 
 
 def _model_schema(module: Module, name: str) -> dict[str, object] | None:

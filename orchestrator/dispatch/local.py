@@ -6,18 +6,16 @@ import asyncio
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from orchestrator.errors import OrchestratorError, UsageError
 from orchestrator.ir.model import FlowIR
-from orchestrator.journal.memory import MemoryJournal
 from orchestrator.journal.open import open_journal, parse_store_url
-from orchestrator.journal.sqlite import SqliteJournal
 from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.durable import BindFlow, DurableEngine
+from orchestrator.runtime.loop_end import at_loop_end
 from orchestrator.runtime.plan import FlowPlan
-
-LocalJournal = SqliteJournal | MemoryJournal
 
 
 class Binders:
@@ -56,7 +54,9 @@ def open_engine(url: str, bind: BindFlow, *, clock: Clock | None = None, **optio
 
 
 async def close_engine(engine: DurableEngine, *, grace_s: float = 0.0) -> None:
-    """Let what runs end for up to `grace_s`, give everything up, and close the store."""
+    """Let what runs end for up to `grace_s`, give everything up, and close the store. Harmless if that is done."""
+    if engine.is_closing:
+        return
     await engine.aclose(grace_s=grace_s)
     await engine.journal.aclose()
 
@@ -80,16 +80,19 @@ _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, DurableE
 def shared_engine(url: str, bind: BindFlow | None = None) -> DurableEngine:
     """The running loop's engine over the store at a URL, made at first use; `bind` is added to what it can run.
 
-    It takes part in the runs that are started or acquired through it, and in no others until somebody calls `serve`.
+    It is closed when the loop ends. It takes part in the runs that are started or acquired through it, and in no others
+    until somebody calls `serve`.
 
     Raises: UsageError, StoreError.
     """
     engines = _shared.setdefault(asyncio.get_running_loop(), {})
     parsed = parse_store_url(url)
-    key = f"{parsed.scheme}:{parsed.path.resolve() if parsed.path else ''}?{parsed.is_strict}"
+    where = parsed.path.resolve() if parsed.path else f"{parsed.dsn}#{parsed.schema}" if parsed.dsn else ""
+    key = f"{parsed.scheme}:{where}?{parsed.is_strict}"
     engine = engines.get(key)
     if engine is None:
         engine = engines[key] = open_engine(url, Binders())
+        at_loop_end(partial(close_engine, engine))
     if bind is not None:
         binders = engine.bind
         assert isinstance(binders, Binders)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import RunCancelled
 from orchestrator.functional.events import WorkflowErrorDetails
-from orchestrator.functional.passes import Outcome, Raised, Returned
+from orchestrator.functional.outcomes import Outcome, Raised, Returned, Superfluous
 from orchestrator.functional.questions import schema_of
 from orchestrator.functional.session import RunSession
-from orchestrator.functional.values import encode
+from orchestrator.functional.values import Encoded, encode
 from orchestrator.ir.model import BodyIR, EventIR, FlowIR, StepIR
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
@@ -27,13 +27,17 @@ def flow_from_function(workflow: FunctionalWorkflow[Any]) -> FlowIR:
     code makes another flow; a change that matters shows when a recorded call is not repeated.
     """
     shape = workflow.shape
-    takes = {"type": "object", "properties": {}} if shape.input is None else schema_of(shape.input_hint)
+    takes: dict[str, Any] = {"type": "object", "properties": {}}
+    if shape.input is not None:
+        schema = schema_of(shape.input_hint) if shape.input_hint is not None else None
+        takes["properties"][shape.input] = True if schema is None else schema
+        takes["required"] = [] if shape.has_default else [shape.input]
     origin = shape.origin
     return FlowIR(
         name=workflow.name,
         kind="function",
         events={
-            "Start": EventIR("Start", schema=True if takes is None else takes, kind="start", origin=origin),
+            "Start": EventIR("Start", schema=takes, kind="start", origin=origin),
             "Stop": EventIR("Stop", kind="stop", origin=origin),
             "Request": EventIR("Request", kind="ask", origin=origin),
         },
@@ -47,11 +51,29 @@ def flow_from_function(workflow: FunctionalWorkflow[Any]) -> FlowIR:
                 origin=origin,
             )
         },
-        inputs=takes or {},
+        inputs=takes,
         drain_s=0.0,
         description=workflow.description or "",
         origin=origin,
     )
+
+
+def session_of(workflow: FunctionalWorkflow[Any], run: Actor) -> RunSession:
+    """What this process knows of a run; made here for a run that its engine started, woke or took from a journal."""
+    if isinstance(run.data, RunSession):
+        return run.data
+    told = run.on_finish
+    session = RunSession(workflow, run)
+    session.keep_questions(tick for tick in run.log if isinstance(tick, t.WaitOpened))
+    if told is not None:
+        finish = session.finished
+
+        def tell(actor: Actor) -> None:
+            finish(actor)
+            told(actor)
+
+        run.on_finish = tell
+    return session
 
 
 class FunctionBody:
@@ -73,7 +95,11 @@ class FunctionBody:
 
     async def perform(self, run: Actor, act: Activation) -> Outcome:
         """One pass."""
-        session: RunSession = run.data
+        session = session_of(self.workflow, run)
+        if (
+            session.current is not None
+        ):  # an engine that took the run from its store and an answer both asked for a pass
+            return Superfluous()
         current = session.begin_pass(act)
         if run.sink is not None:
             await run.sink.flush()
@@ -87,15 +113,16 @@ class FunctionBody:
         if isinstance(result, Returned):
             value = result.value
             if run.sink is not None and value is not None:
+                what = f"the result of workflow `{self.workflow.name}`"
                 try:
-                    encode(value, self.workflow.shape.return_hint, f"the result of workflow `{self.workflow.name}`")
+                    value = Encoded(encode(value, self.workflow.shape.return_hint, what), value)
                 except Exception as error:  # NotSerializable, or whatever a custom serializer raises
                     return self.fail(run, act, error)
-            return t.StepSettled(0, 0.0, act.cause, act.id, act.attempt, (("Stop", value, None),), value)
+            return t.StepSettled(0, 0.0, act.cause, act.id, act.attempt, (("Stop", value, None),))
         if isinstance(result, Raised):
             return self.fail(run, act, result.error)
-        session: RunSession = run.data
-        session.end_pass(result)
+        if not isinstance(result, Superfluous):
+            session_of(self.workflow, run).end_pass(result)
         return None
 
     def fail(self, run: Actor, act: Activation, error: BaseException | dict[str, Any]) -> t.StepSettled:
@@ -114,14 +141,23 @@ class FunctionBody:
             "step": self.workflow.name,
             "attempt": act.attempt,
             "details": None,
-            "live": details,
         }
         return t.StepSettled(0, 0.0, act.cause, act.id, act.attempt, error=record)
 
     def wake(self, run: Actor, act: Activation, wake: t.Wake) -> None:
         """An answer has come."""
-        session: RunSession = run.data
-        session.wake(act, wake.path)
+        session_of(self.workflow, run).wake(act, wake.path)
+
+    def child_start(self, run: Actor, act: Activation, child: str) -> tuple[Any, t.Started]:
+        """The plan and first tick of a flow that the function starts."""
+        started: tuple[Any, t.Started] = session_of(self.workflow, run).starting.pop(child)
+        return started
+
+    def adopt_child(self, run: Actor, act: Activation, child: Actor) -> None:
+        """Give the run of such a flow its live side, before its first tick."""
+        session_of(self.workflow, run).expected.pop(child.run_id)(child)
 
     def drop(self, run: Actor, act: Activation) -> None:
-        """The driver is cancelled with the activation and ends the pass."""
+        """The driver is cancelled with the activation and ends the pass; who waits for a run that is gone is told."""
+        if run.lost is not None and isinstance(run.data, RunSession):
+            run.data.lost(run.lost)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestrator.functional.errors import RequestError, RunArgumentError
 from orchestrator.functional.events import WorkflowEvent
-from orchestrator.functional.frames import Frame, current_frame
+from orchestrator.functional.frames import Frame, frame_here
 from orchestrator.functional.questions import ask
 from orchestrator.functional.state import get_value, set_value
 
@@ -84,7 +84,7 @@ class WorkflowRunContext:
         return self._run.session.is_streaming
 
     def _here(self) -> Frame:
-        frame = current_frame.get()
+        frame = frame_here()
         if frame is not None and frame.run is self._run:
             return frame
         if self._frame is not None:
@@ -106,7 +106,7 @@ RunContext = WorkflowRunContext
 
 def get_run_context() -> WorkflowRunContext | None:
     """The context of the run that the calling code is part of; None outside of runs."""
-    frame = current_frame.get()
+    frame = frame_here()
     if frame is None or frame.run.is_released:
         return None
     return WorkflowRunContext(frame.run, frame)

@@ -90,6 +90,10 @@ class WorkflowEvent:
         if kept:
             self._more = kept
 
+    def more(self) -> dict[str, Any]:
+        """The fields that most events lack."""
+        return dict(self._more or {})
+
     def _get(self, name: str) -> Any:
         return self._more.get(name) if self._more is not None else None
 
@@ -164,9 +168,17 @@ class WorkflowRunResult(list[WorkflowEvent]):
     `started` and `status` events are left out of the list unless `include_status_events` was asked for.
     """
 
-    def __init__(self, events: Iterable[WorkflowEvent] = (), *, run_id: str = "", with_status: bool = False) -> None:
+    def __init__(
+        self,
+        events: Iterable[WorkflowEvent] = (),
+        *,
+        run_id: str = "",
+        pending: Iterable[str] = (),
+        with_status: bool = False,
+    ) -> None:
         super().__init__()
         self.run_id = run_id
+        self._pending = tuple(pending)
         self._timeline: list[WorkflowEvent] = []
         for event in events:
             is_status = event.type == "status"
@@ -189,11 +201,9 @@ class WorkflowRunResult(list[WorkflowEvent]):
         return [event.data for event in self if event.type == "intermediate"]
 
     def get_request_info_events(self) -> list[WorkflowEvent]:
-        """The questions that were open when the run paused, in the order they were asked."""
-        if self.get_final_state() is not WorkflowRunState.IDLE_WITH_PENDING_REQUESTS:
-            return [event for event in self if event.type == "request_info"]
+        """The questions that were open when the run paused, in the order they were asked; none if it has ended."""
         asked = {event.request_id: event for event in self if event.type == "request_info"}
-        return list(asked.values())
+        return [asked[request_id] for request_id in self._pending if request_id in asked]
 
     def get_final_state(self) -> WorkflowRunState:
         """The last state that was announced."""

@@ -8,13 +8,12 @@ import os
 import weakref
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, unquote
 
 from orchestrator.errors import StoreError
-from orchestrator.functional.entries import Entry, write_json
+from orchestrator.functional.entries import Entry, is_first, seq_of, write_json
 from orchestrator.functional.memory import check_order
-from orchestrator.functional.record_log import RecordLog
+from orchestrator.functional.record_log import RecordLog, workflow_of
 
 try:
     import fcntl
@@ -23,6 +22,7 @@ except ImportError:  # Windows: appends of two processes to one run are found by
 
 
 _MOST_OPEN = 64
+_HIDDEN = "hidden"  # the first field of a line that is no entry: a checkpoint was deleted
 
 
 class FileCheckpointStorage(RecordLog):
@@ -55,7 +55,7 @@ class FileCheckpointStorage(RecordLog):
             finally:
                 if fcntl is not None:
                     fcntl.flock(file, fcntl.LOCK_UN)
-            self._tails[run_id] = (size + len(lines), entries[-1]["seq"])
+            self._tails[run_id] = (size + len(lines), seq_of(entries[-1]))
             to_sync = None if self.is_relaxed else os.dup(file)
         except OSError as error:
             self._close(run_id)
@@ -84,7 +84,7 @@ class FileCheckpointStorage(RecordLog):
 
     async def read(self, run_id: str) -> Sequence[Entry] | None:
         """All entries of a run, or None."""
-        entries = [entry for entry in self._lines(run_id) if entry["kind"] != "hidden"]
+        entries = [entry for entry in self._lines(run_id) if entry[0] != _HIDDEN]
         return entries or None
 
     async def run_ids(self, workflow_name: str) -> list[str]:
@@ -93,18 +93,18 @@ class FileCheckpointStorage(RecordLog):
         for file in self.path.glob("*.jsonl"):
             with file.open("rb") as lines:
                 first = _parse(lines.readline())
-            if first is not None and first.get("workflow") == workflow_name:
-                found.append((first["at"], unquote(file.stem)))
+            if first is not None and is_first(first) and workflow_of(first) == workflow_name:
+                found.append((first[2], unquote(file.stem)))
         return [run_id for _, run_id in sorted(found)]
 
     async def hidden(self, run_id: str) -> set[int]:
         """The seqs whose checkpoints were deleted."""
-        return {entry["of"] for entry in self._lines(run_id) if entry["kind"] == "hidden"}
+        return {entry[1] for entry in self._lines(run_id) if entry[0] == _HIDDEN}
 
     async def hide(self, run_id: str, seq: int) -> None:
         """Delete a checkpoint."""
         with self._file(run_id).open("ab") as file:
-            file.write(json.dumps({"kind": "hidden", "of": seq}).encode() + b"\n")
+            file.write(json.dumps([_HIDDEN, seq]).encode() + b"\n")
         self._tails.pop(run_id, None)
 
     async def drop(self, run_id: str) -> None:
@@ -134,7 +134,7 @@ class FileCheckpointStorage(RecordLog):
         whole = data.rfind(b"\n") + 1
         if whole != size:
             os.truncate(self._file(run_id), whole)
-        return whole, max((entry["seq"] for entry in entries if "seq" in entry), default=-1)
+        return whole, max((seq_of(entry) for entry in entries if entry[0] != _HIDDEN), default=-1)
 
 
 def _close_all(files: dict[str, int]) -> None:
@@ -142,10 +142,10 @@ def _close_all(files: dict[str, int]) -> None:
         os.close(file)
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
+def _parse(line: bytes) -> Entry | None:
     if not line.endswith(b"\n"):
         return None  # the process was killed while it wrote this line; nobody was told of it
-    entry: dict[str, Any] = json.loads(line)
+    entry: Entry = json.loads(line)
     return entry
 
 

@@ -14,7 +14,7 @@ import weakref
 from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.runtime.actor import Actor
+from orchestrator.runtime.actor import Actor, current_cell
 
 if TYPE_CHECKING:  # a pass makes frames
     from orchestrator.functional.passes import Pass
@@ -64,6 +64,15 @@ class Frame:
 current_frame: ContextVar[Frame | None] = ContextVar("orchestrator_frame", default=None)
 
 
+def frame_here() -> Frame | None:
+    """Where the calling code is; None outside of functional runs, also in another kind of run that was started inside one."""
+    frame = current_frame.get()
+    if frame is None:
+        return None
+    cell = current_cell.get()
+    return frame if cell is not None and cell.run is frame.run.actor else None
+
+
 def path_name(name: str) -> str:
     """A name as part of a path."""
     for mark, code in (("%", "%25"), ("/", "%2F"), ("#", "%23"), ("~", "%7E"), ("!", "%21")):
@@ -84,7 +93,7 @@ class Numbering:
 
     def __call__(self, loop: Loop, coro: Any, **options: Any) -> Any:
         """Make a task; inside a run it gets a frame of its own."""
-        frame = current_frame.get()
+        frame = frame_here()
         child = None
         if frame is not None and not frame.run.is_released and getattr(coro, "cr_code", None) is not _DRIVER:
             context = options.get("context")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 
 from orchestrator.errors import JournalConflict
-from orchestrator.functional.entries import Entry
-from orchestrator.functional.record_log import RecordLog
+from orchestrator.functional.entries import Entry, is_first, seq_of
+from orchestrator.functional.record_log import RecordLog, workflow_of
 
 
 class InMemoryCheckpointStorage(RecordLog):
@@ -22,7 +22,7 @@ class InMemoryCheckpointStorage(RecordLog):
     def append(self, run_id: str, entries: list[Entry]) -> Awaitable[None] | None:
         """Keep entries. Raises: JournalConflict if their seq is taken."""
         run = self._runs.setdefault(run_id, [])
-        check_order(run_id, run[-1]["seq"] if run else -1, entries)
+        check_order(run_id, seq_of(run[-1]) if run else -1, entries)
         run.extend(entries)
         return None
 
@@ -32,7 +32,7 @@ class InMemoryCheckpointStorage(RecordLog):
 
     async def run_ids(self, workflow_name: str) -> list[str]:
         """The runs of a workflow, the least recently started first."""
-        return [run_id for run_id, entries in self._runs.items() if entries[0]["workflow"] == workflow_name]
+        return [run_id for run_id, entries in self._runs.items() if workflow_of(entries[0]) == workflow_name]
 
     async def hidden(self, run_id: str) -> set[int]:
         """The seqs whose checkpoints were deleted."""
@@ -50,8 +50,8 @@ class InMemoryCheckpointStorage(RecordLog):
 
 def check_order(run_id: str, last_seq: int, entries: list[Entry]) -> None:
     """Refuse entries that come after something this process has not seen. Raises: JournalConflict."""
-    if entries[0]["seq"] <= last_seq or (entries[0]["kind"] == "start") != (last_seq < 0):
+    if seq_of(entries[0]) <= last_seq or is_first(entries[0]) != (last_seq < 0):
         raise JournalConflict(
-            f"run {run_id} was continued elsewhere (its record {entries[0]['seq']} exists already); what was done here since "
+            f"run {run_id} was continued elsewhere (its record {seq_of(entries[0])} exists already); what was done here since "
             "is not kept. Let one process at a time answer or resume a run"
         )

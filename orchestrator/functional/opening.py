@@ -6,21 +6,22 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.errors import JournalConflict, UnknownRun
+from orchestrator.functional.cutting import before_path, forked, without_end
 from orchestrator.functional.entries import Entry, tick_of
 from orchestrator.functional.errors import ReplayDiverged, RequestError, RunArgumentError
-from orchestrator.functional.questions import Question
-from orchestrator.functional.record_log import CheckpointStorage, RecordLog
-from orchestrator.functional.session import Phase, RunSession, unknown_request
+from orchestrator.functional.record_log import RecordLog, is_end
+from orchestrator.functional.session import Phase, RunSession, several_runs, unknown_request
 from orchestrator.functional.sink import RecordSink
-from orchestrator.functional.snapshots import SnapshotStorage
-from orchestrator.functional.values import Encoded, Value, copy_value, decode, encode
+from orchestrator.functional.values import Encoded, Value, copy_value, decode, encode, untyped
 from orchestrator.runtime import ticks as t
-from orchestrator.runtime.engine import current_engine, new_run_id
+from orchestrator.runtime.actor import Actor
+from orchestrator.runtime.engine import Engine, current_engine, new_run_id
 from orchestrator.runtime.reduce import reduce_tick
 from orchestrator.runtime.reduction import Reduction
 from orchestrator.runtime.state import RunState
 
-if TYPE_CHECKING:  # a workflow makes openings
+if TYPE_CHECKING:  # a workflow makes openings; a journal is loaded when a store is used
+    from orchestrator.functional.journalled import StoredRuns
     from orchestrator.functional.workflow import FunctionalWorkflow
 
 OnDivergence = Literal["abort", "continue", "fork"]
@@ -31,7 +32,9 @@ class Opening:
 
     __slots__ = (
         "_is_plain",
+        "_stored",
         "checkpoint_id",
+        "engine",
         "has_message",
         "is_streaming",
         "message",
@@ -39,12 +42,23 @@ class Opening:
         "responses",
         "run_id",
         "storage",
+        "store",
         "workflow",
     )
 
-    def __init__(self, workflow: FunctionalWorkflow[Any], storage: RecordLog | None, *, is_plain: bool) -> None:
+    def __init__(
+        self,
+        workflow: FunctionalWorkflow[Any],
+        storage: RecordLog | None,
+        store: Any,  # a URL, a Journal or an engine
+        *,
+        is_plain: bool,
+    ) -> None:
         self.workflow = workflow
         self.storage = storage
+        self.store = store
+        self.engine: Engine | None = None
+        self._stored: StoredRuns | None = None
         self.has_message = False
         self.message: Value = None
         self.responses: dict[str, Value] | None = None
@@ -73,7 +87,8 @@ class Opening:
         if self.responses is not None and not self.responses and self.checkpoint_id is None:
             raise RunArgumentError(f"{name}: responses is empty; answer at least one request")
         if self.checkpoint_id is not None and self.storage is None:
-            raise RunArgumentError(f"{name}: checkpoint_id needs a checkpoint_storage, here or in @workflow(...)")
+            hint = "; a run in a store goes on by its run_id" if self.store is not None else ""
+            raise RunArgumentError(f"{name}: checkpoint_id needs a checkpoint_storage, here or in @workflow(...){hint}")
         if self.on_divergence not in ("abort", "continue", "fork"):
             raise RunArgumentError(
                 f'{name}: on_divergence is "abort", "continue" or "fork", not {self.on_divergence!r}'
@@ -93,6 +108,9 @@ class Opening:
 
     async def begin(self) -> tuple[RunSession, Phase]:
         """Get the run going; gives it and the look at it."""
+        self._open()
+        if self._stored is not None:
+            return await self._begin_stored(self._stored)
         if self.checkpoint_id is not None:
             session = await self._from_checkpoint(self.checkpoint_id)
         elif self.responses is not None:
@@ -104,22 +122,57 @@ class Opening:
             session = known
         return self._go_on(session)
 
+    def _open(self) -> None:
+        """Find the engine of the store, if there is one."""
+        if self.store is None or self.engine is not None:
+            return
+        from orchestrator.functional.journalled import StoredRuns, engine_for
+
+        self.engine = engine_for(self.store)
+        if hasattr(self.engine, "journal"):
+            self._stored = StoredRuns(self.workflow, self.engine)
+
+    async def _begin_stored(self, runs: StoredRuns) -> tuple[RunSession, Phase]:
+        if self.run_id is not None and not self.responses:
+            known = await runs.find_known(self.run_id, self.has_message)
+            if known is not None:
+                return self._go_on(known)
+            self._need_message()
+        elif self.responses is not None:
+            run = runs.find_waiting(self.responses) if self.run_id is None else runs.find(self.run_id)
+            return self._go_on(await run)
+        session, phase = await runs.start(self._first_tick(is_kept=True), self.run_id)
+        session.is_streaming, session.on_divergence = self.is_streaming, self.on_divergence
+        return session, phase
+
     def _start(self) -> tuple[RunSession, Phase]:
-        workflow, shape = self.workflow, self.workflow.shape
-        message = self.message if self.has_message else shape.default if shape.has_default else None
-        if self.storage is not None:
-            message = Encoded(encode(message, shape.input_hint, f"workflow `{workflow.name}`: the message"))
-        else:
-            message = copy_value(message)
+        tick = self._first_tick(is_kept=self.storage is not None)
         session = self._adopt(self.run_id or new_run_id(), None)
-        meta = {"workflow": workflow.name}
-        session.actor.apply(t.Started(0, 0.0, -1, "Start", message, inputs=message, meta=meta))
+        session.actor.apply(tick)
         return session, session.begin_phase()
+
+    def _first_tick(self, *, is_kept: bool) -> t.Started:
+        workflow, shape = self.workflow, self.workflow.shape
+        message: dict[str, Value] = {}
+        if shape.input is not None:
+            given = self.message if self.has_message else shape.default
+            if is_kept:
+                given = Encoded(encode(given, shape.input_hint, f"workflow `{workflow.name}`: the message"), given)
+            message[shape.input] = given if is_kept else copy_value(given)
+        inputs = {name: untyped(value.json) if type(value) is Encoded else value for name, value in message.items()}
+        return t.Started(0, 0.0, -1, "Start", message, inputs, meta={"workflow": workflow.name})
 
     def _go_on(self, session: RunSession) -> tuple[RunSession, Phase]:
         session.is_streaming = self.is_streaming
         session.on_divergence = self.on_divergence
-        new = session.check_answers(self.responses or {})
+        if session.actor.is_over:
+            return session, session.show_end(self.responses or {})
+        try:
+            new = session.check_answers(self.responses or {})
+        except BaseException:
+            if session.current is None:
+                self.workflow.keep(session)
+            raise
         phase = session.begin_phase()
         if new:
             session.answer(new)
@@ -130,7 +183,7 @@ class Opening:
         return session, phase
 
     def _adopt(self, run_id: str, state: RunState | None) -> RunSession:
-        actor = current_engine().create(self.workflow.plan, run_id=run_id, state=state)
+        actor = (self.engine or current_engine()).create(self.workflow.plan, run_id=run_id, state=state)
         session = RunSession(self.workflow, actor, is_streaming=self.is_streaming)
         session.on_divergence = self.on_divergence
         if self.storage is not None:
@@ -139,6 +192,16 @@ class Opening:
         return session
 
     # Finding the run.
+
+    async def find(self) -> RunSession:
+        """The run that `run_id` names. Raises: UnknownRun."""
+        self._open()
+        if self._stored is not None and self.run_id is not None:
+            return await self._stored.find(self.run_id)
+        session = await self._known()
+        if session is None:
+            raise UnknownRun(f"no run {self.run_id!r} of workflow `{self.workflow.name}` is known here")
+        return session
 
     async def _known(self) -> RunSession | None:
         """The run that `run_id` names, if there is one. Raises: JournalConflict if a message would start it again."""
@@ -152,13 +215,16 @@ class Opening:
             self._attach(session)
             return session
         if entries:
-            return await self._restore(self.run_id, entries, entries)
+            return await self._by_name(self.run_id, entries)
+        self._need_message()
+        return None
+
+    def _need_message(self) -> None:
         shape = self.workflow.shape
         if not self.has_message and shape.input is not None and not shape.has_default:
             raise UnknownRun(
                 f"no run {self.run_id!r} of workflow `{self.workflow.name}` is known here; give a message to start it"
             )
-        return None
 
     async def _waiting(self) -> RunSession:
         """The one waiting run that asked for all the given answers. Raises: RequestError."""
@@ -180,10 +246,7 @@ class Opening:
             lost = next((name for name in sorted(wanted) if name not in pending), sorted(wanted)[0])
             raise RequestError(f"workflow `{self.workflow.name}`: " + unknown_request(lost, sorted(pending)))
         if len(found) > 1:
-            raise RequestError(
-                f"workflow `{self.workflow.name}`: {len(found)} runs wait for {', '.join(sorted(wanted))}; "
-                f"name one by run_id: {', '.join(found)}"
-            )
+            raise RequestError(several_runs(self.workflow.name, wanted, found))
         return await self._take(*next(iter(found.items())))
 
     async def _named(self, found: dict[str, RunSession | None]) -> RunSession:
@@ -196,9 +259,13 @@ class Opening:
         entries = await self.storage.read(self.run_id) if self.storage is not None else None
         if not entries:
             raise UnknownRun(f"no run {self.run_id!r} of workflow `{self.workflow.name}` is known here")
-        if entries[-1]["kind"] == "end":
-            raise RequestError(f"run {self.run_id!r} has ended and takes no more answers")
-        return await self._restore(self.run_id, entries, entries)
+        return await self._by_name(self.run_id, entries)
+
+    async def _by_name(self, run_id: str, entries: Sequence[Entry]) -> RunSession:
+        """The run of an id as it is: one that has ended is only looked at."""
+        if is_end(tick_of(entries[-1])):
+            return self._fold(run_id, [tick_of(entry, self.workflow.plan.codec) for entry in entries])
+        return await self._restore(run_id, entries, entries)
 
     async def _take(self, run_id: str, session: RunSession | None) -> RunSession:
         if session is not None:
@@ -237,30 +304,30 @@ class Opening:
     async def _restore(self, run_id: str, entries: Sequence[Entry], everything: Sequence[Entry]) -> RunSession:
         """The run as its entries say; a fork, if the run has gone on since or has ended."""
         assert self.storage is not None
-        kept = _without_end(entries, everything)
+        kept = without_end(entries, everything)
         is_fork = len(kept) < len(everything) or run_id in self.workflow.sessions
         if is_fork:
-            kept = [{**kept[0], "forked_from": run_id}, *kept[1:]]
+            kept = [forked(kept[0], run_id, self.workflow.plan.codec, self.workflow.name), *kept[1:]]
             run_id = new_run_id()
             pending = self.storage.append(run_id, kept)
             if pending is not None:
                 await pending
-        return self._fold(run_id, [tick_of(entry) for entry in kept])
+        return self._fold(run_id, [tick_of(entry, self.workflow.plan.codec) for entry in kept])
 
     def _fold(self, run_id: str, ticks: list[t.Tick]) -> RunSession:
         reduction = Reduction(self.workflow.plan, RunState())
         for tick in ticks:
             reduce_tick(reduction, tick)
-        session = self._adopt(run_id, reduction.state)
+        if reduction.state.is_over:  # only looked at: nobody needs to find it
+            session = RunSession(self.workflow, Actor(current_engine(), self.workflow.plan, run_id, reduction.state))
+            session.last_tick = ticks[-1]
+        else:
+            session = self._adopt(run_id, reduction.state)
         session.actor.base = ticks[-1].seq + 1
         for tick in ticks:
-            if isinstance(tick, t.Progress) and tick.writes:
-                session.note_writes(tick.writes)
-            elif isinstance(tick, t.WaitOpened) and tick.announce is not None and tick.request_id is not None:
-                shown = tick.announce[1]
-                data, text = decode(shown["data"], None), shown["text"]
-                question = Question(tick.path, tick.request_id, data, text, shown["source"], None, shown["schema"])
-                session.add_question(question)
+            if isinstance(tick, t.EventIn):
+                session.given[tick.type.removeprefix("?")] = decode(tick.value, None)
+        session.keep_questions(tick for tick in ticks if isinstance(tick, t.WaitOpened))
         return session
 
     async def follow(self, session: RunSession, phase: Phase) -> tuple[RunSession, Phase]:
@@ -271,54 +338,23 @@ class Opening:
             raise error
         self.on_divergence = "continue"  # what was recorded before the call holds; the rest is new
         run_id = session.actor.run_id
-        if self.storage is not None:
+        if self._stored is not None:
+            fork = await self._stored.fork(session, error)
+        elif self.storage is not None:
             entries = await self.storage.read(run_id) or []
-            kept = _before(entries, error.path)
-            forked = await self._restore(run_id, kept, entries)
+            kept = before_path(entries, error.path)
+            fork = await self._restore(run_id, kept, entries)
         else:
             ticks = [tick for tick in session.actor.log if not isinstance(tick, tuple) and _is_replayed(tick)]
             cut = next((i for i, tick in enumerate(ticks) if getattr(tick, "path", None) == error.path), len(ticks))
-            forked = self._fold(new_run_id(), ticks[:cut])
-            for name, question in forked.asked.items():
+            fork = self._fold(new_run_id(), ticks[:cut])
+            for name, question in fork.asked.items():
                 question.response_type = session.asked[name].response_type
-        forked.is_streaming = self.is_streaming
-        next_phase = forked.begin_phase()
-        forked.start_pass()
-        return forked, next_phase
+        fork.is_streaming = self.is_streaming
+        next_phase = fork.begin_phase()
+        fork.start_pass()
+        return fork, next_phase
 
 
 def _is_replayed(tick: t.Tick) -> bool:
     return not isinstance(tick, t.Streamed | t.StepSettled | t.Cancel)
-
-
-def _before(entries: Sequence[Entry], path: str) -> list[Entry]:
-    cut = next((i for i, entry in enumerate(entries) if entry.get("path") == path), len(entries))
-    return list(entries[:cut])
-
-
-def _without_end(entries: Sequence[Entry], everything: Sequence[Entry]) -> list[Entry]:
-    """The entries without the end of the run, and without the failures that ended it: those calls are made again."""
-    kept = [entry for entry in entries if entry["kind"] not in ("end", "cancel")]
-    error = everything[-1].get("error") if everything else None
-    if error:
-        causes = (error.get("type"), error.get("message"))
-        kept = [e for e in kept if "failure" not in e or (e["failure"]["type"], e["failure"]["message"]) != causes]
-    return kept
-
-
-def storage_of(checkpoint_storage: CheckpointStorage | RecordLog | None, store: Any) -> RecordLog | None:
-    """The storage that two arguments of many kinds mean. Raises: RunArgumentError, StoreError."""
-    if checkpoint_storage is not None and store is not None:
-        raise RunArgumentError("checkpoint_storage and store are two names of one thing; give one of them")
-    given = checkpoint_storage if checkpoint_storage is not None else store
-    if isinstance(given, str):
-        from orchestrator.functional.sqlite import open_storage
-
-        return open_storage(given)
-    if given is None or isinstance(given, RecordLog):
-        return given
-    if isinstance(given, CheckpointStorage):
-        return SnapshotStorage(given)
-    raise RunArgumentError(
-        f"{type(given).__name__} is no checkpoint storage: it lacks the methods of CheckpointStorage"
-    )

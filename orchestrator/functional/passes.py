@@ -15,16 +15,17 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import copy_context
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.functional.calls import read_call
 from orchestrator.functional.errors import ReplayDiverged, RequestError, RunReleased
 from orchestrator.functional.events import WorkflowEvent, framework_event
 from orchestrator.functional.frames import Frame, Numbering, current_frame, enter_loop, leave_loop
+from orchestrator.functional.outcomes import Aborted, Outcome, Paused, Raised, Returned
 from orchestrator.functional.quiet import Task, look_at, tasks_to_end
+from orchestrator.functional.sink import RecordSink
 from orchestrator.runtime import ticks as t
 
 if TYPE_CHECKING:  # a session makes passes
@@ -33,44 +34,15 @@ if TYPE_CHECKING:  # a session makes passes
 
 log = logging.getLogger(__name__)
 
+# So many looks in a row: the end of a task reaches those who wait for it through gather or shield some loop turns later.
+QUIET_LOOKS = 3
 BACKGROUND_GRACE_S = 1.0
 RELEASE_ROUND_S = 5.0
 RELEASE_ROUNDS = 3
 REFUSALS = 100
 BREATH_S = 0.004
 STEP_CODES: set[Any] = set()  # code objects of the coroutines that run a step or a question (see steps.py)
-
-
-@dataclass(frozen=True, slots=True)
-class Returned:
-    """The function returned."""
-
-    value: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Raised:
-    """The function raised."""
-
-    error: BaseException
-
-
-@dataclass(frozen=True, slots=True)
-class Paused:
-    """Every task has ended or waits for an answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Aborted:
-    """The pass was given up; the run is as it was."""
-
-    error: ReplayDiverged
-
-
-Note = tuple[
-    Any, ...
-]  # (step, Written, place or -1, began, Failure | None[, JSON of the value]): beside the result of a call
-Outcome = Returned | Raised | Paused | Aborted
+Note = Sequence[Any]  # [step, call, place or -1, began, failure or None]: beside the result of a call
 
 
 class Pass:
@@ -83,6 +55,7 @@ class Pass:
         "_main",
         "_numbering",
         "_places",
+        "_quiet_looks",
         "_ranks",
         "_refusals",
         "_turns",
@@ -96,7 +69,9 @@ class Pass:
         "is_released",
         "is_replaying",
         "loop",
+        "reads",
         "session",
+        "stale",
         "tasks",
         "visited",
         "waiting",
@@ -111,6 +86,10 @@ class Pass:
         self.is_durable = session.actor.sink is not None
         self.is_replaying = bool(act.record)
         self.visited: set[str] = set()
+        self.stale: set[str] = set()  # recorded failures inside a step that is tried again: those calls are made again
+        self.reads: dict[
+            str, tuple[Any, str]
+        ] = {}  # state key -> (value, path) of the last read that was recorded whole
         self.tasks: dict[Task, Frame] = {}
         self.blocked: set[Task] = set()
         self.waiting: dict[str, asyncio.Future[Any]] = {}
@@ -120,6 +99,7 @@ class Pass:
         self._main: Task | None = None
         self._numbering: Numbering | None = None
         self._is_checking = False
+        self._quiet_looks = 0
         self._background_since: float | None = None
         self._refusals = 0
         self._ranks: dict[str, int] | None = None
@@ -178,6 +158,10 @@ class Pass:
 
     async def wait_for_answer(self, path: str) -> None:
         """Block the current task until the question at `path` has its answer in the record."""
+        if path not in self.actor.state.open_waits.get(self.act.id, {}):
+            if self.is_released:
+                await self.refuse()
+            return  # it came while the question was being committed
         future: asyncio.Future[None] = self.loop.create_future()
         self.waiting[path] = future
         task = asyncio.current_task()
@@ -208,8 +192,11 @@ class Pass:
 
     def _check(self) -> None:
         self._is_checking = False
+        looks, self._quiet_looks = self._quiet_looks, 0
         if self.ended.done() or not self.waiting or any(f.done() for f in self.waiting.values()):
             return
+        if self._main is None or self._main.done():
+            return  # its end is about to be told
         standing = look_at(self.tasks, self.blocked)
         if standing.is_runnable or self._turns:
             self.check_soon()
@@ -218,6 +205,9 @@ class Pass:
             standing.busy.add_done_callback(self._busy_done)
         elif standing.background is not None and not self._is_grace_over():
             standing.background.add_done_callback(self._busy_done)
+        elif looks + 1 < QUIET_LOOKS:
+            self._quiet_looks = looks + 1
+            self.check_soon()
         else:
             self.ended.set_result(Paused())
 
@@ -291,7 +281,7 @@ class Pass:
             self._places = {}
             for path, entry in (self.act.record or {}).items():
                 note = entry[2] if len(entry) > 2 else None
-                if note is not None and note[2] >= 0:
+                if note is not None and type(note) is not dict and note[2] >= 0:  # a dict: how a flow ended
                     self._places[(path[: path.rfind("/") + 1], note[2])] = path
         found = self._places.get((frame.path, place))
         return found if found is not None and found not in self.visited else None
@@ -348,16 +338,15 @@ class Pass:
         writes: tuple[t.StateOp, ...] = (),
     ) -> None:
         """Keep the result of a call under its path, with what it changed."""
-        if writes:
-            self.session.note_writes(writes)
         self.visited.add(path)
         act = self.act
         self.actor.apply(t.Progress(0, 0.0, act.cause, act.id, path, value, writes, note))
 
     async def commit(self) -> None:
-        """Make sure that what was recorded is kept before code goes on."""
-        if self.actor.sink is not None:
-            await self.actor.sink.flush()
+        """See that what was recorded is kept before code goes on; a relaxed store groups it and keeps it a little later."""
+        sink = self.actor.sink
+        if sink is not None and (type(sink) is RecordSink or sink.must_flush(False)):
+            await sink.flush()
 
     def open_question(self, path: str, request_id: str, shown: Any) -> None:
         """Ask, once. Raises: RequestError if the id was used for another question of this run."""

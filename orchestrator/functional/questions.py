@@ -164,7 +164,7 @@ def _shown(workflow: str, question: Question, is_durable: bool) -> dict[str, Any
     data = question.data
     if is_durable:
         what = f"workflow `{workflow}`: the data of request {question.request_id!r}"
-        data = Encoded(encode(data, type(data), what))
+        data = Encoded(encode(data, type(data), what), data)
     return {"data": data, "text": question.text, "source": question.source, "schema": question.schema}
 
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
-from orchestrator.functional.entries import CHECKPOINT_KINDS, Entry
+from orchestrator.functional.codec import failure_of
+from orchestrator.functional.entries import Entry, kind_of, seq_of, tick_of
 from orchestrator.functional.errors import UnknownCheckpoint
 from orchestrator.functional.events import WorkflowEvent, framework_event
-from orchestrator.functional.values import Encoded, decode
+from orchestrator.functional.values import shown
+from orchestrator.runtime import ticks as t
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,39 +40,39 @@ class WorkflowCheckpoint:
     def state(self) -> dict[str, Any]:
         """The run's key/value state."""
         found: dict[str, Any] = {}
-        for entry in self._held():
-            found.update(entry.get("writes", ()))
+        for tick in self.ticks():
+            if isinstance(tick, t.Progress):
+                found.update((str(path[0]), value) for _, path, value in tick.writes)
         return found
 
     @property
     def messages(self) -> dict[str, Any]:
-        """The message that the run started with, under the workflow's name."""
-        return {self.workflow_name: decode(Encoded(self.entries[0]["value"]), None)}
+        """The message that the run started with, under the workflow's name; empty if it takes none."""
+        given = list(_started(self.entries).value.values())
+        return {self.workflow_name: shown(given[0])} if given else {}
 
     @property
     def pending_request_info_events(self) -> dict[str, WorkflowEvent]:
         """The questions that were open, by id."""
         asked: dict[str, WorkflowEvent] = {}
-        for entry in self._held():
-            if entry["kind"] == "ask":
-                data = decode(Encoded(entry["data"]), None)
-                source = entry["source"]
-                event = framework_event("request_info", data, request_id=entry["request"], source_executor_id=source)
-                asked[entry["request"]] = event
-            elif entry["kind"] == "answer":
-                asked.pop(entry["request"], None)
+        for tick in self.ticks():
+            if isinstance(tick, t.WaitOpened) and tick.announce is not None and tick.request_id is not None:
+                data, source = shown(tick.announce[1]["data"]), tick.announce[1]["source"]
+                event = framework_event("request_info", data, request_id=tick.request_id, source_executor_id=source)
+                asked[tick.request_id] = event
+            elif isinstance(tick, t.EventIn):
+                asked.pop(tick.type.removeprefix("?"), None)
         return asked
 
     @property
     def steps(self) -> dict[str, Any]:
         """The results of finished steps, by call path."""
-        calls = (entry for entry in self._held() if entry["kind"] == "call" and "failure" not in entry)
-        return {entry["path"]: decode(Encoded(entry["value"]), None) for entry in calls}
+        return {tick.path: shown(tick.value) for tick in self.ticks() if is_result(tick)}
 
     @property
     def metadata(self) -> dict[str, Any]:
         """Where a forked run came from."""
-        return {"forked_from": self.entries[0]["forked_from"]} if "forked_from" in self.entries[0] else {}
+        return {name: value for name, value in _started(self.entries).meta.items() if name == "forked_from"}
 
     @property
     def iteration_count(self) -> int:
@@ -86,7 +88,7 @@ class WorkflowCheckpoint:
             "checkpoint_id": self.checkpoint_id,
             "previous_checkpoint_id": self.previous_checkpoint_id,
             "timestamp": self.timestamp,
-            "entries": list(self._held()),
+            "entries": list(self.held()),
         }
 
     @classmethod
@@ -104,8 +106,13 @@ class WorkflowCheckpoint:
             data["version"],
         )
 
-    def _held(self) -> Iterable[Entry]:
+    def held(self) -> Iterable[Entry]:
+        """The entries up to this moment."""
         return (self.entries[i] for i in range(self.count))
+
+    def ticks(self) -> Iterable[t.Tick]:
+        """What happened up to this moment."""
+        return (tick_of(entry) for entry in self.held())
 
 
 @runtime_checkable
@@ -193,8 +200,8 @@ class RecordLog:
     async def save(self, checkpoint: WorkflowCheckpoint) -> str:
         """Keep a checkpoint, perhaps of another storage, and give its id."""
         known = await self.read(checkpoint.run_id) or ()
-        after = known[-1]["seq"] if known else -1
-        missing = [entry for entry in checkpoint._held() if entry["seq"] > after]
+        after = seq_of(known[-1]) if known else -1
+        missing = [entry for entry in checkpoint.held() if seq_of(entry) > after]
         if missing:
             pending = self.append(checkpoint.run_id, missing)
             if pending is not None:
@@ -269,22 +276,46 @@ def split_id(checkpoint_id: str) -> tuple[str, int]:
     return run_id, int(seq)
 
 
+def _started(entries: Sequence[Entry]) -> t.Started:
+    tick = tick_of(entries[0])
+    assert isinstance(tick, t.Started)
+    return tick
+
+
+def is_result(tick: t.Tick) -> TypeGuard[t.Progress]:
+    """Whether a tick is the result of a finished step."""
+    return isinstance(tick, t.Progress) and tick.data is not None and failure_of(tick.data[4]) is None
+
+
+def is_failure(tick: t.Tick) -> TypeGuard[t.Progress]:
+    """Whether a tick is the failure of a step, or of an attempt of one."""
+    return isinstance(tick, t.Progress) and tick.data is not None and failure_of(tick.data[4]) is not None
+
+
+def is_end(tick: t.Tick) -> TypeGuard[t.StepSettled | t.Cancel]:
+    """Whether a tick ends the run."""
+    return isinstance(tick, t.StepSettled | t.Cancel)
+
+
 def _views(run_id: str, entries: Sequence[Entry], hidden: set[int]) -> list[WorkflowCheckpoint]:
     """The checkpoints of a run: after each finished step, question and answer, at its last entry, and at its good end."""
-    last = len(entries) - 1
-    if entries[last]["kind"] == "cancel" or entries[last].get("error"):
-        while last > 0 and (entries[last]["kind"] in ("cancel", "end") or "failure" in entries[last]):
+    ticks = [tick_of(entry) for entry in entries]
+    workflow = str(_started(entries).meta["workflow"])
+    last = len(ticks) - 1
+    end = ticks[last]
+    if isinstance(end, t.Cancel) or (isinstance(end, t.StepSettled) and end.error is not None):
+        while last > 0 and (is_end(ticks[last]) or is_failure(ticks[last])):
             last -= 1
     found: list[WorkflowCheckpoint] = []
     previous: str | None = None
     for index in range(last + 1):
-        entry = entries[index]
-        is_place = entry["kind"] in CHECKPOINT_KINDS and "failure" not in entry
-        if not (is_place or index == last) or entry["seq"] in hidden:
+        tick = ticks[index]
+        is_place = is_result(tick) or isinstance(tick, t.WaitOpened | t.EventIn)
+        if not (is_place or index == last) or tick.seq in hidden:
             continue
-        name = checkpoint_id_of(run_id, entry["seq"])
-        at = datetime.fromtimestamp(entry["at"], UTC).isoformat(timespec="microseconds")
-        found.append(WorkflowCheckpoint(entries[0]["workflow"], run_id, name, previous, at, entries, index + 1))
+        name = checkpoint_id_of(run_id, tick.seq)
+        at = datetime.fromtimestamp(tick.at, UTC).isoformat(timespec="microseconds")
+        found.append(WorkflowCheckpoint(workflow, run_id, name, previous, at, entries, index + 1))
         previous = name
     return found
 
@@ -295,15 +326,22 @@ def summarise(run_id: str, entries: Sequence[Entry]) -> RunSummary:
     answered: set[str] = set()
     status = "running"
     for entry in entries:
-        match entry["kind"]:
-            case "ask":
-                asked[entry["request"]] = None
-                answered.discard(entry["request"])
-            case "answer":
-                answered.add(entry["request"])
-            case "end":
-                status = "failed" if entry["error"] else "done"
-            case "cancel":
+        if kind_of(entry) not in ("wait", "event", "settled", "cancel"):
+            continue
+        match tick_of(entry):
+            case t.WaitOpened(request_id=str(request_id)):
+                asked[request_id] = None
+                answered.discard(request_id)
+            case t.EventIn(type=type_name):
+                answered.add(type_name.removeprefix("?"))
+            case t.StepSettled(error=error):
+                status = "done" if error is None else "failed"
+            case t.Cancel():
                 status = "cancelled"
     pending = tuple(name for name in asked if name not in answered) if status == "running" else ()
-    return RunSummary(run_id, entries[0]["workflow"], status, frozenset(asked), pending)
+    return RunSummary(run_id, workflow_of(entries[0]), status, frozenset(asked), pending)
+
+
+def workflow_of(first: Entry) -> str:
+    """The workflow that an entry starts a run of."""
+    return str(_started([first]).meta["workflow"])

@@ -6,22 +6,23 @@ A *phase* is what one `run()` call sees: from a start or an answer until the run
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import RunCancelled, StepFailed
 from orchestrator.functional.errors import InvalidResponse, RequestError
 from orchestrator.functional.events import (
-    WorkflowErrorDetails,
     WorkflowEvent,
     WorkflowRunResult,
     WorkflowRunState,
     framework_event,
     status_event,
 )
-from orchestrator.functional.passes import Aborted, Outcome, Pass
+from orchestrator.functional.log_events import event_of, failed_event
+from orchestrator.functional.outcomes import Aborted, Outcome
+from orchestrator.functional.passes import Pass
 from orchestrator.functional.questions import Question, check_answer, encode_answer, request_event
-from orchestrator.functional.values import Encoded, Value, decode
+from orchestrator.functional.values import Value, decode, shown
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.state import Activation, Status
@@ -40,11 +41,13 @@ _STATES = {
 class Phase:
     """A stretch of a run's log, from `start`; `done` when the run has paused or ended. `error` is why it was given up."""
 
-    __slots__ = ("done", "end", "error", "start")
+    __slots__ = ("done", "end", "error", "last", "pending", "start")
 
     def __init__(self, start: int) -> None:
-        self.start = start
+        self.start = start  # a seq of the run's log, as is `end`
         self.end = -1
+        self.last: WorkflowEvent | None = None  # the status that the phase came to; it stands in no log
+        self.pending: list[str] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.error: BaseException | None = None
 
@@ -60,10 +63,16 @@ class RunSession:
         "actor",
         "asked",
         "current",
-        "history",
+        "expected",
+        "given",
         "invalid",
         "is_streaming",
+        "last_tick",
         "on_divergence",
+        "owes_start",
+        "starting",
+        "told",
+        "unpin",
         "workflow",
     )
 
@@ -74,32 +83,61 @@ class RunSession:
         self.on_divergence = "abort"
         self.asked: dict[str, Question] = {}
         self._by_path: dict[str, Question] = {}
-        self.history: dict[str, list[Value]] = {}  # every committed value of a state key, oldest first
+        self.given: dict[str, Value] = {}  # accepted answers of a run that was read from a storage
+        self.last_tick: t.Tick | None = None  # the end of a run that is only looked at
         self.invalid: list[InvalidResponse] = []
         self.current: Pass | None = None
+        self.owes_start = False  # the first pass shows that the run started
+        self.unpin: Callable[[Actor], None] | None = None  # gives the run back to the store that it was taken from
+        self.starting: dict[str, Any] = {}  # (plan, first tick) of flows that the function starts, by run id
+        self.expected: dict[str, Any] = {}  # what takes the actors of these runs
+        self.told: dict[str, asyncio.Future[None]] = {}  # who waits for their ends
         self._phases: list[Phase] = []
         self._wants_pass = False
         actor.data = self
-        actor.on_finish = self._finished
+        actor.on_finish = self.finished
 
     # Phases.
 
-    def begin_phase(self) -> Phase:
+    def begin_phase(self, *, is_announced: bool = True) -> Phase:
         """A new look at the run, from here on."""
-        phase = Phase(len(self.actor.log))
+        phase = Phase(self.actor.base + len(self.actor.log))
         self._phases.append(phase)
-        self.announce(framework_event("started"))
-        self.announce(status_event(WorkflowRunState.IN_PROGRESS))
+        if is_announced:
+            self._announce_start()
+        else:
+            self.owes_start = True
         return phase
 
-    def _end_phases(self, error: BaseException | None = None) -> None:
+    def _announce_start(self) -> None:
+        self.owes_start = False
+        self.announce(framework_event("started"))
+        self.announce(status_event(WorkflowRunState.IN_PROGRESS))
+
+    def _end_phases(self, state: WorkflowRunState, error: BaseException | None = None) -> None:
+        last = status_event(state)
+        last.run_id, last.at = self.actor.run_id, self.actor.now()
+        last.sequence = self.actor.base + len(self.actor.log)
         phases, self._phases = self._phases, []
+        pending = [] if self.actor.is_over else self.pending()
         for phase in phases:
-            phase.end = len(self.actor.log)
+            phase.end = last.sequence
+            phase.last = last
+            phase.pending = pending
             phase.error = error
             if not phase.done.done():
                 phase.done.set_result(None)
         self.actor.wake_readers()
+
+    def show_end(self, responses: dict[str, Value]) -> Phase:
+        """A look at a run that has ended: what it came to. Raises: RequestError for an answer that it did not get."""
+        for request_id, value in responses.items():
+            if request_id not in self.asked or self.given.get(request_id) != value:
+                raise RequestError(f"run {self.actor.run_id!r} has ended and takes no more answers")
+        phase = self.begin_phase()
+        self.actor.log.append(self.last_tick)
+        self.finished(self.actor)
+        return phase
 
     def leave_phase(self, phase: Phase) -> bool:
         """Stop looking; True if nobody else looks at the run any more."""
@@ -111,8 +149,11 @@ class RunSession:
         """What a phase came to. Raises: the run's error, if it failed or was given up."""
         if phase.error is not None:
             raise phase.error
-        events = self.events(phase.start, phase.end)
-        return WorkflowRunResult(events, run_id=self.actor.run_id, with_status=with_status)
+        events = list(self.events(phase.start, phase.end))
+        if phase.last is not None:
+            events.append(phase.last)
+        run_id, pending = self.actor.run_id, phase.pending
+        return WorkflowRunResult(events, run_id=run_id, pending=pending, with_status=with_status)
 
     def announce(self, event: WorkflowEvent) -> None:
         """Show an event to readers at once."""
@@ -127,6 +168,8 @@ class RunSession:
     def begin_pass(self, act: Activation) -> Pass:
         """The next pass over the function."""
         self._wants_pass = False
+        if self.owes_start:
+            self._announce_start()
         self.current = Pass(self, act)
         return self.current
 
@@ -134,42 +177,49 @@ class RunSession:
         """A pass ended without ending the run."""
         current, self.current = self.current, None
         if isinstance(outcome, Aborted):
-            self._end_phases(outcome.error)
+            self._end_phases(WorkflowRunState.IN_PROGRESS, outcome.error)
             self.workflow.keep(self)
         elif self._wants_pass and current is not None:
             self.actor.rerun(current.act)
         else:
             invalid, self.invalid = self.invalid, []
-            self.announce(status_event(WorkflowRunState.IDLE_WITH_PENDING_REQUESTS))
+            self._end_phases(WorkflowRunState.IDLE_WITH_PENDING_REQUESTS, invalid[0] if invalid else None)
             self.workflow.keep(self)
-            self._end_phases(invalid[0] if invalid else None)
 
     def wake(self, act: Activation, path: str) -> None:
-        """An answer has come: hand it to the pass that waits for it, or start another."""
+        """An answer, or the end of a flow, has come: hand it to the pass that waits for it, or start another."""
         current = self.current
+        told = self.told.pop(path, None)
+        if told is not None and current is not None and not current.ended.done() and not told.done():
+            told.set_result(None)
+            return
         if current is not None and path in current.waiting and not current.ended.done():
             current.answer(path)
         elif current is not None:
             self._wants_pass = current.ended.done() or self._wants_pass
-        elif not self._wants_pass:
-            self._wants_pass = True
-            self.actor.rerun(act)
+        else:
+            self._ask_for_pass(act)
 
     def start_pass(self) -> None:
         """Run the function again from the top, as after a restart."""
-        if self.current is None and not self._wants_pass:
+        if self.current is None:
+            self._ask_for_pass(self.act)
+
+    def _ask_for_pass(self, act: Activation) -> None:
+        """Have one more pass begin, unless one is about to."""
+        if not (self._wants_pass or self.actor.has_ready or act.task is not None):
             self._wants_pass = True
-            self.actor.rerun(self.act)
+            self.actor.rerun(act)
 
     @property
     def act(self) -> Activation:
         """The one activation of a functional workflow."""
         return next(iter(self.actor.state.acts.values()))
 
-    def _finished(self, actor: Actor) -> None:
-        self.current = None
+    def finished(self, actor: Actor) -> None:
+        """The run has ended."""
+        current, self.current = self.current, None
         status = actor.state.status
-        self.announce(status_event(_STATES[status]))
         self.workflow.forget(self)
         error: BaseException | None = None
         if status is Status.CANCELLED:
@@ -177,24 +227,39 @@ class RunSession:
         elif status is not Status.DONE:
             record = actor.state.error or {}
             error = actor.exception or StepFailed(str(record.get("message")), run_id=actor.run_id, error=record)
-        self._end_phases(error)
+        if current is None or current.finished.done():
+            self._end_phases(_STATES[status], error)
+        else:  # cancelled from outside: its code may still be cleaning up
+            current.finished.add_done_callback(lambda _: self._end_phases(_STATES[status], error))
 
     async def cancel(self) -> None:
-        """Let go of the run: its code is cancelled and has ended when this returns. What is recorded stays recorded."""
+        """Let go of the run: its code is cancelled and has ended when this returns. What is recorded stays recorded.
+
+        A run over a store goes on there; nobody here waits for it any more.
+        """
         current = self.current
+        if self.unpin is not None:
+            self.workflow.keep(self)
+            return
         if not self.actor.is_over:
-            self.announce(status_event(WorkflowRunState.CANCELLED))
             self.actor.discard()
         self.workflow.forget(self)
         if current is not None:
             await current.wait_over()
-        self._end_phases(RunCancelled(f"run {self.actor.run_id} was cancelled", run_id=self.actor.run_id))
+        error = RunCancelled(f"run {self.actor.run_id} was cancelled", run_id=self.actor.run_id)
+        self._end_phases(WorkflowRunState.CANCELLED, error)
 
     def fail(self, error: BaseException) -> None:
         """The storage failed: nothing more of this run can be kept, so it goes no further here."""
         self.actor.discard()
         self.workflow.forget(self)
-        self._end_phases(error)
+        self._end_phases(WorkflowRunState.FAILED, error)
+
+    def lost(self, error: BaseException) -> None:
+        """The engine has let go of the run, which may go on elsewhere."""
+        self.current = None
+        self.workflow.forget(self)
+        self._end_phases(WorkflowRunState.IN_PROGRESS, error)
 
     # Questions.
 
@@ -202,6 +267,16 @@ class RunSession:
         """A question was asked, or asked again."""
         self.asked[question.request_id] = question
         self._by_path[question.path] = question
+
+    def keep_questions(self, ticks: Iterable[t.WaitOpened]) -> None:
+        """Know again what was asked before; the type of an answer is known when the code asks again."""
+        for tick in ticks:
+            if tick.announce is None or tick.request_id is None:
+                continue
+            asked = tick.announce[1]
+            question = Question(tick.path, tick.request_id, shown(asked["data"]), asked["text"], asked["source"])
+            question.schema = asked["schema"]
+            self.add_question(question)
 
     def question_at(self, path: str) -> Question | None:
         """The question that was asked last at a path."""
@@ -252,32 +327,29 @@ class RunSession:
         """Show the open questions again and leave the run as it is."""
         for event in self.open_events().values():
             self.announce(event)
-        self.announce(status_event(WorkflowRunState.IDLE_WITH_PENDING_REQUESTS))
+        self._end_phases(WorkflowRunState.IDLE_WITH_PENDING_REQUESTS)
         self.workflow.keep(self)
-        self._end_phases()
-
-    def note_writes(self, writes: tuple[t.StateOp, ...]) -> None:
-        """Number committed writes, for reads to refer to."""
-        for _, path, value in writes:
-            self.history.setdefault(str(path[0]), []).append(value)
 
     # Events.
 
     def events(self, start: int, end: int) -> Iterator[WorkflowEvent]:
         """The events of a stretch of the log."""
         actor = self.actor
-        for index in range(start, end):
+        for index in range(max(0, start - actor.base), end - actor.base):
             event = event_of(actor.log[index], self.workflow.name)
             if event is None:
                 continue
             if not event.run_id:
                 event.run_id = actor.run_id
+                if event.type == "failed" and actor.exception is not None:
+                    event = failed_event(event, actor.exception)
             event.sequence = actor.base + index
             yield event
 
     def result_inside(self, prefix: str, start: int, name: str, value: Value, with_status: bool) -> WorkflowRunResult:
         """The result of an inner workflow: what happened under its path, and what it returned."""
-        events = [event for event in self.events(start, len(self.actor.log)) if event.call_path.startswith(prefix)]
+        end = self.actor.base + len(self.actor.log)
+        events = [event for event in self.events(start, end) if event.call_path.startswith(prefix)]
         if value is not None:
             output = framework_event("output", value, executor_id=name)
             output.run_id, output.at = self.actor.run_id, self.actor.now()
@@ -286,43 +358,11 @@ class RunSession:
         return WorkflowRunResult(events, run_id=self.actor.run_id, with_status=with_status)
 
 
-def event_of(entry: Any, workflow: str) -> WorkflowEvent | None:
-    """What readers see of an entry of the log."""
-    kind = type(entry)
-    if kind is tuple:
-        return entry[0] if isinstance(entry[0], WorkflowEvent) else None
-    if kind is t.Progress:
-        return _event_of_progress(entry)
-    if kind is t.Streamed:
-        return entry.value if isinstance(entry.value, WorkflowEvent) else None
-    if kind is not t.StepSettled:
-        return None
-    if entry.error is not None:
-        details = entry.error.get("live") or WorkflowErrorDetails(entry.error["type"], entry.error["message"])
-        event = framework_event("failed", details=details)
-    elif entry.emitted and entry.emitted[0][1] is not None:
-        value = entry.emitted[0][1]
-        event = framework_event("output", decode(value, None) if type(value) is Encoded else value)
-    else:
-        return None
-    event.executor_id = workflow
-    event.at = entry.at
-    return event
-
-
-def _event_of_progress(entry: t.Progress) -> WorkflowEvent | None:
-    note = entry.data
-    if note is None:
-        return None
-    failure = note[4]
-    if failure is None:
-        event = framework_event("executor_completed", entry.value)
-    else:
-        event = framework_event("executor_failed", details=failure.details)
-    event.executor_id = note[0]
-    event.call_path = entry.path
-    event.at = entry.at
-    return event
+def several_runs(workflow: str, wanted: Iterable[str], runs: Iterable[str]) -> str:
+    """What to say when answers fit more than one run."""
+    names = list(runs)
+    asked = ", ".join(sorted(wanted))
+    return f"workflow `{workflow}`: {len(names)} runs wait for {asked}; name one by run_id: {', '.join(names)}"
 
 
 def unknown_request(request_id: str, pending: list[str], run_id: str = "") -> str:

@@ -21,6 +21,7 @@ class RecordSink:
     def __init__(self, actor: Actor, storage: RecordLog) -> None:
         self.actor = actor
         self.storage = storage
+        self._codec = actor.plan.codec
         self.outbox: list[t.Command] = []
         self._entries: list[Entry] = []
         self._busy: asyncio.Future[None] | None = None
@@ -34,7 +35,7 @@ class RecordSink:
 
     def add(self, tick: t.Tick) -> None:
         """A tick is about to be applied; readers may see it at once."""
-        entry = entry_of(tick)
+        entry = entry_of(tick, self._codec, self.actor.plan.ir.name)
         if entry is not None:
             self._entries.append(entry)
         self.actor.log.append(tick)
@@ -91,7 +92,7 @@ class RecordSink:
 
     def flush_soon(self) -> None:
         """An end of the run is waiting to be told: commit it, whoever applied it."""
-        if self.outbox and not self._is_due:
+        if self.outbox and not self._is_due and self._broken is None:
             self._is_due = True
             asyncio.get_running_loop().call_soon(self._start_flush, context=Context())
 
@@ -103,7 +104,7 @@ class RecordSink:
 
     def type_of(self, value: Any) -> str:
         """The event type of a streamed payload."""
-        return str(getattr(value, "type", type(value).__name__))
+        return str(self._codec.stream_type(value))
 
 
 def _look(task: asyncio.Task[Any]) -> None:

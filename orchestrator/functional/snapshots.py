@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime
 
-from orchestrator.functional.entries import Entry
+from orchestrator.functional.entries import Entry, kind_of, seq_of
 from orchestrator.functional.memory import check_order
-from orchestrator.functional.record_log import CheckpointStorage, RecordLog, WorkflowCheckpoint, checkpoint_id_of
+from orchestrator.functional.record_log import (
+    CheckpointStorage,
+    RecordLog,
+    WorkflowCheckpoint,
+    checkpoint_id_of,
+    workflow_of,
+)
 
 
 class SnapshotStorage(RecordLog):
@@ -23,16 +29,16 @@ class SnapshotStorage(RecordLog):
     def append(self, run_id: str, entries: list[Entry]) -> Awaitable[None] | None:
         """Save a checkpoint. Raises: JournalConflict, and what the storage raises."""
         run = self._runs.setdefault(run_id, [])
-        check_order(run_id, run[-1]["seq"] if run else -1, entries)
-        previous = checkpoint_id_of(run_id, run[-1]["seq"]) if run else None
+        check_order(run_id, seq_of(run[-1]) if run else -1, entries)
+        previous = checkpoint_id_of(run_id, seq_of(run[-1])) if run else None
         run.extend(entries)
         last = run[-1]
-        at = datetime.fromtimestamp(last["at"], UTC).isoformat(timespec="microseconds")
-        name = checkpoint_id_of(run_id, last["seq"])
+        at = datetime.fromtimestamp(last[2], UTC).isoformat(timespec="microseconds")
+        name = checkpoint_id_of(run_id, seq_of(last))
         held = list(run)
-        if last["kind"] == "end":
+        if kind_of(last) == "settled":
             del self._runs[run_id]
-        return self._save(WorkflowCheckpoint(held[0]["workflow"], run_id, name, previous, at, held, len(held)))
+        return self._save(WorkflowCheckpoint(workflow_of(held[0]), run_id, name, previous, at, held, len(held)))
 
     async def _save(self, checkpoint: WorkflowCheckpoint) -> None:
         await self.inner.save(checkpoint)
@@ -56,7 +62,7 @@ class SnapshotStorage(RecordLog):
         latest = await self.inner.get_latest(workflow_name=workflow_name)
         if latest is not None and latest.run_id not in self._runs:
             self._runs[latest.run_id] = [latest.entries[i] for i in range(latest.count)]
-        return [run_id for run_id, entries in self._runs.items() if entries[0]["workflow"] == workflow_name]
+        return [run_id for run_id, entries in self._runs.items() if workflow_of(entries[0]) == workflow_name]
 
     async def hidden(self, run_id: str) -> set[int]:
         """Never any: the storage deletes by itself."""

@@ -14,9 +14,9 @@ from contextvars import Context
 from typing import Any
 
 from orchestrator.errors import StoreBusy, StoreError
-from orchestrator.functional.entries import Entry, write_json
+from orchestrator.functional.entries import Entry, is_first, kind_of, seq_of, write_json
 from orchestrator.functional.memory import check_order
-from orchestrator.functional.record_log import RecordLog, RunSummary, summarise
+from orchestrator.functional.record_log import RecordLog, RunSummary, summarise, workflow_of
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS function_run (
@@ -27,13 +27,13 @@ CREATE INDEX IF NOT EXISTS function_run_workflow ON function_run (workflow, at);
 CREATE TABLE IF NOT EXISTS function_entry (
     run_id TEXT NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (run_id, seq)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS function_entry_question ON function_entry (run_id, seq) WHERE kind IN ('start', 'ask', 'answer');
+CREATE INDEX IF NOT EXISTS function_entry_question ON function_entry (run_id, seq) WHERE kind IN ('started', 'wait', 'event');
 CREATE TABLE IF NOT EXISTS function_hidden (run_id TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (run_id, seq)) WITHOUT ROWID;
 """
 
 GROUP_SIZE = 64
 GROUP_S = 0.005
-_AT_ONCE = frozenset({"start", "ask", "answer", "end", "cancel"})
+_AT_ONCE = frozenset({"started", "wait", "event", "settled", "cancel"})
 _Job = tuple[str, list[Entry], "concurrent.futures.Future[None]"]
 
 
@@ -97,7 +97,7 @@ class SQLiteCheckpointStorage(RecordLog):
         """The runs of a workflow that have not ended, with their questions; read by index."""
         rows = self._rows(
             "SELECT e.run_id, e.body FROM function_run r JOIN function_entry e ON e.run_id = r.run_id "
-            "AND e.kind IN ('start', 'ask', 'answer') WHERE r.workflow = ? AND r.ended IS NULL ORDER BY r.at, e.run_id, e.seq",
+            "AND e.kind IN ('started', 'wait', 'event') WHERE r.workflow = ? AND r.ended IS NULL ORDER BY r.at, e.run_id, e.seq",
             workflow_name,
         )
         runs: dict[str, list[Entry]] = {}
@@ -132,7 +132,7 @@ class SQLiteCheckpointStorage(RecordLog):
 
     def _append_relaxed(self, run_id: str, entries: list[Entry]) -> None:
         self._late.append((run_id, entries))
-        must_write = entries[-1]["kind"] in _AT_ONCE
+        must_write = kind_of(entries[-1]) in _AT_ONCE
         self._late_count += len(entries)
         if self._late_count >= GROUP_SIZE or must_write:
             self._write_late()
@@ -209,15 +209,15 @@ class SQLiteCheckpointStorage(RecordLog):
         found = connection.execute("SELECT max(seq) FROM function_entry WHERE run_id = ?", (run_id,)).fetchone()
         check_order(run_id, -1 if found[0] is None else found[0], entries)
         first = entries[0]
-        if first["kind"] == "start":
-            row = (run_id, first["workflow"], first["at"])
+        if is_first(first):
+            row = (run_id, workflow_of(first), first[2])
             connection.execute("INSERT INTO function_run (run_id, workflow, at) VALUES (?, ?, ?)", row)
         connection.executemany(
             "INSERT INTO function_entry VALUES (?, ?, ?, ?)",
-            [(run_id, e["seq"], e["kind"], write_json(e)) for e in entries],
+            [(run_id, seq_of(e), kind_of(e), write_json(e)) for e in entries],
         )
-        if entries[-1]["kind"] in ("end", "cancel"):
-            ended = "failed" if entries[-1].get("error") else entries[-1]["kind"]
+        ended = kind_of(entries[-1])
+        if ended in ("settled", "cancel"):
             connection.execute("UPDATE function_run SET ended = ? WHERE run_id = ?", (ended, run_id))
 
 
@@ -230,23 +230,3 @@ def _store_error(path: str, error: sqlite3.Error) -> StoreError:
     if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
         return StoreBusy(f"another process holds the checkpoint file {path}; try again")
     return StoreError(f"the checkpoint file {path} refused: {error}")
-
-
-def open_storage(url: str) -> RecordLog:
-    """The storage of a URL: `sqlite:///runs.db`, `file:///dir` (three slashes: relative; four: absolute) or `memory:`.
-
-    Raises: StoreError.
-    """
-    from orchestrator.functional.files import FileCheckpointStorage
-    from orchestrator.functional.memory import InMemoryCheckpointStorage
-
-    kind, _, rest = url.partition("://")
-    if kind == "sqlite" and len(rest) > 1:
-        return SQLiteCheckpointStorage(rest[1:])
-    if kind == "file" and len(rest) > 1:
-        return FileCheckpointStorage(rest[1:])
-    if url in ("memory:", "memory://"):
-        return InMemoryCheckpointStorage()
-    raise StoreError(
-        f"{url!r} is no storage of functional workflows; use sqlite:///runs.db, file:///directory or memory:"
-    )

@@ -2,8 +2,8 @@
 
 Every read and write is a recorded call with a path, so a pass that runs the body again reads what it read and writes nothing
 twice. In the workflow function a write is committed at once. In a step it is *staged*: seen by the step and what it calls,
-committed with the step's result or at its next question, and gone if the attempt fails. A read of committed state is recorded
-as the number of the write it saw, so reading a large value often costs nothing.
+committed with the step's result or at its next question, and gone if the attempt fails. A read is recorded with what it saw;
+one that sees what an earlier read in the same pass saw refers to that, so a large value that is read often is kept once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.functional.errors import RunArgumentError
 from orchestrator.functional.frames import Frame
-from orchestrator.functional.values import copy_value, encode_plain
+from orchestrator.functional.values import ATOMS, copy_value, encode_plain
 
 Writes = tuple[tuple[str, tuple[str | int, ...], Any], ...]
 _SET, _GET = "!set", "!get"
@@ -56,15 +56,15 @@ def get_value(frame: Frame, key: str, default: Any) -> Any:
     known = (run.act.record or {}).get(path)
     if known is not None:
         run.visited.add(path)
-        return _seen(frame, full, known[1], default)
-    seen = _look(frame, full)
+        return _seen(frame, known[1], default)
+    seen = _look(frame, full, path)
     if frame.step is None:
         run.record(path, seen, None)
     elif frame.step.staged is None:
         frame.step.staged, frame.step.overlay = [(path, ("get", full, seen))], {}
     else:
         frame.step.staged.append((path, ("get", full, seen)))
-    return _seen(frame, full, seen, default)
+    return _seen(frame, seen, default)
 
 
 def close_stage(step: Frame) -> Writes:
@@ -105,20 +105,31 @@ def drop_stage(step: Frame) -> None:
     step.run.visited.difference_update(inside)
 
 
-def _look(frame: Frame, full: str) -> Any:
-    """What a read sees: `{"v": value}` if a step around it has staged a write, else the number of the write (-1: none)."""
+def _look(frame: Frame, full: str, path: str) -> dict[str, Any]:
+    """What a read sees: `{"v": value}`, `{"as": path of an earlier read}`, or nothing."""
     step = frame.step
     while step is not None:
         if step.overlay is not None and full in step.overlay:
             return {"v": step.overlay[full]}
         step = step.outer_step
-    return len(frame.run.session.history.get(full, ())) - 1
+    state = frame.run.actor.state.vars
+    if full not in state:
+        return {}
+    value = state[full]
+    if type(value) in ATOMS:
+        return {"v": value}
+    before = frame.run.reads.get(full)
+    if before is not None and before[0] is value:
+        return {"as": before[1]}
+    if frame.step is None:  # a step's reads are recorded only if it comes to wait
+        frame.run.reads[full] = (value, path)
+    return {"v": value}
 
 
-def _seen(frame: Frame, full: str, seen: Any, default: Any) -> Any:
-    if isinstance(seen, dict):
-        return copy_value(seen["v"])
-    return default if seen < 0 else copy_value(frame.run.session.history[full][seen])
+def _seen(frame: Frame, seen: dict[str, Any], default: Any) -> Any:
+    while "as" in seen:
+        seen = (frame.run.act.record or {})[seen["as"]][1]
+    return copy_value(seen["v"]) if "v" in seen else default
 
 
 def _check_key(key: str) -> None:

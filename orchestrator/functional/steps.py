@@ -14,16 +14,17 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from orchestrator.errors import StepTimedOut
 from orchestrator.functional.calls import read_call, write_call
+from orchestrator.functional.codec import failure_of
 from orchestrator.functional.context import WorkflowRunContext
 from orchestrator.functional.errors import SignatureError
 from orchestrator.functional.events import WorkflowEvent, framework_event
 from orchestrator.functional.failures import Failure, rebuild_error
-from orchestrator.functional.frames import Frame, current_frame, path_name
-from orchestrator.functional.passes import BREATH_S, STEP_CODES, Pass
+from orchestrator.functional.frames import Frame, current_frame, frame_here, path_name
+from orchestrator.functional.passes import BREATH_S, STEP_CODES, Note, Pass
 from orchestrator.functional.questions import QUESTION_CODE
 from orchestrator.functional.signature import FunctionShape, shape_of_step
 from orchestrator.functional.state import close_stage, drop_stage
-from orchestrator.functional.values import ATOMS, copy_value, decode, encode
+from orchestrator.functional.values import ATOMS, Encoded, copy_value, decode, encode
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -109,7 +110,7 @@ def _make_step(fn: Any, name: str | None, retry: int | RetryPolicy | None, timeo
 
     @functools.wraps(fn)
     def call(*args: Any, **kwargs: Any) -> Any:
-        frame = current_frame.get()
+        frame = frame_here()
         if frame is None:
             return plain(*args, **kwargs)
         place = frame.calls
@@ -180,7 +181,9 @@ async def run_step(
             value = await definition.fn(*args, **kwargs)
         else:
             value = await _attempts(definition, inner, path, args, kwargs)
-        encoded = _encode(definition, run, value) if run.is_durable else None
+        kept: Any = value if type(value) in ATOMS else copy_value(value)
+        if run.is_durable:
+            kept = Encoded(_encode(definition, run, value), kept)
     except Exception as error:
         await _failed(definition, inner, path, place, note, began, error)
         raise
@@ -188,10 +191,9 @@ async def run_step(
         _leave(token)
     if run.is_released:
         await run.refuse()
-    kept = value if type(value) in ATOMS else copy_value(value)
-    run.record(path, kept, (definition.name, note, place, began, None, encoded), close_stage(inner))
+    run.record(path, kept, note_of(run, definition, note, place, began, None), close_stage(inner))
     if actor.sink is not None:
-        await actor.sink.flush()
+        await run.commit()
     now = run.loop.time()
     if now - run.breath_at > BREATH_S:
         run.breath_at = now
@@ -208,6 +210,15 @@ def _leave(token: Any) -> None:
         current_frame.reset(token)
     except ValueError:  # the coroutine was closed from another context, which never saw the frame
         pass
+
+
+def note_of(
+    run: Pass, definition: StepDefinition, call: Any, place: int, began: float, failure: Failure | None
+) -> Note:
+    """What is kept beside a result; plain JSON if the run is kept in a storage."""
+    if run.is_durable:
+        return [definition.name, read_call(call), place, began, None if failure is None else failure.to_json()]
+    return (definition.name, call, place, began, failure)
 
 
 def _encode(definition: StepDefinition, run: Pass, value: Any) -> Any:
@@ -240,7 +251,7 @@ async def _failed(
     drop_stage(inner)
     if run.is_released:
         return
-    run.record(path, None, (definition.name, note, place, began, Failure.of(error, definition.name)))
+    run.record(path, None, note_of(run, definition, note, place, began, Failure.of(error, definition.name)))
     await run.commit()
 
 
@@ -251,11 +262,12 @@ async def _attempts(
     run = inner.run
     failures = 0
     first_at = run.actor.now()
-    while (entry := (run.act.record or {}).get(f"{path}!{failures + 1}")) is not None:
+    record = run.act.record or {}
+    while (entry := record.get(f"{path}!{failures + 1}")) is not None:
         failures += 1
         first_at = min(first_at, entry[2][3])
-        if not run.is_replaying:
-            break
+    if failures:
+        _forget_failures(inner, until=f"{path}!{failures}")
     while True:
         try:
             return await _attempt(definition, args, kwargs)
@@ -267,14 +279,27 @@ async def _attempts(
             if delay_s is None or run.is_released:
                 raise
             drop_stage(inner)
+            _forget_failures(inner)
             failure = Failure.of(error, definition.name, failures)
-            run.record(f"{path}!{failures}", None, (definition.name, "", -1, now, failure))
+            run.record(f"{path}!{failures}", None, note_of(run, definition, "", -1, now, failure))
             await run.commit()
             if delay_s > 0:
                 await _sleep_until(run, now + delay_s)
             event = framework_event("executor_invoked", {"args": args, "kwargs": kwargs} if args or kwargs else None)
             event.executor_id, event.call_path = definition.name, path
             run.announce(event)
+
+
+def _forget_failures(step: Frame, until: str | None = None) -> None:
+    """Calls that failed inside an attempt are made again by the next one; `until` is the record of the attempt's failure.
+
+    Cost: O(record), once per failed attempt.
+    """
+    for path, entry in (step.run.act.record or {}).items():
+        if path == until:
+            return
+        if path.startswith(step.path) and len(entry) > 2 and entry[2] is not None and entry[2][4] is not None:
+            step.run.stale.add(path)
 
 
 async def _attempt(definition: StepDefinition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -308,6 +333,9 @@ async def _recorded(
     record = run.act.record or {}
     found = record.get(path)
     text = read_call(note)
+    if path in run.stale:
+        run.stale.discard(path)
+        return None, path
     if found is None:
         other = run.recorded_at(frame, place)
         if other is not None:
@@ -335,7 +363,7 @@ async def _give_again(definition: StepDefinition, run: Pass, path: str, entry: A
     run.visited.add(path)
     if len(run.tasks) > 1:
         await run.take_turn(path)
-    failure: Failure | None = entry[2][4]
+    failure = failure_of(entry[2][4])
     event: WorkflowEvent
     if failure is not None:
         event = framework_event("executor_bypassed", details=failure.details)

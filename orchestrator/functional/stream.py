@@ -40,16 +40,19 @@ class ResponseStream(AsyncIterator[WorkflowEvent]):
         session, phase = await self._start()
         actor = session.actor
         while True:
-            end = len(actor.log) if phase.end < 0 else phase.end
+            end = actor.base + len(actor.log) if phase.end < 0 else phase.end
             for event in session.events(self._next, end):
-                self._next = event.sequence - actor.base + 1
+                self._next = event.sequence + 1
                 return event
             self._next = max(self._next, end)
             if phase.end >= 0:
-                if self._next >= phase.end:
+                if self._next > phase.end:
                     break
-                continue
-            await actor.wait_for_more()
+                self._next = phase.end + 1
+                if phase.last is not None:
+                    return phase.last
+            else:
+                await actor.wait_for_more()
         if phase.error is None:
             raise StopAsyncIteration
         await self._follow(session, phase)

@@ -62,12 +62,13 @@ _COPIERS: dict[type[Any], Callable[[Any], Any]] = {
 
 
 class Encoded:
-    """A value as a storage gave it; it becomes an object where its annotation is known."""
+    """A value as a storage keeps it; it becomes an object where its annotation is known. `live` is it before it was kept."""
 
-    __slots__ = ("json",)
+    __slots__ = ("json", "live")
 
-    def __init__(self, json: Json) -> None:
+    def __init__(self, json: Json, live: Value = None) -> None:
         self.json = json
+        self.live = live
 
 
 def encode(value: Value, hint: Any, what: str) -> Json:
@@ -223,3 +224,20 @@ def _plain(value: Value, path: str, found: list[str]) -> Json:
 
 def _first_line(error: BaseException) -> str:
     return str(error).partition("\n")[0]
+
+
+def shown(value: Value) -> Value:
+    """A kept value for readers: as it was when it was kept, else as plain as it is stored."""
+    if type(value) is not Encoded:
+        return value
+    return value.live if value.live is not None else decode(value, None)
+
+
+def read_json(json: Json) -> Value:
+    """A stored value; one that needs its annotation stays `Encoded`."""
+    return Encoded(json) if type(json) is dict and json.get(_TAG) == "typed" else _from_json(json)
+
+
+def untyped(json: Json) -> Json:
+    """A stored value as plain JSON for displays."""
+    return json["v"] if type(json) is dict and json.get(_TAG) == "typed" else json

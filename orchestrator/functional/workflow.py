@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from typing import Any, Generic, Literal, TypeVar, cast, overload
 
-from orchestrator.errors import RunError
+from orchestrator.errors import RunError, RunFinished
 from orchestrator.functional.agent import FunctionalWorkflowAgent
 from orchestrator.functional.body import FunctionBody, flow_from_function
+from orchestrator.functional.codec import FunctionCodec
 from orchestrator.functional.context import WorkflowRunContext
 from orchestrator.functional.errors import RunArgumentError, SignatureError
 from orchestrator.functional.events import WorkflowRunResult, WorkflowRunState
-from orchestrator.functional.frames import Frame, current_frame, path_name
-from orchestrator.functional.opening import OnDivergence, Opening, storage_of
+from orchestrator.functional.frames import Frame, current_frame, frame_here, path_name
+from orchestrator.functional.opening import OnDivergence, Opening
 from orchestrator.functional.passes import Pass
+from orchestrator.functional.places import places_of
 from orchestrator.functional.record_log import CheckpointStorage, RecordLog
 from orchestrator.functional.session import Phase, RunSession
 from orchestrator.functional.signature import shape_of_workflow
@@ -24,10 +27,13 @@ from orchestrator.functional.steps import StepDefinition, run_step
 from orchestrator.functional.stream import ResponseStream
 from orchestrator.functional.values import Value, decode
 from orchestrator.ir.model import FlowIR
+from orchestrator.runtime import ticks as t
 from orchestrator.runtime.plan import FlowPlan, plan_flow
 
 R = TypeVar("R")
 AnyStorage = CheckpointStorage | RecordLog | None
+Store = Any  # a URL, a Journal, an engine, or a checkpoint storage
+RESTING_S = 0.001  # the driver of a pass leaves the run before its store may have it
 
 
 class _Missing:
@@ -54,13 +60,13 @@ class FunctionalWorkflow(Generic[R]):
         name: str | None = None,
         description: str | None = None,
         checkpoint_storage: AnyStorage = None,
-        store: str | AnyStorage = None,
+        store: Store = None,
     ) -> None:
         self.fn = fn
         self.shape = shape_of_workflow(fn, WorkflowRunContext)
         self.name = name or fn.__name__
         self.description = description
-        self.storage = storage_of(checkpoint_storage, store)
+        self.storage, self.store = places_of(checkpoint_storage, store)
         self.sessions: dict[str, RunSession] = {}  # runs that go on here, and those that wait in memory
         self._definition = StepDefinition(fn, self.shape, self.name)
         self._definition.is_workflow = True
@@ -74,21 +80,26 @@ class FunctionalWorkflow(Generic[R]):
     @functools.cached_property
     def plan(self) -> FlowPlan:
         """The workflow, ready for an engine."""
-        return plan_flow(self.ir, {self.name: FunctionBody(self)})
+        return plan_flow(self.ir, {self.name: FunctionBody(self)}, codec=FunctionCodec(self.shape))
 
-    def build(self, *, checkpoint_storage: AnyStorage = None, store: str | AnyStorage = None) -> FunctionalWorkflow[R]:
+    def build(self, *, checkpoint_storage: AnyStorage = None, store: Store = None) -> FunctionalWorkflow[R]:
         """The same workflow over another storage; its runs are apart from this one's."""
-        storage = checkpoint_storage if checkpoint_storage is not None or store is not None else self.storage
+        if checkpoint_storage is None and store is None:
+            checkpoint_storage, store = self.storage, self.store
         return FunctionalWorkflow(
-            self.fn, name=self.name, description=self.description, checkpoint_storage=storage, store=store
+            self.fn, name=self.name, description=self.description, checkpoint_storage=checkpoint_storage, store=store
         )
 
     def as_agent(self, name: str | None = None, *, description: str | None = None) -> FunctionalWorkflowAgent:
         """The workflow as an agent: `await agent.run(message)` gives a response with `.text`."""
         return FunctionalWorkflowAgent(self, name=name, description=description)
 
-    def __call__(self, message: Any = MISSING) -> Coroutine[Any, Any, R]:  # Any: the function's input
-        """Run and give the raw return value; inside another workflow its questions become that workflow's."""
+    def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, R]:  # Any: the function's input
+        """Run and give the raw return value; inside another workflow its questions become that workflow's.
+
+        Raises: RunArgumentError, unless there is one message, by place or by the input's name.
+        """
+        message = self._message_of(args, kwargs)
         frame = _frame_here()
         if frame is not None:
             return cast("Coroutine[Any, Any, R]", self._run_inside(frame, message))
@@ -105,7 +116,7 @@ class FunctionalWorkflow(Generic[R]):
         checkpoint_storage: AnyStorage = None,
         include_status_events: bool = False,
         run_id: str | None = None,
-        store: str | AnyStorage = None,
+        store: Store = None,
         on_divergence: OnDivergence = "abort",
     ) -> ResponseStream: ...
 
@@ -120,7 +131,7 @@ class FunctionalWorkflow(Generic[R]):
         checkpoint_storage: AnyStorage = None,
         include_status_events: bool = False,
         run_id: str | None = None,
-        store: str | AnyStorage = None,
+        store: Store = None,
         on_divergence: OnDivergence = "abort",
     ) -> Coroutine[Any, Any, WorkflowRunResult]: ...
 
@@ -134,7 +145,7 @@ class FunctionalWorkflow(Generic[R]):
         checkpoint_storage: AnyStorage = None,
         include_status_events: bool = False,
         run_id: str | None = None,
-        store: str | AnyStorage = None,
+        store: Store = None,
         on_divergence: OnDivergence = "abort",
     ) -> ResponseStream | Coroutine[Any, Any, WorkflowRunResult]:
         """Start a run with `message`, or go on with one by `responses` and/or `checkpoint_id`, or by `run_id` alone.
@@ -147,9 +158,8 @@ class FunctionalWorkflow(Generic[R]):
 
         Example: result = await pipeline.run("hello"); print(result.text)
         """
-        opening = self._opening(
-            message, responses, checkpoint_id, storage_of(checkpoint_storage, store), run_id, on_divergence
-        )
+        place = places_of(checkpoint_storage, store)
+        opening = self._opening(message, responses, checkpoint_id, place, run_id, on_divergence)
         frame = _frame_here()
         if frame is not None and opening.is_plain:
             if stream:
@@ -168,18 +178,45 @@ class FunctionalWorkflow(Generic[R]):
         result: WorkflowRunResult = asyncio.run(self.run(message, **options))
         return result
 
+    async def cancel(self, run_id: str) -> None:
+        """End a run, whether it works here or waits, here or in the storage. Raises: UnknownRun, RunFinished."""
+        opening = Opening(self, self.storage, self.store, is_plain=False)
+        opening.run_id = run_id
+        session = await opening.find()
+        if session.actor.is_over:
+            raise RunFinished(f"run {run_id!r} has ended ({session.actor.state.status.value})")
+        current = session.current
+        session.actor.apply(t.Cancel(0, 0.0, -1, "cancelled", "cancelled by its caller"))
+        if session.actor.sink is not None:
+            await session.actor.sink.flush()
+        if current is not None:
+            await current.wait_over()
+
     # Inside.
+
+    def _message_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        name = self.shape.input
+        if len(args) == 1 and not kwargs:
+            return args[0]
+        if not args and (not kwargs or (name is not None and list(kwargs) == [name])):
+            return kwargs.get(name or "", MISSING)
+        given = [*(repr(value) for value in args), *(f"{key}=…" for key in kwargs)]
+        raise RunArgumentError(
+            f"`{self.name}` takes {f'`{name}`' if name else 'no input'}, but was given {', '.join(given)}"
+        )
 
     def _opening(
         self,
         message: Value,
         responses: dict[str, Any] | None = None,
         checkpoint_id: str | None = None,
-        storage: RecordLog | None = None,
+        place: tuple[RecordLog | None, Any] = (None, None),
         run_id: str | None = None,
         on_divergence: OnDivergence = "abort",
     ) -> Opening:
-        opening = Opening(self, storage or self.storage, is_plain=storage is None)
+        is_plain = place == (None, None)
+        storage, store = (self.storage, self.store) if is_plain else place
+        opening = Opening(self, storage, store, is_plain=is_plain)
         if message is not MISSING:
             opening.has_message, opening.message = True, message
         opening.responses, opening.checkpoint_id = responses, checkpoint_id
@@ -216,12 +253,14 @@ class FunctionalWorkflow(Generic[R]):
         outputs = result.get_outputs()
         return cast(R, outputs[0] if outputs else None)
 
-    async def start_body(self, run: Pass, message: Value) -> R:
-        """Call the function, in a pass."""
+    async def start_body(self, run: Pass, message: dict[str, Value]) -> R:
+        """Call the function, in a pass; `message` holds its input under the input's name."""
         shape = self.shape
         given: dict[str, Any] = {}
         if shape.input is not None:
-            given[shape.input] = decode(message, shape.input_hint)
+            given[shape.input] = (
+                decode(message[shape.input], shape.input_hint) if shape.input in message else shape.default
+            )
         if shape.context is not None:
             given[shape.context] = WorkflowRunContext(run, current_frame.get())
         if not shape.is_positional:
@@ -252,7 +291,7 @@ class FunctionalWorkflow(Generic[R]):
         call = self._run_inside(frame, message)
 
         async def result() -> WorkflowRunResult:
-            start = len(session.actor.log)
+            start = session.actor.base + len(session.actor.log)
             value = await call
             return session.result_inside(before, start, self.name, value, with_status)
 
@@ -260,7 +299,11 @@ class FunctionalWorkflow(Generic[R]):
 
     def keep(self, session: RunSession) -> None:
         """A run waits: in memory it is kept, with a storage it is rows and nothing else."""
-        if session.actor.sink is not None:
+        unpin, session.unpin = session.unpin, None
+        if unpin is not None:
+            self.forget(session)
+            asyncio.get_running_loop().call_later(RESTING_S, unpin, session.actor, context=Context())
+        elif isinstance(session.actor.sink, RecordSink):
             session.actor.discard()
             self.forget(session)
 
@@ -275,7 +318,7 @@ class FunctionalWorkflow(Generic[R]):
 
 
 def _frame_here() -> Frame | None:
-    frame = current_frame.get()
+    frame = frame_here()
     return frame if frame is not None and not frame.run.is_released else None
 
 
@@ -289,7 +332,7 @@ def workflow(
     name: str | None = None,
     description: str | None = None,
     checkpoint_storage: AnyStorage = None,
-    store: str | AnyStorage = None,
+    store: Store = None,
 ) -> Callable[[Callable[..., Coroutine[Any, Any, R]]], FunctionalWorkflow[R]]: ...
 
 
@@ -300,7 +343,7 @@ def workflow(
     name: str | None = None,
     description: str | None = None,
     checkpoint_storage: AnyStorage = None,
-    store: str | AnyStorage = None,
+    store: Store = None,
 ) -> Any:
     """Make a workflow of an async function of at most one input and, if it wants, a `WorkflowRunContext`.
 

@@ -266,14 +266,15 @@ def lineage(flow: FlowIR, g: Graph | None = None) -> Lineage:
     of_step: dict[str, dict[Stack, None]] = {}
     joins: dict[str, dict[str, None]] = {}
     sent = {name: emissions(step) for name, step in flow.steps.items()}
-    todo: list[tuple[str, Stack]] = [(event, ()) for event in reversed(sources(flow))]
+    todo: list[tuple[str, Stack, str | None]] = [(event, (), None) for event in reversed(sources(flow))]
     while todo:
-        event, stack = todo.pop()
+        event, stack, target = todo.pop()  # a failure goes to its handler only
         known = of_event.setdefault(event, {})
-        if stack in known or len(known) >= MAX_STACKS:
-            continue
-        known[stack] = None
-        for name in g.routes.get(event, ()):
+        if target is None:
+            if stack in known or len(known) >= MAX_STACKS:
+                continue
+            known[stack] = None
+        for name in g.routes.get(event, ()) if target is None else (target,):
             step = flow.steps[name]
             if step.join is not None and event == step.join.until_event and event not in step.accepts:
                 continue
@@ -285,9 +286,9 @@ def lineage(flow: FlowIR, g: Graph | None = None) -> Lineage:
                 continue
             active[after] = None
             for out, sites in sent[name]:
-                todo.append((out, after if out in ends else _push(after, sites)))
+                todo.append((out, after if out in ends else _push(after, sites), None))
             for taker in _recovering(g, name):
-                todo += [(e, after) for e in flow.steps[taker].accepts if e not in of_event]
+                todo += [(e, after, taker) for e in flow.steps[taker].accepts]
     position = {name: n for n, name in enumerate(flow.steps)}
     return Lineage(
         of_event={e: tuple(s) for e, s in of_event.items()},

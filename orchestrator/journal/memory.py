@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator.errors import AdmissionRefused, JournalConflict, RunFinished, StoreError
 from orchestrator.journal.audit import FIRST, AuditEntry, link
+from orchestrator.journal.memory_queries import MemoryQueries
 from orchestrator.journal.refusals import fenced, unknown
 from orchestrator.runtime.journal import (
     COMMITTED,
@@ -52,26 +53,33 @@ class MemoryRun:
     outcome: Json = None
     ticks: list[str] = field(default_factory=list)
     batches: dict[int, int] = field(default_factory=dict)  # first_seq -> number of ticks
+    first_seq: int = 0  # ticks before were dropped before it was imported
     snapshot: tuple[int, str] | None = None
     inbox: dict[str, MemoryEntry] = field(default_factory=dict)  # by dedup
     requests: dict[str, RequestRow] = field(default_factory=dict)
     is_admitted: bool | None = None  # None: the flow has no concurrency mode
 
 
-class MemoryJournal:
+class MemoryJournal(MemoryQueries):
     """A journal in memory."""
 
     def __init__(self) -> None:
-        self.runs: dict[str, MemoryRun] = {}
+        super().__init__()
+        self.rows: dict[str, MemoryRun] = {}
         self.flows: dict[str, tuple[Json, float]] = {}
         self.audit_log: list[AuditEntry] = []
         self.leases: dict[str, float] = {}
+        self.request_keys: dict[int, tuple[str, str]] = {}  # number -> (run, request)
         self._by_dedup: dict[str, str] = {}
         self._ids: dict[tuple[str, str], list[Json]] = {}
         self._cached: dict[tuple[str, str], tuple[Json, float | None]] = {}
         self._next_rk = 1
         self._next_entry = 1
         self._changes = 0
+
+    @property
+    def _all(self) -> MemoryJournal:
+        return self
 
     def commit(self, batch: Batch) -> asyncio.Future[Committed]:
         """Write a batch, or nothing. Raises: Fenced, JournalConflict, AdmissionRefused."""
@@ -90,7 +98,7 @@ class MemoryJournal:
             if is_queued:
                 return Committed(is_queued=True)
         else:
-            known = self.runs.get(batch.run_id)
+            known = self.rows.get(batch.run_id)
             if known is None:
                 raise unknown(batch.run_id)
             run = known
@@ -113,11 +121,11 @@ class MemoryJournal:
                 if item.entry.id == entry_id:
                     item.is_done, item.reply = True, reply
         for child in batch.children:
-            if child.run_id not in self.runs:
+            if child.run_id not in self.rows:
                 self._create(child, batch)
         undelivered = tuple(post for post in batch.posts if not self._deliver(post))
         for request in batch.requests:
-            self._put_request(run, request)
+            self.put_request(run, request)
         for line in batch.audit:
             self.add_audit(line)
         if batch.snapshot is not None:
@@ -140,7 +148,7 @@ class MemoryJournal:
             self.leave_admission(run, at)
 
     def _create(self, new: NewRun, batch: Batch) -> tuple[MemoryRun, bool]:
-        known = self.runs.get(new.run_id)
+        known = self.rows.get(new.run_id)
         if known is not None:
             if new.run_id == batch.run_id and (known.epoch, known.owner) == (batch.epoch, batch.worker):
                 return known, False
@@ -154,25 +162,39 @@ class MemoryJournal:
         is_queued = self._admit(new) if new.admission is not None else False
         is_held = is_held and not is_queued
         status = "queued" if is_queued else "running" if is_held and new.start is None else "new"
-        run = MemoryRun(new, self._next_rk, status, flow_hash=new.flow_hash)
-        self._next_rk += 1
+        run = self.add_run(new, status)
         if is_held:
             run.epoch, run.owner = 1, batch.worker
         elif not is_queued:
             run.ready_at = batch.at
         if new.admission is not None:
             run.is_admitted = not is_queued
-        self.runs[new.run_id] = run
+        if new.start is not None:
+            self.insert_entry(run, InboxEntry(new.run_id, "start", new.start, "start", new.created_at))
+        return run, is_queued
+
+    def add_run(self, new: NewRun, status: str) -> MemoryRun:
+        """A new run. Raises: JournalConflict."""
+        if new.run_id in self.rows:
+            raise JournalConflict(f"a run {new.run_id!r} exists already", code="run.exists")
+        run = self.rows[new.run_id] = MemoryRun(new, self._next_rk, status, flow_hash=new.flow_hash)
+        self._next_rk += 1
         if new.dedup is not None:
             self._by_dedup[new.dedup] = new.run_id
-        if new.start is not None:
-            self._insert(run, InboxEntry(new.run_id, "start", new.start, "start", new.created_at))
-        return run, is_queued
+        return run
+
+    def forget_run(self, run_id: str) -> None:
+        """Drop a run with all that belongs to it."""
+        run = self.rows.pop(run_id)
+        for number in [n for n, (owner, _) in self.request_keys.items() if owner == run_id]:
+            del self.request_keys[number]
+        if run.new.dedup is not None:
+            self._by_dedup.pop(run.new.dedup, None)
 
     def _admit(self, new: NewRun) -> bool:
         rule = new.admission
         assert rule is not None
-        others = [r for r in self.runs.values() if r.is_admitted is not None and _same_key(r.new, new)]
+        others = [r for r in self.rows.values() if r.is_admitted is not None and _same_key(r.new, new)]
         active = sum(1 for r in others if r.is_admitted)
         limit = rule.limit
         is_full = limit is not None and (active >= limit or (rule.mode != "restart" and active != len(others)))
@@ -190,7 +212,7 @@ class MemoryJournal:
         was_active, run.is_admitted = run.is_admitted, None
         if not was_active:
             return
-        for other in sorted(self.runs.values(), key=lambda r: r.rk):
+        for other in sorted(self.rows.values(), key=lambda r: r.rk):
             if other.is_admitted is False and _same_key(other.new, run.new):
                 other.is_admitted, other.status, other.ready_at = True, "new", now
                 return
@@ -212,7 +234,7 @@ class MemoryJournal:
         return self._post(run, entry)
 
     def _post(self, run: MemoryRun, entry: InboxEntry) -> bool:
-        if not self._insert(run, entry):
+        if not self.insert_entry(run, entry):
             return False
         if run.status == "queued":
             if entry.kind == "cancel":
@@ -226,7 +248,8 @@ class MemoryJournal:
             run.ready_at = entry.at
         return True
 
-    def _insert(self, run: MemoryRun, entry: InboxEntry) -> bool:
+    def insert_entry(self, run: MemoryRun, entry: InboxEntry) -> bool:
+        """Put something into an inbox; False if its dedup key was there."""
         if entry.dedup in run.inbox:
             return False
         kept = replace(entry, id=self._next_entry, data=json.loads(json.dumps(entry.data)))
@@ -235,7 +258,7 @@ class MemoryJournal:
         return True
 
     def _deliver(self, entry: InboxEntry) -> bool:
-        run = self.runs.get(entry.run_id)
+        run = self.rows.get(entry.run_id)
         if run is None or (run.status in FINAL and entry.dedup not in run.inbox):
             return entry.kind != "event"
         if run.status not in FINAL:
@@ -251,8 +274,11 @@ class MemoryJournal:
             data = {"child": run_id, "status": "cancelled", "type": "", "value": None, "error": error}
             self._deliver(InboxEntry(run.new.parent, "child", data, f"child/{run_id}", entry.at))
 
-    def _put_request(self, run: MemoryRun, request: RequestRow) -> None:
+    def put_request(self, run: MemoryRun, request: RequestRow) -> None:
+        """Write what the inbox shows of a request."""
         if request.data is not None:
+            if request.request_id not in run.requests:
+                self.request_keys[max(self.request_keys, default=0) + 1] = (run.new.run_id, request.request_id)
             run.requests[request.request_id] = replace(request, flow=run.new.flow)
             return
         known = run.requests.get(request.request_id)
@@ -272,9 +298,9 @@ class MemoryJournal:
         """Take runs that are due, or one by its id. Raises: UnknownRun, RunFinished."""
         self.leases[worker] = now + lease_s
         if run_id is None:
-            due = [r for r in self.runs.values() if r.owner is None and r.ready_at is not None and r.ready_at <= now]
+            due = [r for r in self.rows.values() if r.owner is None and r.ready_at is not None and r.ready_at <= now]
             due.sort(key=lambda r: (r.ready_at, r.rk))
-            lost = [r for r in self.runs.values() if r.owner not in (None, worker) and self._is_lost(r, now)]
+            lost = [r for r in self.rows.values() if r.owner not in (None, worker) and self._is_lost(r, now)]
             return [self._take(r, worker) for r in (*due, *lost)[:limit]]
         run = self.find(run_id)
         if run.status in FINAL:
@@ -301,13 +327,13 @@ class MemoryJournal:
     async def leave(self, worker: str) -> None:
         """Forget a worker; what it still holds is due at once."""
         self.leases.pop(worker, None)
-        for run in self.runs.values():
+        for run in self.rows.values():
             if run.owner == worker:
                 run.owner, run.ready_at = None, 0.0
 
     async def release(self, run_id: str, epoch: int, *, wake_at: float | None) -> None:
         """Give up a claim; a claim that was taken over already is left alone."""
-        run = self.runs.get(run_id)
+        run = self.rows.get(run_id)
         if run is not None and run.epoch == epoch:
             self._release(run, wake_at, 0.0)
 
@@ -322,22 +348,22 @@ class MemoryJournal:
 
     async def unpark(self, codes: Sequence[str], *, now: float) -> int:
         """Make runs due that were parked with one of these codes."""
-        found = [r for r in self.runs.values() if r.status == "parked" and r.outcome["parked"]["code"] in codes]
+        found = [r for r in self.rows.values() if r.status == "parked" and r.outcome["parked"]["code"] in codes]
         for run in found:
             run.status, run.ready_at, run.outcome = "waiting", now, None
         return len(found)
 
     async def next_due(self, *, now: float) -> float | None:
         """When the next run is due that nobody holds, or the next lease ends."""
-        due = [r.ready_at for r in self.runs.values() if r.owner is None and r.ready_at is not None]
-        due += [self.leases.get(r.owner, 0.0) for r in self.runs.values() if r.owner is not None]
+        due = [r.ready_at for r in self.rows.values() if r.owner is None and r.ready_at is not None]
+        due += [self.leases.get(r.owner, 0.0) for r in self.rows.values() if r.owner is not None]
         return min(due, default=None)
 
     # Reading.
 
     def find(self, run_id: str) -> MemoryRun:
         """A run. Raises: UnknownRun."""
-        run = self.runs.get(run_id)
+        run = self.rows.get(run_id)
         if run is None:
             raise unknown(run_id)
         return run
@@ -355,7 +381,7 @@ class MemoryJournal:
 
     async def mail(self, worker: str) -> list[str]:
         """The runs that a worker holds and for which something has come."""
-        held = [r for r in self.runs.values() if r.owner == worker]
+        held = [r for r in self.rows.values() if r.owner == worker]
         return [r.new.run_id for r in held if any(not i.is_done for i in r.inbox.values())]
 
     async def reply(self, run_id: str, dedup: str) -> tuple[bool, Json]:
@@ -391,7 +417,7 @@ class MemoryJournal:
         if known is not None and known[2] is not None:
             return Reserved("done", known[2][0])
         if known is not None and known[1] != holder:
-            run = self.runs.get(str(known[1]).partition("/")[0])
+            run = self.rows.get(str(known[1]).partition("/")[0])
             if run is not None and run.status not in FINAL:
                 return Reserved("running")
         self._ids[(flow, key)] = [digest, holder, None]

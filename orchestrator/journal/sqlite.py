@@ -15,6 +15,8 @@ from typing import TypeVar
 from orchestrator.journal import sqlite_reads as reads
 from orchestrator.journal.db_threads import DbThread, GroupWriter, read_jobs
 from orchestrator.journal.sqlite_claims import claim_due, claim_one, host_and_process
+from orchestrator.journal.sqlite_operate import SqliteOperate
+from orchestrator.journal.sqlite_queries import SqliteQueries
 from orchestrator.journal.sqlite_writes import Writes, release
 from orchestrator.runtime.journal import FINAL, Batch, Claim, Committed, InboxEntry, Json, Loaded, Reserved
 
@@ -22,7 +24,7 @@ T = TypeVar("T")
 _dumps = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 
 
-class SqliteJournal:
+class SqliteJournal(SqliteQueries, SqliteOperate):
     """A journal in a file.
 
     `at_commit` is called in the writing thread with "before" and "after" each transaction; only a test harness gives one.

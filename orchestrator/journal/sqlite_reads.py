@@ -41,12 +41,19 @@ def ticks_from(
 ) -> Iterable[tuple[int, Json]]:
     """Ticks with a seq of at least `start`, in order and without a gap."""
     first = db.execute("SELECT max(seq) FROM ticks WHERE rk = ? AND seq <= ?", (rk, start)).fetchone()[0]
-    expected: int | None = None
-    count = 0
     rows = db.execute(
         "SELECT seq, body, cuts FROM ticks WHERE rk = ? AND seq >= ? ORDER BY seq",
         (rk, first if first is not None else start),
     )
+    return unpack(db, run_id, rows, start, limit)
+
+
+def unpack(
+    db: sqlite3.Connection, run_id: str, rows: Iterable[Any], start: int, limit: int = 1 << 60
+) -> Iterable[tuple[int, Json]]:
+    """The ticks in rows of (seq, body, cuts), from `start` on. Raises: StoreError for a gap."""
+    expected: int | None = None
+    count = 0
     for seq, body, cuts in rows:
         if (expected is not None and seq != expected) or (expected is None and seq > start):
             raise StoreError(

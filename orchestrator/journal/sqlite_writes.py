@@ -52,7 +52,7 @@ class Writes:
                 if rk not in held:
                     job.error = fenced(batch)
                     continue
-                body, cuts = self._stored(db, rk, "[" + ",".join(batch.ticks) + "]")
+                body, cuts = self.stored(db, rk, "[" + ",".join(batch.ticks) + "]")
                 values += (rk, batch.first_seq, body, cuts)
                 job.outcome = COMMITTED
             if values:
@@ -80,7 +80,7 @@ class Writes:
         return Committed(undelivered) if undelivered else COMMITTED
 
     def _add_ticks(self, db: sqlite3.Connection, rk: int, batch: Batch) -> bool:
-        body, cuts = self._stored(db, rk, "[" + ",".join(batch.ticks) + "]")
+        body, cuts = self.stored(db, rk, "[" + ",".join(batch.ticks) + "]")
         cursor = db.execute(
             "INSERT OR IGNORE INTO ticks (rk, seq, body, cuts) VALUES (?,?,?,?)", (rk, batch.first_seq, body, cuts)
         )
@@ -97,7 +97,7 @@ class Writes:
                 self._create(db, child, batch)
         undelivered = tuple(post for post in batch.posts if not self._deliver(db, post))
         for request in batch.requests:
-            _put_request(db, rk, request)
+            put_request(db, rk, request)
         for line in batch.audit:
             add_audit(db, line)
         if batch.snapshot is not None:
@@ -160,7 +160,7 @@ class Writes:
             db.execute("INSERT INTO admission (rk, flow, key, active) VALUES (?,?,?,?)", key)
         if new.start is not None:
             entry = InboxEntry(new.run_id, "start", new.start, "start", new.created_at)
-            _insert_entry(db, rk, entry)
+            insert_entry(db, rk, entry)
         return rk, is_queued
 
     def _known(self, db: sqlite3.Connection, new: NewRun) -> tuple[int, int, int | None] | None:
@@ -215,7 +215,7 @@ class Writes:
         return True
 
     def _post(self, db: sqlite3.Connection, rk: int, entry: InboxEntry) -> bool:
-        if not _insert_entry(db, rk, entry):
+        if not insert_entry(db, rk, entry):
             return False
         status = db.execute("SELECT status FROM runs WHERE rk = ?", (rk,)).fetchone()[0]
         if status == "queued":
@@ -290,7 +290,8 @@ class Writes:
         return None if row is None else int(row[0])
 
     @staticmethod
-    def _stored(db: sqlite3.Connection, rk: int, text: str) -> tuple[str, str | None]:
+    def stored(db: sqlite3.Connection, rk: int, text: str) -> tuple[str, str | None]:
+        """A text as it is kept, and where long strings were taken out of it."""
         if len(text) <= LONG:
             return text, None
         short, cuts, blobs = cut(text)
@@ -301,7 +302,7 @@ class Writes:
 
     def _put_snapshot(self, db: sqlite3.Connection, rk: int, seq: int, text: str) -> None:
         """Keep the newest snapshot, and older ones as places to start from when ticks before them are dropped."""
-        body, cuts = self._stored(db, rk, text)
+        body, cuts = self.stored(db, rk, text)
         kept = [r[0] for r in db.execute("SELECT seq FROM snapshots WHERE rk = ? ORDER BY seq", (rk,))]
         if len(kept) >= 2 and seq - kept[-2] >= KEEP_TICKS:
             db.execute("DELETE FROM ticks WHERE rk = ? AND seq < ?", (rk, kept[-2]))
@@ -348,7 +349,8 @@ def add_audit(db: sqlite3.Connection, line: AuditRow) -> None:
     )
 
 
-def _insert_entry(db: sqlite3.Connection, rk: int, entry: InboxEntry) -> bool:
+def insert_entry(db: sqlite3.Connection, rk: int, entry: InboxEntry) -> bool:
+    """Put something into an inbox; False if its dedup key was there."""
     cursor = db.execute(
         "INSERT OR IGNORE INTO inbox (rk, kind, data, dedup, at) VALUES (?,?,?,?,?)",
         (rk, entry.kind, _dumps(entry.data), entry.dedup, entry.at),
@@ -356,7 +358,8 @@ def _insert_entry(db: sqlite3.Connection, rk: int, entry: InboxEntry) -> bool:
     return cursor.rowcount == 1
 
 
-def _put_request(db: sqlite3.Connection, rk: int, request: RequestRow) -> None:
+def put_request(db: sqlite3.Connection, rk: int, request: RequestRow) -> None:
+    """Write what the inbox shows of a request."""
     row = db.execute("SELECT qk FROM requests WHERE rk = ? AND request = ?", (rk, request.request_id)).fetchone()
     if request.data is None:  # it was closed
         if row is not None:

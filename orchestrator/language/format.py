@@ -15,8 +15,7 @@ from orchestrator.language.nodes import MapNode, Node, ScalarNode, SeqNode, Styl
 from orchestrator.language.quoting import is_safe_plain, quote, quote_double
 from orchestrator.language.reader import ReadResult, read_yaml
 
-WIDTH = 100
-_FLOW_SAFE = re.compile(r"[^\W\d_](?:[\w ./@+*-]*[\w./@+*])?\Z")
+WIDTH = 110
 # What readers of YAML 1.1 take for something other than text.
 _BENT_BY_OTHERS = re.compile(
     r"(?:y|n|yes|no|on|off|true|false|null)\Z|[-+]?0[xob][0-9a-f_]+\Z|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?\Z"
@@ -198,23 +197,21 @@ class _Writer:
         text = self._flow_text(node)
         return text if text is not None and at + len(text) <= WIDTH else None
 
-    def _flow_text(self, node: Node) -> str | None:
-        if id(node) in self._anchors and isinstance(node, ScalarNode):
-            return None
+    def _flow_text(self, node: Node, *, in_list: bool = False) -> str | None:
         if isinstance(node, ScalarNode):
-            return _flow_scalar(node)
+            return None if id(node) in self._anchors else _flow_scalar(node, in_list=in_list)
         if any(id(child) in self._anchors for child in _children(node)):
             return None
         parts = []
         if isinstance(node, SeqNode):
             for item in node.items:
-                text = self._flow_text(item)
+                text = self._flow_text(item, in_list=True)
                 if text is None:
                     return None
                 parts.append(text)
             return f"[{', '.join(parts)}]"
         for key, value in node.entries.values():
-            name, text = _flow_scalar(key), self._flow_text(value)
+            name, text = _flow_key(key), self._flow_text(value)
             if name is None or text is None:
                 return None
             parts.append(f"{name}: {text}")
@@ -282,17 +279,24 @@ def _children(node: MapNode | SeqNode) -> list[Node]:
     return [entry.value for entry in node.entries.values()] if isinstance(node, MapNode) else node.items
 
 
-def _flow_scalar(node: ScalarNode) -> str | None:
-    """A scalar as it may stand inside `[ ]` and `{ }`, or None where it belongs on a line of its own."""
-    if node.style in (Style.LITERAL, Style.FOLDED) or "${{" in node.text or "\n" in node.text or len(node.text) > 60:
+def _flow_key(key: ScalarNode) -> str | None:
+    if "\n" in key.text or len(key.text) > 60:
+        return None
+    return key.text if key.is_plain else quote(key.text)
+
+
+def _flow_scalar(node: ScalarNode, *, in_list: bool) -> str | None:
+    """A scalar as it may stand inside `[ ]` and `{ }`, or None where it belongs on a line of its own.
+
+    What was plain there before may stay so. An expression stays in a list, but not beside a key.
+    """
+    if node.style in (Style.LITERAL, Style.FOLDED) or "\n" in node.text or len(node.text) > 60:
+        return None
+    if "${{" in node.text and not in_list:
         return None
     if not isinstance(node.value, str):
         return node.text or None
-    if node.is_plain and _FLOW_SAFE.match(node.text) and not _BENT_BY_OTHERS.match(node.text):
-        return node.text
-    if node.is_plain and not _BENT_BY_OTHERS.match(node.text) and re.match(r"[\w./-][\w./ |+*-]*\Z", node.text):
-        return node.text
-    return quote(node.text)
+    return node.text if node.is_plain and not _BENT_BY_OTHERS.match(node.text) else quote(node.text)
 
 
 def _can_fold(text: str) -> bool:

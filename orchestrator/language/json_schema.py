@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from orchestrator.diagnostics import Span
 from orchestrator.language.findings import Findings
 from orchestrator.language.nodes import Entry, MapNode, Node, ScalarNode, SeqNode, to_plain
-from orchestrator.language.pattern import why_not_linear
 from orchestrator.language.scalar_map import span_inside
 from orchestrator.language.suggest import suggest
+from orchestrator.plugin.pattern_guard import pattern_problem
 
 MAX_SCHEMAS = 5_000
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -115,7 +115,7 @@ def _check_type(value: Node, findings: Findings) -> None:
 
 
 def _check_pattern(node: ScalarNode, findings: Findings) -> None:
-    reason = why_not_linear(node.text)
+    reason = pattern_problem(node.text)
     if reason is not None:
         findings.error(
             "FLW214",

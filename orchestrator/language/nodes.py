@@ -28,6 +28,7 @@ class Style(Enum):
     FOLDED = "folded block"
 
 
+_PLAIN = Style.PLAIN
 _LINE_BREAK = re.compile("\n")
 
 
@@ -97,7 +98,7 @@ class ScalarNode:
 
     @property
     def is_plain(self) -> bool:
-        return self.style is Style.PLAIN
+        return self.style is _PLAIN
 
 
 class Entry(NamedTuple):

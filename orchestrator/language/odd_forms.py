@@ -12,13 +12,14 @@ from orchestrator.language.composer import Composer
 from orchestrator.language.findings import Findings
 from orchestrator.language.syntax import use_space
 
+_MARKS = ("\t", "? ", "?\n", "?\r", "?\t", ":,", ":[", ":]", ":{", ":}")
 _GLUED_COLON = re.compile(r":[,\[\]{}]")
 _QUESTION = re.compile(r"(?:^|(?<=[\s{\[,-]))\?(?=\s)", re.MULTILINE)
 
 
 def report_odd_forms(composer: Composer, text: str, findings: Findings) -> None:
     """Report tabs outside of texts and comments, `? key`, and escapes of half characters."""
-    if "\t" not in text and not _QUESTION.search(text) and not _GLUED_COLON.search(text):
+    if not any(mark in text for mark in _MARKS):
         return
     for node in scalars(composer.root):
         at = text.find("\t", node.start, node.end) if node.is_plain else -1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from orchestrator.diagnostics import Edit, Fix
-from orchestrator.language.durations import BadTime, parse_duration
+from orchestrator.ir.durations import BadTime, parse_duration
 from orchestrator.language.findings import Findings
 from orchestrator.language.names import CALLABLE, ERROR_CODE, EVENT_OR_STEP
 from orchestrator.language.nodes import MapNode, Node, ScalarNode, SeqNode

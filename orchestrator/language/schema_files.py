@@ -53,7 +53,7 @@ def _convert(schema: Json) -> Json:
         return schema
     result: dict[str, Json] = {}
     for key, value in schema.items():
-        name = _RENAMED[key] if key in _RENAMED else key
+        name = _RENAMED.get(key) or key
         if key == "$ref":
             result[key] = value.replace("#/$defs/", "#/definitions/")
         elif key in _DATA:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from orchestrator.diagnostics import Edit, Fix, Span
+from orchestrator.ir.durations import BadTime, DateMoment, Duration, WeeklyMoment, parse_duration, parse_time
 from orchestrator.language.decode import describe_char
-from orchestrator.language.durations import BadTime, DateMoment, Duration, WeeklyMoment, parse_duration, parse_time
 from orchestrator.language.findings import Findings
 from orchestrator.language.names import NameKind, hidden_char
 from orchestrator.language.nodes import Entry, MapNode, Node, ScalarNode, SeqNode, kind_of

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from orchestrator.diagnostics import Span
-from orchestrator.language.durations import DateMoment, Duration, WeeklyMoment
+from orchestrator.ir.durations import DateMoment, Duration, WeeklyMoment
 from orchestrator.language.nodes import MapNode, Node, PlainData, ScalarNode
 from orchestrator.language.template_text import ExprSource, MapValue, Value
 from orchestrator.language.types import FieldType, TypeIR

@@ -4,26 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from orchestrator.expr.suggest import edit_distance
+
 _MANY = 5_000  # legal names beyond which nothing is suggested
 _MOST = 200  # candidates whose distance is worked out; a bound on time for files with thousands of names
-
-
-def edit_distance(a: str, b: str, limit: int) -> int:
-    """Damerau-Levenshtein distance (one insert, delete, change or swap of neighbours costs 1), at most `limit` + 1."""
-    if abs(len(a) - len(b)) > limit:
-        return limit + 1
-    before: list[int] = []
-    row = list(range(len(b) + 1))
-    for i, char in enumerate(a, 1):
-        last_before, before, row = before, row, [i]
-        for j, other in enumerate(b, 1):
-            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (char != other))
-            if i > 1 and j > 1 and char == b[j - 2] and a[i - 2] == other:
-                cost = min(cost, last_before[j - 2] + 1)
-            row.append(cost)
-        if min(row) > limit:
-            return limit + 1
-    return row[-1]
 
 
 def suggest(name: str, legal: Iterable[str], synonyms: Mapping[str, str] | None = None) -> str | None:

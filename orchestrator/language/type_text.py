@@ -12,8 +12,9 @@ import re
 from dataclasses import dataclass
 from typing import NoReturn
 
+from orchestrator.expr.suggest import edit_distance
 from orchestrator.language.nodes import Scalar
-from orchestrator.language.suggest import edit_distance, suggest
+from orchestrator.language.suggest import suggest
 from orchestrator.language.types import (
     PRIMITIVES,
     TYPE_SYNONYMS,
@@ -179,9 +180,7 @@ class _Parser:
         while not (self.peek().kind == "mark" and self.peek().text == "}"):
             name = self.take()
             if name.kind != "word":
-                raise BadType(
-                    "FLW212", "the name of a field is missing here", max(0, name.start - 1), name.end
-                )
+                raise BadType("FLW212", "the name of a field is missing here", max(0, name.start - 1), name.end)
             colon = self.take()
             if colon.text != ":":
                 raise BadType("FLW212", f"`{name.text}` needs a type: `{name.text}: str`", name.start, name.end)

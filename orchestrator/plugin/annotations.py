@@ -26,7 +26,7 @@ import pydantic
 import typing_extensions
 
 from orchestrator.errors import PluginError
-from orchestrator.events import Event
+from orchestrator.events import Event, HumanResponseEvent, InputRequiredEvent, StartEvent, StopEvent
 from orchestrator.plugin.files import ProjectFiles
 from orchestrator.plugin.http_client import HttpClient, HttpResponse
 from orchestrator.plugin.info import CallableInfo
@@ -112,7 +112,14 @@ _ENUMS: dict[str, type[enum.Enum]] = {
     "enum.StrEnum": enum.StrEnum,
     "enum.IntEnum": enum.IntEnum,
 }
-_EVENTS = ("orchestrator.Event", "orchestrator.plugin.Event", "orchestrator.events.Event")
+_EVENTS: dict[str, type[Event]] = {
+    "orchestrator.plugin.Event": Event,
+    **{
+        f"{module}.{cls.__name__}": cls
+        for module in ("orchestrator", "orchestrator.events")
+        for cls in (Event, StartEvent, StopEvent, InputRequiredEvent, HumanResponseEvent)
+    },
+}
 _FIELD_OPTIONS = frozenset(
     [
         "default",
@@ -229,6 +236,8 @@ class TypeReader:
         full = dotted(node, self._module)
         if full in KNOWN:
             return KNOWN[full]
+        if full in _EVENTS:
+            return _EVENTS[full]
         if full is not None and "." in full:
             return self._from_other_file(full, node)
         return self._unknown(node)
@@ -313,8 +322,7 @@ class TypeReader:
                 return self._dataclass(node)
             parents = [self._class(b) for b in bases if b in self._module.classes]
             models = [p for p in parents if isinstance(p, type) and issubclass(p, pydantic.BaseModel)]
-            if any(base in _EVENTS for base in bases):
-                models.append(Event)
+            models += [_EVENTS[base] for base in bases if base in _EVENTS]
             if models or "pydantic.BaseModel" in bases:
                 return self._model(node, models)
         except (TypeError, ValueError, NameError, pydantic.PydanticUserError) as problem:

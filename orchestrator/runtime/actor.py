@@ -146,8 +146,8 @@ class Actor:
         self._active_s = 0.0
         self._busy_since: float | None = None
         self._timeout_handle: Handle | None = None
-        self._commands: deque[t.Command] = deque()
-        self._ready: deque[Activation] = deque()
+        self._commands: list[t.Command] = []
+        self._ready: deque[Activation] | tuple[()] = ()  # () while nothing is: an idle run holds no queue
         self._handles: dict[int, Handle] | None = None
         self._waiters: list[asyncio.Future[None]] | None = None
         self._end_waiters: list[asyncio.Future[None]] | None = None
@@ -218,9 +218,11 @@ class Actor:
     def _work(self) -> None:
         commands = self._commands
         self._is_working = True
+        done = 0
         try:
-            while commands:
-                command = commands.popleft()
+            while done < len(commands):
+                command = commands[done]
+                done += 1
                 if type(command) is Activation:
                     self._start(command)
                 elif self.sink is not None and type(command) in OUTSIDE:
@@ -228,6 +230,7 @@ class Actor:
                 else:
                     _PERFORM[type(command)](self, command)
         finally:
+            del commands[:done]
             self._is_working = False
         if self.timeout_s is not None:
             self._account_time()
@@ -245,7 +248,7 @@ class Actor:
             self.apply(body.fail(self, act, act.error or {}))
         elif body.is_plain:
             self.apply(t.StepStarted(0, 0.0, act.cause, act.id, act.attempt, act.step.name))
-            self._ready.append(act)
+            self._make_ready(act)
         else:
             started = body.prepare(self, act)
             try:
@@ -254,12 +257,20 @@ class Actor:
                 started = body.fail(self, act, error)
                 self.apply(started)
             if isinstance(started, t.StepStarted) and not started.parks:
-                self._ready.append(act)
+                self._make_ready(act)
+
+    def _make_ready(self, act: Activation) -> None:
+        if isinstance(self._ready, deque):
+            self._ready.append(act)
+        else:
+            self._ready = deque((act,))
 
     def run_again(self, act: Activation) -> None:
         """Run the body of an activation from the top: the process that waited in it is gone."""
         if act not in self._ready:
             self._start(act)
+            if not self._is_working:
+                self._work()
 
     # Drivers.
 
@@ -270,18 +281,26 @@ class Actor:
         if self._tasks is None:
             self._tasks = set()
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        if self._tasks is not None:
+            self._tasks.discard(task)
+            if not self._tasks:
+                self._tasks = None
 
     async def _drive(self) -> None:
         self._spare = False
-        ready = self._ready
         cell = Cell(self)
         current_cell.set(cell)
         base = copy_context()
         task = asyncio.current_task()
         acts = self.state.acts
         done = shown = 0
-        while ready and not self.is_passive:
+        while not self.is_passive:
+            ready = self._ready
+            if not ready or not isinstance(ready, deque):
+                break
             self._drives = False
             act = ready.popleft()
             if act.id not in acts:
@@ -342,11 +361,11 @@ class Actor:
             if done % FAIR_STEPS == 0 or len(self.log) - shown > FAIR_TICKS:
                 shown = len(self.log)
                 self._drives = False
-                if ready and not self._spare:
-                    self.spawn()
                 await asyncio.sleep(0)  # let readers and other runs have their turn
         self._drives = False
-        if ready and not (self._spare or self.is_passive):
+        if not self._ready:
+            self._ready = ()
+        elif not (self._spare or self.is_passive):
             self.spawn()
 
     def _settle(self, act: Activation, settled: t.StepSettled) -> None:
@@ -387,18 +406,23 @@ class Actor:
         for timer in list(self.state.timers.values()):
             self._set_timer(t.SetTimer(timer))
         queued = {act.id for queue in self.state.queues.values() for act in queue}
+        queued.update(timer.ref for timer in self.state.timers.values() if timer.kind == "again")
         for act in list(self.state.acts.values()):
             if act.is_running and act.waits == 0 and act.id not in queued:
                 if act.step.body.is_plain:
                     self._start(act)
                 else:
-                    self._ready.append(act)
+                    self._make_ready(act)
+            elif not act.is_running and act.waits == 0 and act.id not in queued:
+                self._start(act)  # a fork cut the log between its making and its start
+        if self._commands and not self._is_working:
+            self._work()
         if self._ready and not (self._spare or self.is_passive):
             self.spawn()
 
     def rerun(self, act: Activation) -> None:
         """Run the body of a waiting activation again, from the top."""
-        self._ready.append(act)
+        self._make_ready(act)
         if not self._is_working and not self._spare:
             self.spawn()
 
@@ -407,12 +431,13 @@ class Actor:
         self._is_gone = self.sink is not None
         for act in list(self.state.acts.values()):
             self._cancel_task(t.CancelTask(act))
-        if self._is_gone:
-            self.state.acts.clear()  # what a body still returns belongs to nobody
+        if self._is_gone:  # what a body still returns belongs to nobody; the state stays as it was committed
+            acts, self.state.acts = self.state.acts, dict(self.state.acts)
+            acts.clear()
         for handle in (self._handles or {}).values():
             handle.cancel()
         self._handles = None
-        self._ready.clear()
+        self._ready = ()
         self._commands.clear()
         if self._timeout_handle is not None:
             self._timeout_handle.cancel()

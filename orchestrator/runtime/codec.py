@@ -277,6 +277,7 @@ _DECODE: dict[str, Decode] = {
     "input": _decode_input,
     "vars": _decode_vars,
     "expected": _decode_tuple,
+    "children": _decode_tuple,
     "calls": _decode_calls,
 }
 _KINDS: dict[str, type[Any]] = {

@@ -28,7 +28,7 @@ from orchestrator.ir.model import FlowIR
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.clock import Clock
-from orchestrator.runtime.codec import PLAIN, encode_tick
+from orchestrator.runtime.codec import PLAIN, decode_tick, encode_tick
 from orchestrator.runtime.engine import Engine, Undelivered, new_run_id
 from orchestrator.runtime.intake import take_inbox
 from orchestrator.runtime.journal import (
@@ -42,9 +42,10 @@ from orchestrator.runtime.journal import (
     NewRun,
 )
 from orchestrator.runtime.keeper import POLL_S, Keeper
+from orchestrator.runtime.placed import pool_of
 from orchestrator.runtime.plan import FlowPlan
 from orchestrator.runtime.rebuild import Rebuilt, rebuild
-from orchestrator.runtime.sink import ActorSink
+from orchestrator.runtime.sink import ActorSink, SnapshotRule
 from orchestrator.runtime.state import Activation
 
 LEASE_S = 15.0
@@ -74,6 +75,7 @@ class DurableEngine(Engine):
         lease_s: float = LEASE_S,
         keep_warm_s: float = KEEP_WARM_S,
         poll_s: float = POLL_S,
+        snapshots: SnapshotRule | None = None,
     ) -> None:
         super().__init__(clock=clock)
         self.journal = journal
@@ -82,16 +84,20 @@ class DurableEngine(Engine):
         self.worker = worker or f"{socket.gethostname()}:{os.getpid()}:{new_run_id()[:8]}"
         self.lease_s = lease_s
         self.keep_warm_s = keep_warm_s
+        self.snapshots = snapshots or SnapshotRule()
         self.sinks: dict[str, ActorSink] = {}
         self.on_committed: list[Callable[[Actor, Batch], None]] = []
+        self.on_revived: list[Callable[[Actor], None]] = []  # told of an actor that is rebuilt, before it goes on
         self.serves = False
+        # whose placed steps run here; None, as for every store of one host: all
+        self.pools: frozenset[str] | None = getattr(journal, "own_pools", None)
         self.keeper = Keeper(self, poll_s)
         self._known_flows: set[str] = set()
         self._plans: dict[str, FlowPlan] = {}
         self._loading: dict[str, asyncio.Future[Actor | None]] = {}
         self._queued: dict[str, tuple[Actor, bool]] = {}
         self._claiming = asyncio.Lock()
-        self._is_closing = False
+        self.is_closing = False
 
     # Starting and finding runs.
 
@@ -105,8 +111,9 @@ class DurableEngine(Engine):
         meta: dict[str, Any] | None = None,
         pin: bool = False,
         admission: Admission | None = None,
+        attach: Callable[[Actor], None] | None = None,
     ) -> Actor:
-        """Create a run and start it; when this returns, it is committed.
+        """Create a run and start it; when this returns, it is committed. `attach` gets its actor before the first tick.
 
         A run that has to queue for admission stands still until it is admitted: its `state.status` is `new`.
 
@@ -115,6 +122,8 @@ class DurableEngine(Engine):
         await self.keeper.open()
         await self.keep_flow(plan)
         actor = self.create(plan, run_id=run_id)
+        if attach is not None:
+            attach(actor)
         new = NewRun(
             actor.run_id,
             plan.ir.name,
@@ -163,6 +172,10 @@ class DurableEngine(Engine):
         """Store a version of a flow, once, with the flows that it calls."""
         self.know(plan)
         if plan.hash not in self._known_flows:
+            for step in plan.steps.values():
+                called = getattr(step.body, "called", None)
+                if called is not None:
+                    await self.keep_flow(called())
             await self.journal.put_flow(plan.hash, flow_to_json(plan.stored_ir), now=self.clock.now())
             self._known_flows.add(plan.hash)
 
@@ -298,8 +311,41 @@ class DurableEngine(Engine):
         sink.loaded(rebuilt.seq, len(rebuilt.ticks), rebuilt.tail_bytes, rebuilt.snapshot_bytes, claim.status)
         if claim.parent is not None:
             actor.parent = (claim.parent, 0)
+        if queued is None:
+            for revived in self.on_revived:
+                revived(actor)
+            if not self.on_revived and plan.attach is not None:
+                plan.attach(actor)
         actor.resume()
         return actor
+
+    async def can_run(self, flow: str, flow_hash: str) -> bool:
+        """Whether this process has what a stored version of a flow needs."""
+        try:
+            await self._plan_of(Claim("", 0, flow, flow_hash, "", "", None, None))
+        except OrchestratorError:
+            return False
+        return True
+
+    async def read(self, run_id: str, flow: str, flow_hash: str) -> Actor:
+        """A run as the store has it, with its whole log: an actor that nobody drives. For runs that ended elsewhere.
+
+        Raises: UnknownRun, StoreError.
+        """
+        claim = Claim(run_id, 0, flow, flow_hash, "", "", None, None)
+        plan = await self._plan_of(claim)
+        actor = Actor(self, plan, run_id)
+        rebuilt = rebuild(claim, plan, await self.journal.load(run_id))
+        actor.adopt(rebuilt.state)
+        actor.log, actor.base = [*await self.earlier(run_id, plan, 0, rebuilt.base), *rebuilt.ticks], 0
+        return actor
+
+    async def earlier(self, run_id: str, plan: FlowPlan, start: int, end: int) -> list[t.Tick]:
+        """Committed ticks from `start` to before `end`. Raises: StoreError if retention has dropped them."""
+        if start >= end:
+            return []
+        rows = await self.journal.ticks(run_id, start - 1, end - start)
+        return [decode_tick(seq, row, plan.codec or PLAIN) for seq, row in rows]
 
     async def _plan_of(self, claim: Claim) -> FlowPlan:
         plan = self._plans.get(claim.flow_hash)
@@ -370,10 +416,11 @@ class DurableEngine(Engine):
     def new_child(self, parent: Actor, act: Activation, child: str, at: float) -> NewRun:
         """The row of a child run, created in its parent's commit and started here right after it."""
         body: Any = act.step.body
-        plan, tick = body.child_start(parent, act)
+        plan, tick = body.child_start(parent, act, child)
         self.know(plan)
         tick.at = at
         is_known = plan.hash in self._known_flows
+        pool = pool_of(plan.ir)
         return NewRun(
             child,
             plan.ir.name,
@@ -384,7 +431,8 @@ class DurableEngine(Engine):
             parent=parent.run_id,
             root=parent.run_id,
             meta=None if is_known else {"ir": flow_to_json(plan.stored_ir)},
-            is_claimed=not parent.is_passive,
+            is_claimed=not parent.is_passive and (pool is None or self.pools is None or pool in self.pools),
+            pool=pool,
         )
 
     # After a commit.
@@ -418,7 +466,7 @@ class DurableEngine(Engine):
             self.rest_if_quiet(actor)
 
     async def _start_child(self, child: NewRun) -> None:
-        if child.run_id in self.runs or child.run_id in self._loading or self._is_closing:
+        if child.run_id in self.runs or child.run_id in self._loading or self.is_closing:
             return
         claim = Claim(child.run_id, 1, child.flow, child.flow_hash, child.kind, "new", child.parent, child.meta)
         plan = self._plans[child.flow_hash]
@@ -514,7 +562,7 @@ class DurableEngine(Engine):
 
     def abandon(self) -> None:
         """Stop at once, as a process that dies does: what is held stays held until its lease ends."""
-        self._is_closing = True
+        self.is_closing = True
         self.keeper.abandon()
         for sink in list(self.sinks.values()):
             sink.close(StoreBusy("this engine has been abandoned"))
@@ -526,7 +574,7 @@ class DurableEngine(Engine):
         """Stop, commit what is applied, give up every claim. Bodies that still run after `grace_s` are cancelled; they run
         again elsewhere.
         """
-        self._is_closing = True
+        self.is_closing = True
         for actor in self.runs.values():
             actor.is_passive = True  # what runs may end, nothing new begins
         await self.keeper.close()

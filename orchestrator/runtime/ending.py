@@ -97,13 +97,7 @@ def settle_quiet(r: Reduction) -> None:
             _clear_work(r, keeps_cleanup=False)
             _clean_up(r)
     elif state.status is Status.RUNNING and not (
-        _has_event_timers(state)
-        or state.open_waits
-        or state.requests
-        or state.children
-        or state.pending
-        or r.plan.is_reachable
-        or state.acts
+        r.plan.is_reachable or state.acts or _has_event_timers(state) or state.pending
     ):
         fail_run(r, {"code": "stalled", "message": stall_report(r), "step": None, "attempt": 0, "details": None})
 
@@ -145,17 +139,7 @@ def _clear_work(r: Reduction, *, keeps_cleanup: bool) -> None:
         r.out.append(CancelChild(child))
     for timer in list(state.timers):
         clear_timer(r, timer)
-    state.acts.clear()
-    state.running.clear()
-    state.queues.clear()
-    state.joins.clear()
-    state.groups.clear()
-    state.buffers.clear()
-    state.waits.clear()
-    state.open_waits.clear()
-    state.children.clear()
-    state.pending.clear()
-    state.busy = 0
+    state.drop_work()
 
 
 def _clean_up(r: Reduction) -> None:

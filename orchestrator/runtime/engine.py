@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from orchestrator.errors import OrchestratorError, RunFinished, UnknownRun
+from orchestrator.errors import JournalConflict, OrchestratorError, RunFinished, UnknownRun
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.clock import Clock, RealClock
@@ -31,6 +31,11 @@ def current_engine() -> Engine:
     return engine
 
 
+def adopt_engine(engine: Engine) -> None:
+    """Make an engine that of the running event loop, for all that start runs without naming one."""
+    _engines[asyncio.get_running_loop()] = engine
+
+
 def new_run_id() -> str:
     """A run id nobody can guess."""
     return os.urandom(10).hex()
@@ -47,8 +52,13 @@ class Engine:
         self.resolve_child: Callable[[str], FlowPlan] | None = None
 
     def create(self, plan: FlowPlan, *, run_id: str | None = None, state: RunState | None = None) -> Actor:
-        """A new actor, known under its id but not started."""
+        """A new actor, known under its id but not started; with a `state` it goes on where that ends.
+
+        Raises: JournalConflict if a new run would take the id of one that goes on here.
+        """
         name = run_id or new_run_id()
+        if run_id is not None and state is None and run_id in self.runs and not self.runs[run_id].is_over:
+            raise JournalConflict(f"there is a run {run_id!r} already", code="run.exists")
         actor = Actor(self, plan, name, state)
         self.runs[name] = actor
         for listener in self.on_actor:
@@ -96,7 +106,7 @@ class Engine:
         """Start the child run of a `call: flow.x` step."""
         body: Any = act.step.body
         try:
-            plan, tick = body.child_start(parent, act)
+            plan, tick = body.child_start(parent, act, child)
         except OrchestratorError as error:
             record = {"code": error.code, "message": str(error), "step": None, "attempt": 0, "details": None}
             parent.apply(t.ChildSettled(0, 0.0, -1, child, "failed", error=record))

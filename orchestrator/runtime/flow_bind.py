@@ -45,8 +45,8 @@ class CallContext:
 
     @property
     def flow(self) -> str:
-        """The flow's name."""
-        return self.run.plan.ir.name
+        """The flow's name; for a placed call, that of the flow whose step it is."""
+        return self.run.plan.ir.name.partition(".")[0]
 
     @property
     def step(self) -> str:
@@ -92,8 +92,8 @@ class CallMemory:
         self._once: dict[tuple[str, str], tuple[str, asyncio.Future[Any]]] = {}
         self._cached: dict[tuple[str, str], tuple[float | None, Any]] = {}
 
-    async def once(self, flow: str, key: str, inputs: Any, call: Callable[[], Awaitable[Any]]) -> Any:
-        """The result under an `id`: made once, joined while it runs, reused afterwards.
+    async def once(self, flow: str, key: str, inputs: Any, call: Callable[[], Awaitable[Any]], holder: str = "") -> Any:
+        """The result under an `id`: made once, joined while it runs, reused afterwards. `holder` is who makes the call.
 
         Raises: StepError `id.conflict` if the key was used with other inputs. A failed call frees the key.
         """
@@ -174,10 +174,16 @@ class FlowBinding:
 
     def start_child(self, run: Actor, target: str, inputs: dict[str, Any]) -> tuple[FlowPlan, t.Started]:
         """The plan and first tick of `call: flow.x`."""
+        plan = self.called_flow(run.plan.ir, target)
+        if plan.start is not None:
+            return plan, plan.start(inputs, run.now())
+        return plan, start_tick(plan, inputs, run.now())
+
+    def called_flow(self, flow: FlowIR, target: str) -> FlowPlan:
+        """The plan of `flow.x`. Raises: UsageError, StoreError if it is not known here."""
         if self.resolve_flow is None:
             raise UsageError(f"{target} cannot be resolved: this flow was loaded without a project")
-        plan = self.resolve_flow(run.plan.ir, target.partition(".")[2])
-        return plan, start_tick(plan, inputs, run.now())
+        return self.resolve_flow(flow, target.partition(".")[2])
 
     def membership(self, to: dict[str, list[str]] | None) -> dict[str, Any]:
         """Who can answer, where that is known: {"eligible": [user] or None, "groups_of": {user: [group]}}."""
@@ -237,6 +243,12 @@ def start_tick(plan: FlowPlan, inputs: Mapping[str, Any], now: float, **meta: An
     deadline = due_of(flow.timeout, now, flow.timezone) if flow.timeout is not None else None
     state = json.loads(json.dumps(flow.state))
     return t.Started(0, 0.0, -1, flow.start, dict(values), values, state, dict(meta), deadline)
+
+
+def _start_of(
+    start: Callable[[Mapping[str, Any], float], t.Started],
+) -> Callable[[FlowPlan, Mapping[str, Any], float], t.Started]:
+    return lambda plan, inputs, now: start(inputs, now)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -10,12 +10,14 @@ from orchestrator.ir.model import AskIR, AudienceIR, CallIR, FlowIR, StepIR, Wai
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.flow_emit import ValueMap
 from orchestrator.runtime.flow_scope import Scope, due_of
+from orchestrator.runtime.placed import PlacedBody, is_placed
 from orchestrator.runtime.state import Activation
 
 if TYPE_CHECKING:  # the step body owns one of these
     from orchestrator.runtime.actor import Actor
     from orchestrator.runtime.flow_bind import FlowBinding
     from orchestrator.runtime.flow_step import FlowStepBody
+    from orchestrator.runtime.plan import FlowPlan
 
 
 class ParkedBody(Protocol):
@@ -25,8 +27,8 @@ class ParkedBody(Protocol):
         """Fill in what the attempt opens."""
         ...
 
-    def wake(self, body: FlowStepBody, run: Actor, act: Activation, wake: t.Wake) -> t.StepSettled:
-        """What the answer leads to."""
+    def wake(self, body: FlowStepBody, run: Actor, act: Activation, wake: t.Wake) -> t.StepSettled | None:
+        """What the answer leads to; None if the step waits for more."""
         ...
 
 
@@ -150,26 +152,42 @@ class ChildBody:
 
     def prepare(self, run: Actor, act: Activation, scope: Scope, out: t.StepStarted) -> None:
         """Render the child's inputs; its id comes from its parent and call."""
-        items = scope.pop("items", None)
-        if items is not None:
-            raise StepError("call.failed", "`for_each` over a sub-flow is written with `emit: {for_each: …}`")
         out.input = {"with": self._with.render(scope)}
         out.child = f"{run.run_id}.{act.step.name}-{act.id}" + (f".{act.attempt}" if act.attempt > 1 else "")
         out.parks = True
 
-    def start(self, run: Actor, act: Activation) -> tuple[Any, t.Started]:
+    def start(self, run: Actor, act: Activation, child: str) -> tuple[Any, t.Started]:
         """The child's plan and first tick."""
         return self._binding.start_child(run, self._call.target, act.input["with"])
 
-    def wake(self, body: FlowStepBody, run: Actor, act: Activation, wake: t.Wake) -> t.StepSettled:
+    def called(self) -> FlowPlan:
+        """The flow that is called, in the version that goes with the caller's."""
+        return self._binding.called_flow(self._flow, self._call.target)
+
+    def adopt(self, parent: Actor, act: Activation, child: Actor) -> None:
+        """Give the child its live side, before its first tick."""
+        child.data = parent.data
+        if child.plan.attach is not None:
+            child.plan.attach(child)
+
+    def wake(self, body: FlowStepBody, run: Actor, act: Activation, wake: t.Wake) -> t.StepSettled | None:
         """The child's outputs are the result; its failure is `flow.failed`."""
         ended: t.ChildSettled = wake.value
-        if ended.status == "done":
-            return body.settle(run, act, ended.value)
-        error = ended.error or {}
-        message = f"child run {ended.child} {ended.status}: {error.get('message', '')}"
-        details = {"run_id": ended.child, "status": ended.status, "error": error}
-        return body.fail(run, act, StepError("flow.failed", message, details=details))
+        if ended.status != "done":
+            return body.fail(run, act, child_error(ended))
+        return body.settle(run, act, self.plain(ended))
+
+    def plain(self, ended: t.ChildSettled) -> Any:
+        """The result of a child as plain data."""
+        plain = self.called().plain
+        return ended.value if plain is None else plain(ended.type, ended.value)
+
+
+def child_error(ended: t.ChildSettled) -> StepError:
+    """What a child run that did not end well is for the step that called it."""
+    error = ended.error or {}
+    message = f"child run {ended.child} {ended.status}: {error.get('message', '')}"
+    return StepError("flow.failed", message, details={"run_id": ended.child, "status": ended.status, "error": error})
 
 
 def parked_body(
@@ -182,7 +200,14 @@ def parked_body(
     if body.wait is not None:
         return WaitBody(flow, body.wait, lenient)
     if body.call is not None and body.call.target.startswith("flow.") and step.name not in binding.replaced:
-        return ChildBody(flow, body.call, lenient, binding)
+        if step.for_each is None:
+            return ChildBody(flow, body.call, lenient, binding)
+        from orchestrator.runtime.flow_children import ChildrenBody
+
+        several = ChildrenBody(flow, body.call, lenient, binding)
+        return several.bounded(step.policy.concurrency, keeps_errors=step.for_each.keeps_errors)
+    if step.policy.placement is not None and is_placed(flow, step, binding):
+        return PlacedBody(flow, step, lenient, binding)
     return None
 
 

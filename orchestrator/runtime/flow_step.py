@@ -27,6 +27,7 @@ from orchestrator.runtime.flow_scope import (
     lenient_fields,
     typed_fields,
 )
+from orchestrator.runtime.placed import PlacedBody, is_placed, outer_step
 from orchestrator.runtime.state import Activation, EventRef, Phase
 from orchestrator.runtime.ticks import ErrorRecord
 
@@ -45,6 +46,9 @@ class FlowStepBody:
     is_plain = False
 
     def __init__(self, flow: FlowIR, step: StepIR, binding: FlowBinding) -> None:
+        whole = step
+        if step.policy.placement is not None and is_placed(flow, step, binding):
+            step = outer_step(step)
         self.flow = flow
         self.ir = step
         self.binding = binding
@@ -76,9 +80,11 @@ class FlowStepBody:
         self._secrets = secret_scope(flow.secrets)
         self.is_pure = step.body.kind == "none" or policy.effect == "none"
         self._lenient = lenient
-        self._extra: ParkedBody | None = parked_body(flow, step, lenient, binding)
-        if isinstance(self._extra, ChildBody):
+        self._extra: ParkedBody | None = parked_body(flow, whole, lenient, binding)
+        if isinstance(self._extra, ChildBody | PlacedBody):
             self.child_start = self._extra.start
+            self.adopt_child = self._extra.adopt
+            self.called = self._extra.called
 
     # Before the step fires.
 
@@ -201,8 +207,13 @@ class FlowStepBody:
             return await memory.cached(
                 name, cache, ttl_s, run.now(), lambda: self._invoke(run, act, call, act.input["with"], "")
             )
+        holder = f"{run.run_id}/{self.ir.name}/{act.id}"
         return await memory.once(
-            self.flow.name, str(key), act.input["with"], lambda: self._invoke(run, act, call, act.input["with"], "")
+            self.flow.name,
+            str(key),
+            act.input["with"],
+            lambda: self._invoke(run, act, call, act.input["with"], ""),
+            holder,
         )
 
     async def _perform_items(self, run: Actor, act: Activation, call: _Call) -> list[Any]:
@@ -390,7 +401,9 @@ class FlowStepBody:
     def wake(self, run: Actor, act: Activation, wake: t.Wake) -> None:
         """A wait, request or child run of this step has its answer."""
         assert self._extra is not None
-        run.apply(self._extra.wake(self, run, act, wake))
+        settled = self._extra.wake(self, run, act, wake)
+        if settled is not None:
+            run.apply(settled)
 
     def drop(self, run: Actor, act: Activation) -> None:
         """Nothing is held between the attempts of a YAML step."""

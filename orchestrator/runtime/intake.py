@@ -25,6 +25,11 @@ def take_inbox(actor: Actor, sink: ActorSink, entries: Iterable[InboxEntry]) -> 
             sink.consume(entry)
         elif entry.kind == "answer":
             _answer(actor, sink, entry)
+        elif entry.kind == "event" and actor.plan.ir.kind != "yaml" and _is_for_children(actor, entry):
+            sink.forward(entry.data, actor.state.children, entry.dedup)
+            sink.consume(entry)
+        elif entry.kind == "event" and entry.data.get("forwarded") and not takes(actor, entry.data["type"]):
+            sink.consume(entry)  # it was for another child of the same parent
         else:
             tick = tick_of(entry, sink.codec)
             now = actor.now()
@@ -32,6 +37,16 @@ def take_inbox(actor: Actor, sink: ActorSink, entries: Iterable[InboxEntry]) -> 
                 tick.deadline += max(0.0, now - tick.at)  # the time it queued does not count
             sink.consume(entry)
             actor.apply(tick)
+
+
+def takes(actor: Actor, event: str) -> bool:
+    """Whether a step takes an event, or a wait is for it."""
+    return event in actor.plan.routes or event in actor.state.waits
+
+
+def _is_for_children(actor: Actor, entry: InboxEntry) -> bool:
+    """Whether an event is for the runs that this one started: it has some, and does not take the event itself."""
+    return bool(actor.state.children) and not entry.data.get("target") and not takes(actor, str(entry.data.get("type")))
 
 
 def _answer(actor: Actor, sink: ActorSink, entry: InboxEntry) -> None:

@@ -44,7 +44,7 @@ class NewRun:
     """A run to be created.
 
     `start` is its first tick as JSON, put into its inbox for whoever claims it; without it the creator goes on with ticks of
-    its own. `is_claimed`: the worker that commits holds it from the start.
+    its own. `is_claimed`: the worker that commits holds it from the start. `pool`: whose workers alone may take it.
     """
 
     run_id: str
@@ -59,6 +59,7 @@ class NewRun:
     meta: Json = None
     admission: Admission | None = None
     is_claimed: bool = True
+    pool: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ class Keeper:
         self._loop: asyncio.Task[None] | None = None
         self._opening: asyncio.Lock = asyncio.Lock()
         self._wake = asyncio.Event()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[Any], None] = {}  # in order, so that a simulation repeats
         self._given_up: list[tuple[str, int]] = []
         self._changes = -1
         self._renewed_at = 0.0
@@ -56,8 +56,8 @@ class Keeper:
             work.close()
             return
         task = asyncio.get_running_loop().create_task(self._guarded(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
 
     async def _guarded(self, work: Coroutine[Any, Any, Any]) -> None:
         try:

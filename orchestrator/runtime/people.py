@@ -120,8 +120,10 @@ def apply_answer(r: Reduction, tick: Answer) -> None:
     request.history.append(entry)
     if tick.action == "claim":
         request.claimed_by = user
+        r.out.append(Notify(tick.request, "claimed"))
     elif tick.action == "release":
         request.claimed_by = None
+        r.out.append(Notify(tick.request, "released"))
     elif tick.action == "delegate":
         request.delegates.append(str(tick.form["to"]))
         r.out.append(Notify(tick.request, "delegated"))
@@ -133,10 +135,12 @@ def apply_answer(r: Reduction, tick: Answer) -> None:
         r.out.append(Notify(tick.request, "edited"))
     else:
         for ballot in _ballots(request, tick.item):
-            _vote(request, ballot, user, tick)
+            count_vote(request, ballot, user, tick)
         if all(b.outcome is not None for b in request.ballots):
             outcomes = {b.outcome for b in request.ballots}
             _decide(r, request, str(next(iter(outcomes))) if len(request.ballots) == 1 else "answered")
+        else:
+            r.out.append(Notify(tick.request, "answered"))
 
 
 def fire_request_timer(r: Reduction, timer: Timer) -> None:
@@ -163,7 +167,7 @@ def close_request(r: Reduction, key: str, why: str) -> None:
         return
     for timer in request.timers:
         clear_timer(r, timer)
-    r.out.append(Notify(key, why))
+    r.out.append(Notify(key, why, request))
 
 
 def voters_of(ballot: Ballot, outcome: str, verdict_field: str | None) -> list[str]:
@@ -204,7 +208,8 @@ def _decide(r: Reduction, request: Request, outcome: str) -> None:
     r.out.append(Wake(act, request.id, "answer", value))
 
 
-def _vote(request: Request, ballot: Ballot, user: str, tick: Answer) -> None:
+def count_vote(request: Request, ballot: Ballot, user: str, tick: Answer) -> None:
+    """Add a vote to a ballot, and its outcome if that decides it."""
     groups = list(tick.who.get("groups") or ())
     ballot.answers.append(
         {"by": user, "groups": groups, "revision": request.revision, "at": tick.at, "form": tick.form}

@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from orchestrator.ir.codec import flow_hash
 from orchestrator.ir.link import routes
 from orchestrator.ir.model import FlowIR, JoinIR, RateIR, StepIR
 
 if TYPE_CHECKING:  # bodies work on the actor, which holds a plan
     from orchestrator.runtime.actor import Actor
     from orchestrator.runtime.state import Activation, EventRef
-    from orchestrator.runtime.ticks import Delivered, StepSettled, StepStarted, Wake
+    from orchestrator.runtime.ticks import Delivered, Started, StepSettled, StepStarted, Wake
 
 
 class StepBody(Protocol):
@@ -101,12 +100,17 @@ class FlowPlan:
     codec: Any = None  # the ValueCodec of the front end; None keeps payloads as they are
     keeps_unclaimed: bool = False  # bodies may wait for any event, so one that nobody takes is kept
     whole: Callable[[], FlowIR] | None = None  # the flow with what is only needed to store or show it
+    start: Callable[[Mapping[str, Any], float], Started] | None = None  # of a Python workflow that a flow file calls
+    attach: Callable[[Actor], None] | None = None  # gives such a run its live side
+    plain: Callable[[str, Any], Any] | None = None  # the result of such a run, as its caller sees it
     _hash: str | None = None
 
     @property
     def hash(self) -> str:
         """The content hash of the flow; worked out at first use."""
         if self._hash is None:
+            from orchestrator.ir.codec import flow_hash  # a run in memory needs no hash
+
             self._hash = flow_hash(self.stored_ir)
         return self._hash
 

@@ -13,7 +13,6 @@ from typing import Any
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.ending import cancel_run, end_drain, fail_run, next_cleanup, settle_quiet
 from orchestrator.runtime.joins import expire_join
-from orchestrator.runtime.people import apply_answer, fire_request_timer, open_request
 from orchestrator.runtime.reduction import (
     Reduction,
     doom,
@@ -97,6 +96,8 @@ def _step_started(r: Reduction, tick: t.StepStarted) -> None:
         else:
             open_wait(r, act, "wait", type=wait["type"], match=wait["match"], due=wait["due"])
     elif tick.request is not None:
+        from orchestrator.runtime.people import open_request  # only flows that ask people load it
+
         park(r, act)
         open_request(r, act, tick.request)
     elif tick.child is not None:
@@ -104,6 +105,14 @@ def _step_started(r: Reduction, tick: t.StepStarted) -> None:
         r.state.children[tick.child] = act.id
         act.owned = [*(act.owned or ()), ("child", tick.child)]
         r.out.append(t.StartChild(act, tick.child))
+    elif tick.children:
+        act.record = act.record or {}
+        act.owned = act.owned or []
+        for child in tick.children:
+            park(r, act)
+            r.state.children[child] = act.id
+            act.owned.append(("child", child))
+            r.out.append(t.StartChild(act, child))
 
 
 def _step_settled(r: Reduction, tick: t.StepSettled) -> None:
@@ -146,6 +155,10 @@ def _step_settled(r: Reduction, tick: t.StepSettled) -> None:
 
 def _again(r: Reduction, act: Activation, tick: t.StepSettled) -> None:
     act.attempt += 1
+    if act.waits and not act.step.body.is_plain:  # child runs of other items
+        drop_waits(r, act)
+        act.waits = 1
+        unpark(r, act)
     if tick.is_poll:
         act.polls += 1
     else:
@@ -210,7 +223,7 @@ def _flushed(r: Reduction, tick: t.Flushed) -> None:
     act.collects = None
     if tick.path:
         record = act.record = act.record or {}
-        record[tick.path] = ("value", True)
+        record[tick.path] = ("value", bool(tick.emitted or tick.writes or tick.posts))
         if tick.calls:
             known = record.get(CALLS)
             record[CALLS] = ("value", [*known[1], *tick.calls] if known is not None else list(tick.calls))
@@ -292,7 +305,8 @@ def _child_opened(r: Reduction, tick: t.ChildOpened) -> None:
     act.record[tick.path] = ("value", tick.child)
     park(r, act)
     r.state.children[tick.child] = act.id
-    act.owned = [*(act.owned or ()), ("child", tick.child)]
+    act.owned = act.owned or []
+    act.owned.append(("child", tick.child))
     r.out.append(t.StartChild(act, tick.child))
 
 
@@ -364,6 +378,18 @@ def _child_settled(r: Reduction, tick: t.ChildSettled) -> None:
         r.out.append(t.Wake(act, tick.child, "child", tick))
 
 
+def _answer(r: Reduction, tick: t.Answer) -> None:
+    from orchestrator.runtime.people import apply_answer
+
+    apply_answer(r, tick)
+
+
+def _fire_request(r: Reduction, timer: Timer) -> None:
+    from orchestrator.runtime.people import fire_request_timer
+
+    fire_request_timer(r, timer)
+
+
 def _cancel(r: Reduction, tick: t.Cancel) -> None:
     status = Status(tick.status)
     error = tick.error or {
@@ -377,6 +403,11 @@ def _cancel(r: Reduction, tick: t.Cancel) -> None:
         fail_run(r, error)
     else:
         cancel_run(r, error, status)
+
+
+def _migrated(r: Reduction, tick: t.Migrated) -> None:
+    if tick.writes:
+        write_state(r, tick.writes)
 
 
 def _nothing(r: Reduction, tick: Any) -> None:
@@ -396,11 +427,11 @@ _APPLY: dict[type[Any], Callable[[Reduction, Any], None]] = {
     t.WaitClosed: _wait_closed,
     t.ChildOpened: _child_opened,
     t.TimerFired: _timer_fired,
-    t.Answer: apply_answer,
+    t.Answer: _answer,
     t.ChildSettled: _child_settled,
     t.Cancel: _cancel,
     t.Streamed: _nothing,
-    t.Migrated: _nothing,
+    t.Migrated: _migrated,
 }
 
 _FIRE: dict[str, Callable[[Reduction, Timer], None]] = {
@@ -412,7 +443,7 @@ _FIRE: dict[str, Callable[[Reduction, Timer], None]] = {
     "run": _fire_run,
     "drain": _fire_drain,
     "rate": _fire_rate,
-    "remind": fire_request_timer,
-    "escalate": fire_request_timer,
-    "expire": fire_request_timer,
+    "remind": _fire_request,
+    "escalate": _fire_request,
+    "expire": _fire_request,
 }

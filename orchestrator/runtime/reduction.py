@@ -223,14 +223,20 @@ def close_group(r: Reduction, group: Group) -> None:
     r.state.groups.pop(group.id, None)
     for step in r.plan.joins_of.get(group.site, ()):
         join = step.join
-        if join is None or step.name in group.fired:
+        if join is None:
+            continue
+        if join.fires_on_close:
+            buffer = r.state.joins.pop((step.name, ("group", group.id)), None)
+            if step.name not in group.fired:
+                events = tuple(buffer.events) if buffer is not None else ()
+                activate(r, step, events, group.parent, merge_lines(events))
+            continue
+        if join.mode != "all" or step.name in group.fired:
             continue
         arrived = group.collected.get(step.name, [])
-        if join.mode != "all" and not join.fires_on_close:
-            continue
-        if join.mode == "all" and not join.by_arrival:
+        if not join.by_arrival:
             arrived = sorted(arrived, key=_by_path)
-        if join.mode == "all" and join.key is not None:
+        if join.key is not None:
             for events in _split_by_key(arrived):
                 activate(r, step, events, group.parent, merge_lines(events))
             continue

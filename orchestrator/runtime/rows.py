@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import OrchestratorError, StoreError
 from orchestrator.runtime import ticks as t
-from orchestrator.runtime.codec import ValueCodec, decode_tick
+from orchestrator.runtime.codec import PLAIN, ValueCodec, decode_tick
 from orchestrator.runtime.journal import AuditRow, InboxEntry, Json, RequestRow
 
 if TYPE_CHECKING:  # the actor's sink uses this
     from orchestrator.runtime.actor import Actor
+    from orchestrator.runtime.people import Request
 
 _fast = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
 _safe = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
@@ -49,6 +50,7 @@ def settled_row(actor: Actor, parent: str, codec: ValueCodec, at: float) -> Inbo
     result = state.result
     data = {
         "child": actor.run_id,
+        "kind": actor.plan.ir.kind,
         "status": state.status.value,
         "type": result.type if result is not None else "",
         "value": None if result is None else codec.encode(result.type, result.value, "the result"),
@@ -73,14 +75,26 @@ def outcome_of(actor: Actor, codec: ValueCodec) -> Json:
     }
 
 
-def request_rows(actor: Actor, command: t.Notify, at: float) -> tuple[RequestRow, AuditRow]:
-    """A request as the inbox shows it after something happened to it, and the line of the audit log."""
+def request_rows(actor: Actor, command: t.Notify, at: float) -> tuple[RequestRow, AuditRow | None]:
+    """A request as the inbox shows it after something happened to it, and the line of the audit log.
+
+    What a person did has a line of its own (`answer_audit`).
+    """
     request_id, what = command.request, command.what
-    audit = AuditRow(at, actor.run_id, "", f"request.{what}", {"request": request_id})
-    request = actor.state.requests.get(request_id)
+    is_persons = what in ("answered", "claimed", "released")
+    audit = None if is_persons else AuditRow(at, actor.run_id, "", f"request.{what}", {"request": request_id})
+    request = actor.state.requests.get(request_id) or command.closed
+    is_open = request_id in actor.state.requests
+    state = "open" if is_open else what if what in ("decided", "timeout", "undecided") else "cancelled"
     if request is None:
-        state = what if what in ("decided", "timeout", "undecided") else "cancelled"
         return RequestRow(actor.run_id, request_id, "", state, None, 0.0, closed_at=at), audit
+    return request_row(actor.run_id, actor.plan.ir.name, request, state, None if is_open else at), audit
+
+
+def request_row(
+    run_id: str, flow: str, request: Request, state: str = "open", closed_at: float | None = None
+) -> RequestRow:
+    """A request as the inbox shows it."""
     data = {
         **request.data,
         "revision": request.revision,
@@ -88,14 +102,13 @@ def request_rows(actor: Actor, command: t.Notify, at: float) -> tuple[RequestRow
         "claimed_by": request.claimed_by,
         "delegates": list(request.delegates),
         "escalated": request.is_escalated,
+        "answers": [{**answer, "item": n} for n, ballot in enumerate(request.ballots) for answer in ballot.answers],
+        "outcomes": [ballot.outcome for ballot in request.ballots],
         "history": list(request.history),
     }
     due = request.data.get("deadline")
-    audience = _audience(request)
-    row = RequestRow(
-        actor.run_id, request_id, request.step, "open", data, request.opened_at, due, None, audience, actor.plan.ir.name
-    )
-    return row, audit
+    audience = _audience(request) if state == "open" else ()
+    return RequestRow(run_id, request.id, request.step, state, data, request.opened_at, due, closed_at, audience, flow)
 
 
 def _audience(request: Any) -> tuple[str, ...]:
@@ -134,8 +147,12 @@ def tick_of(entry: InboxEntry, codec: ValueCodec) -> t.Tick:
                 value = codec.decode(data["type"], data["value"])
                 return t.EventIn(0, 0.0, -1, data["type"], value, data.get("target"), entry.dedup, data.get("sender"))
             case "child":
-                value = codec.decode(data["type"], data["value"]) if data["type"] else None
-                return t.ChildSettled(0, 0.0, -1, data["child"], data["status"], data["type"], value, data.get("error"))
+                type_name, value = data["type"], data["value"]
+                if data.get("kind") == "yaml" and codec is not PLAIN:
+                    type_name = ""  # plain JSON, whatever the events of the caller are called
+                elif type_name:
+                    value = codec.decode(type_name, value)
+                return t.ChildSettled(0, 0.0, -1, data["child"], data["status"], type_name, value, data.get("error"))
             case "cancel":
                 return t.Cancel(0, 0.0, -1, data.get("status", "cancelled"), data.get("reason") or "")
     except (KeyError, TypeError, ValueError, AttributeError) as error:

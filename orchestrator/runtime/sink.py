@@ -14,6 +14,8 @@ Invariants
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import Fenced, OrchestratorError, StoreBusy, StoreError
@@ -36,14 +38,21 @@ if TYPE_CHECKING:  # the engine makes sinks
     from orchestrator.runtime.actor import Actor
     from orchestrator.runtime.durable import DurableEngine
 
-SNAPSHOT_TICKS = 256
-SNAPSHOT_BYTES = 256 * 1024
-IDLE_TICKS = 32
+
 RELAXED_TICKS = 64
 RELAXED_S = 0.005
 STREAM_S = 0.03
 BUSY_RETRIES = 8  # 0.05 s doubling: about 12 s
 FAULT_RETRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRule:
+    """When a snapshot is due: the tail is longer than both numbers and than the last snapshot, or an idle run's is."""
+
+    ticks: int = 256
+    bytes: int = 256 * 1024
+    idle_ticks: int = 32
 
 
 class ActorSink:
@@ -130,7 +139,8 @@ class ActorSink:
                     self._requests[request + "/closed"] = row
                 else:
                     self._requests[request] = row
-                self._audit.append(line)
+                if line is not None:
+                    self._audit.append(line)
                 self._held.append(command)
             case t.Finish():
                 if actor.parent is not None:
@@ -216,6 +226,13 @@ class ActorSink:
         if audit is not None:
             self._audit.append(audit)
 
+    def forward(self, data: Json, children: Iterable[str], dedup: str) -> None:
+        """Have the next commit hand an event to child runs, for those that take it."""
+        at = self.engine.clock.now()
+        more = {**data, "forwarded": True}
+        self._posts += [InboxEntry(child, "event", more, dedup, at) for child in children]
+        self._has_work = True
+
     def note(self, line: AuditRow) -> None:
         """Have a line of the audit log written by the next commit."""
         self._audit.append(line)
@@ -242,7 +259,7 @@ class ActorSink:
 
     @property
     def _is_dirty(self) -> bool:
-        return bool(self._texts or self._consumed or self._audit or self._create is not None)
+        return bool(self._texts or self._consumed or self._audit or self._posts or self._create is not None)
 
     # Commits.
 
@@ -350,12 +367,13 @@ class ActorSink:
         return batch
 
     def _add_snapshot(self, batch: Batch) -> None:
+        rule = self.engine.snapshots
         self._tail_ticks += len(batch.ticks)
         self._tail_bytes += sum(map(len, batch.ticks))
         if batch.releases or self.actor.state.is_over:
-            is_due = self._tail_ticks > IDLE_TICKS
+            is_due = self._tail_ticks > rule.idle_ticks
         else:
-            is_due = self._tail_ticks > SNAPSHOT_TICKS and self._tail_bytes > max(SNAPSHOT_BYTES, self._snapshot_bytes)
+            is_due = self._tail_ticks > rule.ticks and self._tail_bytes > max(rule.bytes, self._snapshot_bytes)
         if is_due and not self.actor.state.pending:
             text = dumps(encode_state(self.actor.state, self.codec))
             batch.snapshot = (batch.first_seq + len(batch.ticks), text)

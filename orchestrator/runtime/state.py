@@ -14,6 +14,7 @@ Invariants
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -220,7 +221,10 @@ class Undo:
 
 
 class RunState:
-    """All of a run. Lazily filled: an idle run of a small flow is a few hundred bytes."""
+    """All of a run. What a run never needs is never made: an idle run of a small flow is a few hundred bytes.
+
+    A collection that is not there yet is made when it is first asked for (`_MAKE`); `drop_work` forgets those of the work.
+    """
 
     __slots__ = (
         "acts",
@@ -234,6 +238,7 @@ class RunState:
         "groups",
         "inputs",
         "joins",
+        "made",
         "meta",
         "next_id",
         "open_waits",
@@ -253,6 +258,25 @@ class RunState:
         "vars",
         "waits",
     )
+    acts: dict[int, Activation]
+    buffers: dict[tuple[str, str], dict[str, deque[Any]]]
+    children: dict[str, int]
+    cleanup: list[Undo]
+    groups: dict[int, Group]
+    joins: dict[tuple[str, Any], JoinBuffer]
+    meta: dict[str, Any]
+    open_waits: dict[int, dict[str, Wait]]
+    pending: dict[tuple[int, str], EventRef]
+    queues: dict[str, deque[Activation]]
+    rates: dict[str, deque[float]]
+    requests: dict[str, Any]
+    running: dict[str, int]
+    seen: set[str]
+    timers: dict[int, Timer]
+    unclaimed: dict[str, deque[EventRef]]
+    undo: list[Undo]
+    vars: dict[str, Any]
+    waits: dict[str, Any]  # the index of runtime.waiting
 
     def __init__(self) -> None:
         self.status = Status.NEW
@@ -261,31 +285,44 @@ class RunState:
         self.started_at = 0.0
         self.ended_at = 0.0
         self.inputs: Any = None
-        self.meta: dict[str, Any] = {}
-        self.vars: dict[str, Any] = {}
-        self.acts: dict[int, Activation] = {}
-        self.running: dict[str, int] = {}
-        self.queues: dict[str, deque[Activation]] = {}
-        self.rates: dict[str, deque[float]] = {}
-        self.joins: dict[tuple[str, Any], JoinBuffer] = {}
-        self.groups: dict[int, Group] = {}
-        self.buffers: dict[tuple[str, str], dict[str, deque[Any]]] = {}
-        self.pending: dict[tuple[int, str], EventRef] = {}
-        self.timers: dict[int, Timer] = {}
-        self.waits: dict[str, Any] = {}  # the index of runtime.waiting
-        self.open_waits: dict[int, dict[str, Wait]] = {}
-        self.unclaimed: dict[str, deque[EventRef]] = {}
-        self.requests: dict[str, Any] = {}
-        self.children: dict[str, int] = {}
-        self.undo: list[Undo] = []
-        self.cleanup: list[Undo] = []
+        self.acts = {}
+        self.vars = {}
         self.busy = 0
-        self.seen: set[str] = set()
         self.result: EventRef | None = None
         self.error: dict[str, Any] | None = None
         self.final = Status.DONE
+        self.made: tuple[str, ...] = ()
+
+    def __getattr__(self, name: str) -> Any:  # the collection of that name
+        make = _MAKE.get(name)
+        if make is None:
+            raise AttributeError(name)
+        value = make()
+        setattr(self, name, value)
+        if name in WORK:
+            self.made += (name,)
+        return value
+
+    def drop_work(self) -> None:
+        """Forget everything that is under way; drivers that hold `acts` see it empty."""
+        self.acts.clear()
+        made, self.made = self.made, ()
+        for name in made:
+            delattr(self, name)
+        self.busy = 0
 
     @property
     def is_over(self) -> bool:
         """Whether the run has ended."""
         return self.status in TERMINAL
+
+
+WORK = frozenset({"buffers", "children", "groups", "joins", "open_waits", "pending", "queues", "running", "waits"})
+_MAKE: dict[str, Callable[[], Any]] = {
+    **dict.fromkeys(
+        ("buffers", "children", "groups", "joins", "meta", "open_waits", "pending", "queues", "rates"), dict
+    ),
+    **dict.fromkeys(("requests", "running", "timers", "unclaimed", "waits"), dict),
+    **dict.fromkeys(("cleanup", "undo"), list),
+    "seen": set,
+}

@@ -16,7 +16,7 @@ StateOp = tuple[str, tuple[str | int, ...], Any]  # ("set" | "append" | "delete"
 ErrorRecord = dict[str, Any]  # {code, message, step, attempt, details}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class Fan:
     """A fan-out: its members are emitted as one group. `is_list` marks an `{all: [...]}` of different events."""
 
@@ -25,7 +25,7 @@ class Fan:
     is_list: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class Started:
     """The run began with a start event; `vars` is the initial state."""
 
@@ -40,7 +40,7 @@ class Started:
     deadline: float | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class EventIn:
     """An event came from outside: a person, another run, a webhook. `dedup` makes a repeated delivery harmless."""
 
@@ -54,7 +54,7 @@ class EventIn:
     sender: str | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class Delivered:
     """The outcome of a step's `when`, `key`, `until` and `within` for one event."""
 
@@ -71,7 +71,7 @@ class Delivered:
     count: int | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class StepStarted:
     """An attempt begins; `input` is what the call gets, `writes` what `set` changed. `phase` is a Phase's value."""
 
@@ -89,9 +89,10 @@ class StepStarted:
     wait: Any = None  # WaitOpened-like data of a YAML wait: {"type", "match", "due"}
     request: Any = None  # the rendered request of an `ask`
     deadline: float | None = None
+    children: tuple[str, ...] = ()  # of a `for_each` over a flow: the first runs
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class StepSettled:
     """An attempt ended.
 
@@ -117,7 +118,7 @@ class StepSettled:
     drain_s: float | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class Flushed:
     """Staged sends and writes of a running attempt were committed early, at a wait or `ctx.flush()`.
 
@@ -137,7 +138,7 @@ class Flushed:
     calls: tuple[Any, ...] = ()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class Progress:
     """A call inside a body has a result; it is found again under `path` when the body runs from the top."""
 
@@ -151,7 +152,7 @@ class Progress:
     data: Any = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class Collected:
     """A body added its event to a named buffer; `expected` are the types that complete it."""
 
@@ -165,7 +166,7 @@ class Collected:
     expected: tuple[str, ...]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class WaitOpened:
     """A body waits for an event; `announce` is shown to readers, once. `request_id` marks a question of the functional API."""
 
@@ -181,7 +182,7 @@ class WaitOpened:
     request_id: str | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class WaitClosed:
     """A body no longer waits, for a reason of its own."""
 
@@ -192,7 +193,7 @@ class WaitClosed:
     path: str
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class ChildOpened:
     """A body started a child run; its end is found under `path`."""
 
@@ -204,7 +205,7 @@ class ChildOpened:
     child: str
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class TimerFired:
     """A timer came due."""
 
@@ -214,7 +215,7 @@ class TimerFired:
     timer: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class Answer:
     """Somebody acted on a request: `action` is answer, claim, release, delegate or edit. Eligibility is data in `who`."""
 
@@ -229,7 +230,7 @@ class Answer:
     item: int | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class ChildSettled:
     """A child run ended."""
 
@@ -243,7 +244,7 @@ class ChildSettled:
     error: ErrorRecord | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class Cancel:
     """End the run: `status` is cancelled, timeout or failed."""
 
@@ -255,7 +256,7 @@ class Cancel:
     error: ErrorRecord | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class Streamed:
     """An event that is only shown to readers. In memory the log holds it bare, as `(payload, act, attempt)`."""
 
@@ -268,14 +269,15 @@ class Streamed:
     value: Payload
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class Migrated:
-    """The run moved to another version of its flow."""
+    """An operator moved the run to another version of its flow, or changed its state in a fork (`writes`)."""
 
     seq: int
     at: float
     cause: int
     flow_hash: str
+    writes: tuple[StateOp, ...] = ()
 
 
 Tick = (
@@ -303,7 +305,7 @@ Tick = (
 # An Activation in a command list means: prepare and start its next attempt.
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class Guard:
     """Evaluate `when`, `key`, `until`, `within` of `step` for `event` and answer with Delivered."""
 
@@ -311,28 +313,28 @@ class Guard:
     event: EventRef
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class CancelTask:
     """Cancel the body of an activation that is no longer part of the run."""
 
     act: Activation
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class SetTimer:
     """Arm a timer."""
 
     timer: Timer
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class ClearTimer:
     """Disarm a timer."""
 
     timer: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class Wake:
     """A wait, request, child or collect of an activation has its answer. kind: event, timeout, answer, child, collect."""
 
@@ -342,7 +344,7 @@ class Wake:
     value: Any
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class Post:
     """Deliver an event to another run."""
 
@@ -352,7 +354,7 @@ class Post:
     dedup: str
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class StartChild:
     """Create and start a child run."""
 
@@ -360,22 +362,23 @@ class StartChild:
     child: str
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class CancelChild:
     """Cancel a child run."""
 
     child: str
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class Notify:
-    """Tell people about a request: opened, reminded, escalated, closed."""
+    """Tell people about a request: opened, answered, claimed, reminded, escalated, closed; `closed` is it as it ended."""
 
     request: str
     what: str
+    closed: Any = None  # a people.Request
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class Finish:
     """The run is over."""
 

@@ -1,5 +1,8 @@
-"""Tools for testing flows and plugins: virtual time, recorded models, loopback servers."""
+"""Tools for testing flows and plugins: virtual time, recorded models, loopback servers, a runner of workflow classes."""
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from orchestrator.runtime.clock import VirtualClock
+from orchestrator.testing.runner import WorkflowTestResult, WorkflowTestRunner
+
+__all__ = ["VirtualClock", "WorkflowTestResult", "WorkflowTestRunner"]

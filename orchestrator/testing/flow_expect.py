@@ -91,7 +91,9 @@ def missing(wanted: Any, got: Any, where: str = "") -> list[tuple[str, Any, Any]
     if isinstance(wanted, dict) and isinstance(got, dict):
         found: list[tuple[str, Any, Any]] = []
         for key, value in wanted.items():
-            found += missing(value, got[key], f"{where}.{key}") if key in got else [(f"{where}.{key}", value, _Nothing())]
+            found += (
+                missing(value, got[key], f"{where}.{key}") if key in got else [(f"{where}.{key}", value, _Nothing())]
+            )
         return found
     if isinstance(wanted, list) and isinstance(got, list) and len(wanted) == len(got):
         return [x for i, (a, b) in enumerate(zip(wanted, got, strict=True)) for x in missing(a, b, f"{where}[{i}]")]

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import uvicorn
 from starlette.applications import Starlette
@@ -35,8 +35,10 @@ class LoopbackServer:
             print(server.url)
     """
 
-    def __init__(self, app: Starlette, *, port: int = 0) -> None:
-        self._config = uvicorn.Config(app, log_level="warning", lifespan="off", ws="none", timeout_graceful_shutdown=1)
+    def __init__(self, app: Any, *, port: int = 0, lifespan: Literal["on", "off"] = "off") -> None:
+        self._config = uvicorn.Config(
+            app, log_level="warning", lifespan=lifespan, ws="none", timeout_graceful_shutdown=1
+        )
         self._server = uvicorn.Server(self._config)
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -33,7 +33,11 @@ ODD: dict[str, bytes] = {
 
 def is_told(done: Done) -> bool:
     """Whether a command ended as commands end, with words and without a traceback."""
-    return "Traceback" not in done.err + done.out and "internal error" not in done.err and done.code in {0, 1, 2, 3, 4, 6, 10}
+    return (
+        "Traceback" not in done.err + done.out
+        and "internal error" not in done.err
+        and done.code in {0, 1, 2, 3, 4, 6, 10}
+    )
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])

@@ -75,7 +75,9 @@ def test_inputs_come_from_files_too(hello: Path, tmp_path: Path) -> None:
     write(tmp_path, "in.yaml", "name: NO\ncount: 2\n")
     assert json.loads(cli("run", hello, "-i", f"@{tmp_path / 'in.yaml'}", "-q").out) == {"text": "hello-no"}
     write(tmp_path, "name.txt", "From File")
-    assert json.loads(cli("run", hello, "-i", f"name=@{tmp_path / 'name.txt'}", "-q").out) == {"text": "hello-from-file"}
+    assert json.loads(cli("run", hello, "-i", f"name=@{tmp_path / 'name.txt'}", "-q").out) == {
+        "text": "hello-from-file"
+    }
 
 
 def test_a_hostile_inputs_file_is_a_finding(hello: Path, tmp_path: Path) -> None:
@@ -96,7 +98,11 @@ def test_answers_are_given_in_order_and_a_refused_one_leaves_the_request_open(tm
 
 @pytest.mark.parametrize(
     ("answer", "code"),
-    [('{"as": "eve", "verdict": "approve"}', 8), ('{"as": "kim", "verdict": "perhaps"}', 2), ('{"verdict": "approve"}', 8)],
+    [
+        ('{"as": "eve", "verdict": "approve"}', 8),
+        ('{"as": "kim", "verdict": "perhaps"}', 2),
+        ('{"verdict": "approve"}', 8),
+    ],
 )
 def test_a_last_answer_that_is_refused_ends_the_command(answer: str, code: int) -> None:
     done = cli(

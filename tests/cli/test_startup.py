@@ -24,7 +24,9 @@ def cpu_s(*args: str) -> float:
     return best
 
 
-@pytest.mark.parametrize(("args", "budget_s"), [(("--help",), 0.15), (("check", str(FLOWS / "publish-post.flow.yaml")), 0.3)])
+@pytest.mark.parametrize(
+    ("args", "budget_s"), [(("--help",), 0.15), (("check", str(FLOWS / "publish-post.flow.yaml")), 0.3)]
+)
 def test_a_command_starts_within_its_budget(args: tuple[str, ...], budget_s: float) -> None:
     assert cpu_s(*args) <= budget_s * SLACK
 
@@ -32,8 +34,14 @@ def test_a_command_starts_within_its_budget(args: tuple[str, ...], budget_s: flo
 @pytest.mark.parametrize(
     ("args", "unwanted"),
     [
-        (("--help",), {"yaml", "pydantic", "jinja2", "asyncio", "orchestrator.compiler", "orchestrator.runtime", "sqlite3"}),
-        (("check", str(FLOWS / "publish-post.flow.yaml")), {"pydantic", "httpx", "sqlite3", "rich", "orchestrator.runtime"}),
+        (
+            ("--help",),
+            {"yaml", "pydantic", "jinja2", "asyncio", "orchestrator.compiler", "orchestrator.runtime", "sqlite3"},
+        ),
+        (
+            ("check", str(FLOWS / "publish-post.flow.yaml")),
+            {"pydantic", "httpx", "sqlite3", "rich", "orchestrator.runtime"},
+        ),
     ],
 )
 def test_a_command_loads_nothing_that_it_does_not_need(args: tuple[str, ...], unwanted: set[str]) -> None:

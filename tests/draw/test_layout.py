@@ -16,6 +16,7 @@ from orchestrator.draw.cards import Drawing, drawing_of
 from orchestrator.draw.geometry import Box, Layout, Point, Route, Spacing
 from orchestrator.draw.graph import graph_of
 from orchestrator.draw.layout import lay_out
+from orchestrator.draw.mesh import mesh_of
 from orchestrator.draw.model import Edge, Graph, Node, NodeKind
 from orchestrator.draw.ports import levels, spread
 from orchestrator.ir.model import FlowIR
@@ -138,6 +139,16 @@ def test_an_edge_over_many_rows_is_led_around_the_boxes() -> None:
     xs = [x for x, _ in drawing.layout.edges[edge.id].points]
     boxes = drawing.layout.nodes.values()
     assert min(xs) < min(b.x for b in boxes) or max(xs) > max(b.right for b in boxes)
+
+
+@pytest.mark.parametrize(("rows", "is_outer"), [(6, False), (7, True)])
+def test_an_edge_goes_through_at_most_six_rows(rows: int, is_outer: bool) -> None:
+    steps = [flows.python_step(f"s{n}", (f"E{n}",) if n else ("Start",), (f"E{n + 1}",)) for n in range(rows)]
+    steps[0] = flows.python_step("s0", ("Start",), ("E1", "Skip"))
+    steps.append(flows.python_step("end", (f"E{rows}", "Skip"), ("Stop",)))
+    graph = graph_of(flows.flow_of("skip", *steps))
+    mesh = mesh_of(graph, {n.id: (90.0, 40.0) for n in graph.nodes}, {})
+    assert [graph.edges[n].event for n in mesh.outer] == (["Skip"] if is_outer else [])
 
 
 def test_two_loops_out_of_one_box_do_not_cross() -> None:

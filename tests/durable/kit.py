@@ -74,7 +74,7 @@ class World:
 
 async def until(check: Callable[[], bool], timeout_s: float = 10.0) -> None:
     async with asyncio.timeout(timeout_s):
-        while not check():  # noqa: ASYNC110
+        while not check():
             await asyncio.sleep(0.002)
 
 
@@ -85,7 +85,7 @@ def memory_of(journal: Any) -> MemoryJournal:
 
 
 def status_of(journal: Any, run_id: str) -> str:
-    run = memory_of(journal).runs.get(run_id)
+    run = memory_of(journal).rows.get(run_id)
     return "" if run is None else run.status
 
 
@@ -103,7 +103,7 @@ async def drive(world: World, case: Case, service: RunService) -> None:
 async def _from_outside(world: World, case: Case, service: RunService) -> None:
     engine = service.engine
     assert isinstance(engine, DurableEngine)
-    run = memory_of(world.journal).runs["r"]
+    run = memory_of(world.journal).rows["r"]
     try:
         for number, (event, fields) in enumerate(case.events):
             if run.status not in FINAL:
@@ -129,7 +129,7 @@ async def _answer(service: RunService, request_id: str, user: str, verdict: str)
 def settled_calls(journal: MemoryJournal) -> set[tuple[str, int]]:
     """(idempotency key, attempt) of every call whose result is committed."""
     found: set[tuple[str, int]] = set()
-    for run_id, run in journal.runs.items():
+    for run_id, run in journal.rows.items():
         started: dict[int, tuple[str, str]] = {}
         for seq, row in enumerate(map(_loads, run.ticks)):
             tick: Any = decode_tick(seq, row, PLAIN)

@@ -36,7 +36,7 @@ async def run_case(case: Case, root: Path, at: int, *, is_done: bool) -> tuple[i
     second = World(root, journal, **calls.steps())
     second.prepare(case)
     other = second.service(serves=True, worker="two", lease_s=LEASE_S)
-    if "r" not in journal.runs:  # the start was never acknowledged
+    if "r" not in journal.rows:  # the start was never acknowledged
         await other.start(second.prepare(case), case.inputs, run_id="r")
     await drive(second, case, other)
     await second.aclose()
@@ -48,11 +48,11 @@ async def run_case(case: Case, root: Path, at: int, *, is_done: bool) -> tuple[i
 
 
 def check_outcome(case: Case, journal: MemoryJournal) -> None:
-    run = journal.runs["r"]
+    run = journal.rows["r"]
     assert run.status == case.status
     if case.outputs is not None:
         assert run.outcome["result"] == case.outputs
-    assert all(r.status in FINAL for r in journal.runs.values())
+    assert all(r.status in FINAL for r in journal.rows.values())
 
 
 @pytest.mark.parametrize("is_done", [False, True], ids=["lost", "kept"])
@@ -75,7 +75,7 @@ def test_what_is_stored_is_the_same_log_for_every_reader(case: Case, tmp_path: P
         await drive(world, case, service)
         await world.aclose()
         rows = await journal.ticks("r", -1, 10_000)
-        assert [json.loads(text) for text in journal.runs["r"].ticks] == [row for _, row in rows]
+        assert [json.loads(text) for text in journal.rows["r"].ticks] == [row for _, row in rows]
 
     asyncio.run(main())
 
@@ -92,6 +92,6 @@ def test_an_event_that_was_acknowledged_is_applied_once(tmp_path: Path) -> None:
         assert accepted == [True, False, False]
         await world.until_over("r")
         await world.aclose()
-        assert sum('"paid-1"' in text for text in journal.runs["r"].ticks) == 1
+        assert sum('"paid-1"' in text for text in journal.rows["r"].ticks) == 1
 
     asyncio.run(main())

@@ -10,12 +10,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from orchestrator.dispatch.local import Binders, close_engine, open_engine
+from orchestrator.errors import StoreBusy
 from orchestrator.functional import FileCheckpointStorage, RunContext, SQLiteCheckpointStorage, step, workflow
+from orchestrator.journal.store import RunFilter
 
 KIND, PATH, KILL_AT = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 storage: Any = {
     "file": lambda: FileCheckpointStorage(PATH / "runs"),
     "sqlite": lambda: SQLiteCheckpointStorage(PATH / "runs.db"),
+    "store": lambda: None,
 }[KIND]()
 
 
@@ -51,14 +55,32 @@ async def story(x: str, ctx: RunContext) -> Any:
     return [*found, *parts[0], *parts[1], answer, *tail, ctx.get_state("started"), ctx.get_state("done")]
 
 
+async def go_on(**options: Any) -> Any:
+    """Go on with the run, once the lease of the process that was killed has run out."""
+    while True:
+        try:
+            return await story.run(run_id="the run", **options)
+        except StoreBusy:
+            await asyncio.sleep(0.05)
+
+
 async def main() -> None:
-    if len(sys.argv) > 4:
-        result = await story.run(responses={"go": sys.argv[4]}, run_id="the run")
-    elif await storage.read("the run"):
-        result = await story.run(run_id="the run")
+    options: dict[str, Any] = {}
+    if KIND == "store":
+        engine = open_engine(f"sqlite:///{PATH}/runs.db", Binders(), lease_s=0.3)
+        options["store"] = engine
+        is_known = bool((await engine.journal.runs(RunFilter())).rows)
     else:
-        result = await story.run("s", run_id="the run")
+        is_known = bool(await storage.read("the run"))
+    if len(sys.argv) > 4:
+        result = await go_on(responses={"go": sys.argv[4]}, **options)
+    elif is_known:
+        result = await go_on(**options)
+    else:
+        result = await story.run("s", run_id="the run", **options)
     print(result.get_final_state(), result.get_outputs(), [e.request_id for e in result.get_request_info_events()])
+    if KIND == "store":
+        await close_engine(engine)
 
 
 asyncio.run(main())

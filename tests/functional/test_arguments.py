@@ -43,7 +43,7 @@ def flow(request: Any) -> Any:
         ({"message": "x", "run_id": ""}, "run_id is"),
         ({}, "needs a message"),
         ({"message": "x", "checkpoint_storage": object()}, "no checkpoint storage"),
-        ({"message": "x", "checkpoint_storage": InMemoryCheckpointStorage(), "store": "memory:"}, "two names"),
+        ({"message": "x", "checkpoint_storage": InMemoryCheckpointStorage(), "store": "memory:"}, "both say where"),
     ],
 )
 def test_conflicting_arguments_are_refused_when_run_is_called(arguments: Any, says: str) -> None:

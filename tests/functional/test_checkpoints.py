@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.errors import JournalConflict, StoreError
+from orchestrator.errors import JournalConflict, StoreError, UsageError
 from orchestrator.functional import (
     FileCheckpointStorage,
     InMemoryCheckpointStorage,
@@ -244,7 +244,7 @@ def test_an_answer_that_its_schema_refuses_is_refused_in_a_process_that_never_sa
     assert calls == [1, 2, 3]
 
 
-@pytest.mark.parametrize("url", ["sqlite:///{}/a.db", "file:///{}/runs", "memory:"])
+@pytest.mark.parametrize("url", ["sqlite:///{}/a.db", "file:///{}/runs"])
 def test_a_store_can_be_given_as_a_url(url: str, tmp_path: Path) -> None:
     flow = make_flow(None, [])
     store = url.format(str(tmp_path))
@@ -255,16 +255,13 @@ def test_a_store_can_be_given_as_a_url(url: str, tmp_path: Path) -> None:
 
     assert asyncio.run(stored.run(3)).get_outputs() == [3]
     asyncio.run(flow.run(1, store=store))
-    for storage in (stored.storage,):
-        if hasattr(storage, "close"):
-            storage.close()
 
 
 def test_an_unusable_place_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(StoreError, match=r"file/runs\.db cannot be opened"):
         SQLiteCheckpointStorage(tmp_path / "file" / "runs.db")
-    with pytest.raises(StoreError, match="no storage of functional workflows"):
+    with pytest.raises(UsageError, match="names no store"):
         make_flow(None, []).run(1, store="redis://x")
     with pytest.raises(StoreError, match="could not be written"):
         asyncio.run(make_flow(FileCheckpointStorage(tmp_path / "file" / "runs"), []).run(1))
@@ -274,10 +271,10 @@ def test_half_a_line_that_a_killed_process_left_is_ignored_and_cut_off(tmp_path:
     calls: list[Any] = []
     asyncio.run(make_flow(FileCheckpointStorage(tmp_path), calls).run(7))
     (file,) = tmp_path.glob("*.jsonl")
-    file.write_bytes(file.read_bytes() + b'{"seq":99,"kind":"ca')
+    file.write_bytes(file.read_bytes() + b'[99,"progre')
     result = asyncio.run(make_flow(FileCheckpointStorage(tmp_path), calls).run(responses={"q": 1}))
     assert result.get_outputs()[0][1] == 4
-    assert all(line.endswith(b"}") for line in file.read_bytes().splitlines())
+    assert all(line.endswith(b"]") for line in file.read_bytes().splitlines())
 
 
 def test_the_thousandth_step_costs_the_storage_as_much_as_the_first(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def until_done(kind: str, path: Path, kills: list[int], *answer: str) -> str:
             answer = ()  # the answer was accepted before the kill
 
 
-@pytest.mark.parametrize("kind", ["file", "sqlite"])
+@pytest.mark.parametrize("kind", ["file", "sqlite", "store"])
 @pytest.mark.parametrize("kill_at", [1, 5, 6, 9, 14])
 def test_a_run_survives_kill_9_before_its_question(kind: str, kill_at: int, tmp_path: Path) -> None:
     assert until_done(kind, tmp_path, [kill_at]) == "IDLE_WITH_PENDING_REQUESTS [] ['go']"
@@ -49,7 +49,7 @@ def test_a_run_survives_kill_9_before_its_question(kind: str, kill_at: int, tmp_
     assert until_done(kind, tmp_path, [], "yes") == f"IDLE [{OUTPUT}] []"
 
 
-@pytest.mark.parametrize("kind", ["file", "sqlite"])
+@pytest.mark.parametrize("kind", ["file", "sqlite", "store"])
 def test_a_run_survives_kill_9_again_and_again_and_after_its_answer(kind: str, tmp_path: Path) -> None:
     assert until_done(kind, tmp_path, [2, 8, 11]) == "IDLE_WITH_PENDING_REQUESTS [] ['go']"
     calls = len((tmp_path / "calls.txt").read_text().split())

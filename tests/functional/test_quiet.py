@@ -302,3 +302,66 @@ def test_context_calls_from_a_thread_reach_the_run() -> None:
 
     assert asyncio.run(flow(None)) == [1]
     assert threads != [threading.get_ident()]
+
+
+async def turn(times: int) -> None:
+    for _ in range(times):
+        await asyncio.sleep(0)
+
+
+async def turned(times: int, coro: Any) -> Any:
+    await turn(times)
+    return await coro
+
+
+INTERLEAVED = [(first, second, depth) for first in range(5) for second in range(5) for depth in (0, 1, 2, 6)]
+
+
+@pytest.mark.parametrize(("first", "second", "depth"), INTERLEAVED)
+def test_what_follows_the_end_of_a_task_happens_before_the_pause(first: int, second: int, depth: int) -> None:
+    log: list[str] = []
+
+    async def short() -> None:
+        await turn(first)
+        log.append("short")
+
+    async def follows() -> None:
+        waits: Any = asyncio.create_task(short())
+        for _ in range(depth):
+            waits = asyncio.gather(waits)
+        await waits
+        log.append("followed")
+
+    async def asks(ctx: RunContext) -> str:
+        await turn(second)
+        return await ask(ctx)
+
+    @workflow
+    async def flow(x: None, ctx: RunContext) -> Any:
+        return await asyncio.gather(follows(), turned(first, asks(ctx)))
+
+    asyncio.run(flow.run(None))
+    assert log == ["short", "followed"]
+
+
+@pytest.mark.parametrize(("first", "second", "depth"), INTERLEAVED)
+def test_a_failure_just_before_a_pause_is_a_failure_and_no_pause(first: int, second: int, depth: int) -> None:
+    async def fail() -> None:
+        await turn(first)
+        raise ConnectionError("down")
+
+    async def asks(ctx: RunContext) -> str:
+        await turn(second)
+        return await ask(ctx)
+
+    @workflow
+    async def flow(x: None, ctx: RunContext) -> Any:
+        waits: Any = asyncio.create_task(fail())
+        asking = asyncio.create_task(asks(ctx))
+        for _ in range(depth):
+            waits = asyncio.gather(waits)
+        await waits
+        return await asking
+
+    with pytest.raises(ConnectionError):
+        asyncio.run(flow.run(None))

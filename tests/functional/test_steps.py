@@ -350,3 +350,60 @@ def test_positional_and_keyword_spelling_are_the_same_call() -> None:
         return await flow.run(responses={"q": "go"})
 
     assert asyncio.run(main()).get_outputs() == [3]
+
+
+@both
+def test_a_step_that_is_tried_again_makes_the_calls_inside_that_failed_again(make_storage: Any) -> None:
+    calls: list[str] = []
+
+    @step
+    async def good() -> str:
+        calls.append("good")
+        return "g"
+
+    @step
+    async def flaky() -> str:
+        calls.append("flaky")
+        if calls.count("flaky") < 3:
+            raise ConnectionError(f"down {len(calls)}")
+        return "f"
+
+    @step(retry=3)
+    async def outer(ctx: RunContext) -> str:
+        found = await good() + await flaky()
+        return found + str(await ctx.request_info("?", str, request_id="q"))
+
+    @workflow(checkpoint_storage=make_storage())
+    async def flow(x: None) -> str:
+        return await outer()
+
+    async def main() -> Any:
+        await flow.run(None)
+        return await flow.run(responses={"q": "!"})
+
+    assert asyncio.run(main()).text == "gf!"
+    assert calls == ["good", "flaky", "flaky", "flaky"]
+
+
+def test_a_restored_run_has_all_attempts_of_the_step_it_failed_in() -> None:
+    storage, calls = InMemoryCheckpointStorage(), list[int]()
+
+    @step(retry=2)
+    async def flaky() -> str:
+        calls.append(1)
+        if len(calls) < 4:
+            raise ConnectionError(f"down {len(calls)}")
+        return "up"
+
+    @workflow(checkpoint_storage=storage)
+    async def flow(x: None) -> str:
+        return await flaky()
+
+    async def main() -> Any:
+        with pytest.raises(ConnectionError, match="down 2"):
+            await flow.run(None)
+        latest = await storage.get_latest(workflow_name="flow")
+        assert latest is not None
+        return await flow.run(checkpoint_id=latest.checkpoint_id)
+
+    assert asyncio.run(main()).text == "up"

@@ -43,15 +43,28 @@ def test_the_example_flows_keep_their_meaning_and_comments(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "done"),
     [
-        ("a:   1\n", "a: 1\n"), ("a: {b: '${{ x }}'}\n", "a:\n  b: '${{ x }}'\n"), ("a: [x,z]\n", "a: [x, z]\n"), ("a:\n- x\n", "a:\n  - x\n"),
-        ("a: NO\nb: 12:30\nc: 2026-01-02\nd: 0x1f\n", 'a: "NO"\nb: "12:30"\nc: "2026-01-02"\nd: "0x1f"\n'), ("a: []\nb: {}\n", "a: []\nb: {}\n"),
-        ("a: x\n  y\n", "a: >-\n  x y\n"), ("a: 'x\n\n  y'\n", 'a: "x\\ny"\n'), ("a: |\n     x\n       y\n", "a: |\n  x\n    y\n"),
-        ("a: >\n     x\n     y\n", "a: >\n  x\n  y\n"), ("a: # c\n  b: 1\n", "a:  # c\n  b: 1\n"), ("- a: 1\n  b: 2\n- c\n", "- a: 1\n  b: 2\n- c\n"),
-        ("a: 1\n\n\n\nb: 2\n", "a: 1\n\nb: 2\n"), ("a:\n   b: 1\n   # end of a\n# of the file\n", "a:\n  b: 1\n  # end of a\n# of the file\n"),
-        ("---\na: 1\n", "a: 1\n"), ("a: &x [1]\nb: *x\n", "a: &x [1]\nb: *x\n"), ("a: 1\r\nb: 2\r\n", "a: 1\nb: 2\n"), ("a: |+\n  x\n\n\nb: 1\n", "a: |+\n  x\n\n\nb: 1\n"),
-        ("'a b': 1\n\"c: d\": 2\n", "a b: 1\n\"c: d\": 2\n"), ("a: ~\nb:\nc: null\n", "a: ~\nb:\nc: null\n"),
+        ("a:   1\n", "a: 1\n"),
+        ("a: {b: '${{ x }}'}\n", "a:\n  b: '${{ x }}'\n"),
+        ("a: [x,z]\n", "a: [x, z]\n"),
+        ("a:\n- x\n", "a:\n  - x\n"),
+        ("a: NO\nb: 12:30\nc: 2026-01-02\nd: 0x1f\n", 'a: "NO"\nb: "12:30"\nc: "2026-01-02"\nd: "0x1f"\n'),
+        ("a: []\nb: {}\n", "a: []\nb: {}\n"),
+        ("a: x\n  y\n", "a: >-\n  x y\n"),
+        ("a: 'x\n\n  y'\n", 'a: "x\\ny"\n'),
+        ("a: |\n     x\n       y\n", "a: |\n  x\n    y\n"),
+        ("a: >\n     x\n     y\n", "a: >\n  x\n  y\n"),
+        ("a: # c\n  b: 1\n", "a:  # c\n  b: 1\n"),
+        ("- a: 1\n  b: 2\n- c\n", "- a: 1\n  b: 2\n- c\n"),
+        ("a: 1\n\n\n\nb: 2\n", "a: 1\n\nb: 2\n"),
+        ("a:\n   b: 1\n   # end of a\n# of the file\n", "a:\n  b: 1\n  # end of a\n# of the file\n"),
+        ("---\na: 1\n", "a: 1\n"),
+        ("a: &x [1]\nb: *x\n", "a: &x [1]\nb: *x\n"),
+        ("a: 1\r\nb: 2\r\n", "a: 1\nb: 2\n"),
+        ("a: |+\n  x\n\n\nb: 1\n", "a: |+\n  x\n\n\nb: 1\n"),
+        ("'a b': 1\n\"c: d\": 2\n", 'a b: 1\n"c: d": 2\n'),
+        ("a: ~\nb:\nc: null\n", "a: ~\nb:\nc: null\n"),
     ],
-)  # fmt: skip
+)
 def test_forms(text: str, done: str) -> None:
     assert fmt(text) == done
     assert fmt(done) == done
@@ -66,13 +79,13 @@ def test_a_file_with_a_mistake_is_left_alone(text: str) -> None:
 def test_formatting_is_idempotent_and_keeps_the_data_of_mutated_files() -> None:
     rng = random.Random(3)
     texts = corpus()
-    formatted = 0
+    formatted, refused = 0, []
     for _ in range(1000):
         text = mutate(rng.choice(texts), rng, texts)
         try:
             done = fmt(text)
         except CannotFormat as error:
-            assert "report this file" not in str(error), text
+            refused.append(str(error))
             continue
         formatted += 1
         one, two = read(text).root, read(done).root
@@ -80,3 +93,4 @@ def test_formatting_is_idempotent_and_keeps_the_data_of_mutated_files() -> None:
         assert two is not None
         assert to_plain(one) == to_plain(two)
     assert formatted > 200
+    assert not [reason for reason in refused if "report this file" in reason]

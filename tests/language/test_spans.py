@@ -34,12 +34,22 @@ def written(node: ScalarNode, word: str) -> str:
 @pytest.mark.parametrize(
     "text",
     [
-        "a: one target two\n", "a: 'it''s target'\n", 'a: "x\\n\\u00e9 target"\n', "a: one\n  two\n\n  target three\n",
-        "a: 'one\n\n  it''s target'\n", 'a: "one\\\n  two target"\n', "a: |\n  one\n    two target\n", "a: |2\n    one\n   target\n",
-        "a: >\n  one\n  two\n\n    more\n  target\n", "a: >-\n\n  one\n\n\n  target x\n", "x: 1\r\na: |\r\n  one\r\n  target\r\n",
-        "a: Issue #1 target\n", "a: |+\n  x\n\n  target\n\n\n", "a: &x target\n",
+        "a: one target two\n",
+        "a: 'it''s target'\n",
+        'a: "x\\n\\u00e9 target"\n',
+        "a: one\n  two\n\n  target three\n",
+        "a: 'one\n\n  it''s target'\n",
+        'a: "one\\\n  two target"\n',
+        "a: |\n  one\n    two target\n",
+        "a: |2\n    one\n   target\n",
+        "a: >\n  one\n  two\n\n    more\n  target\n",
+        "a: >-\n\n  one\n\n\n  target x\n",
+        "x: 1\r\na: |\r\n  one\r\n  target\r\n",
+        "a: Issue #1 target\n",
+        "a: |+\n  x\n\n  target\n\n\n",
+        "a: &x target\n",
     ],
-)  # fmt: skip
+)
 def test_a_word_in_any_kind_of_scalar_is_found(text: str) -> None:
     assert written(scalar(text), "target") == "target"
 

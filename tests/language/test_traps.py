@@ -58,9 +58,18 @@ def test_reading_goes_on_with_what_was_meant(text: str, meant: object) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["emit: Stop # done\n", "emit: Stop   #done\n", "a: x#y\n", "emit: Drafted      # `text` is filled\n", "a: 1 # 2 (3)\n",
-     "a: b  # say \"x\"\n", "a: [x, y] # z\n", "a: 'x' #y\n", "a: |\n  x #1\n"],
-)  # fmt: skip
+    [
+        "emit: Stop # done\n",
+        "emit: Stop   #done\n",
+        "a: x#y\n",
+        "emit: Drafted      # `text` is filled\n",
+        "a: 1 # 2 (3)\n",
+        'a: b  # say "x"\n',
+        "a: [x, y] # z\n",
+        "a: 'x' #y\n",
+        "a: |\n  x #1\n",
+    ],
+)
 def test_comments_that_are_plainly_comments_stay(text: str) -> None:
     assert read(text).diagnostics == ()
 

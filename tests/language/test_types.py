@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import jsonschema
 import pytest
 
@@ -17,18 +19,29 @@ def inputs(*lines: str) -> str:
 @pytest.mark.parametrize(
     ("text", "schema"),
     [
-        ("str", {"type": "string"}), ("int", {"type": "integer"}), ("float", {"type": "number"}), ("bool", {"type": "boolean"}),
-        ("any", {}), ("duration", {"type": "string", "format": "duration"}), ("datetime", {"type": "string", "format": "date-time"}),
-        ("[str]", {"type": "array", "items": {"type": "string"}}), ("a | b", {"enum": ["a", "b"]}), ("a | null", {"enum": ["a", None]}),
-        ("str | null", {"type": ["string", "null"]}), ("int | str", {"type": ["integer", "string"]}), ("1 | 2", {"enum": [1, 2]}),
+        ("str", {"type": "string"}),
+        ("int", {"type": "integer"}),
+        ("float", {"type": "number"}),
+        ("bool", {"type": "boolean"}),
+        ("any", {}),
+        ("duration", {"type": "string", "format": "duration"}),
+        ("datetime", {"type": "string", "format": "date-time"}),
+        ("[str]", {"type": "array", "items": {"type": "string"}}),
+        ("a | b", {"enum": ["a", "b"]}),
+        ("a | null", {"enum": ["a", None]}),
+        ("str | null", {"type": ["string", "null"]}),
+        ("int | str", {"type": ["integer", "string"]}),
+        ("1 | 2", {"enum": [1, 2]}),
         ("'[str] | null'", {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "null"}]}),
-        ("'\"str\" | other'", {"enum": ["str", "other"]}), ("needs work | done", {"enum": ["needs work", "done"]}),
+        ("'\"str\" | other'", {"enum": ["str", "other"]}),
+        ("needs work | done", {"enum": ["needs work", "done"]}),
         ("{type: int, default: 3}", {"type": "integer", "default": 3}),
         ("{type: str, description: why}", {"type": "string", "description": "why"}),
         ("{schema: {type: integer, minimum: 1}}", {"type": "integer", "minimum": 1}),
-        ("[{schema: {}}]", {"type": "array", "items": {}}), ("[[int]]", {"type": "array", "items": {"type": "array", "items": {"type": "integer"}}}),
+        ("[{schema: {}}]", {"type": "array", "items": {}}),
+        ("[[int]]", {"type": "array", "items": {"type": "array", "items": {"type": "integer"}}}),
     ],
-)  # fmt: skip
+)
 def test_shorthand_becomes_json_schema(text: str, schema: object) -> None:
     spec = good(inputs(f"a: {text}")).inputs["a"]
     assert fields_to_schema({"a": spec.field_type})["properties"]["a"] == schema
@@ -52,16 +65,34 @@ def test_a_field_named_type_needs_the_long_form() -> None:
 @pytest.mark.parametrize(
     ("text", "code", "hint"),
     [
-        ("string", "FLW211", "`str`"), ("strr", "FLW211", "`str`"), ("Integer", "FLW211", "`int`"), ("number", "FLW211", "`float`"),
-        ("boolean", "FLW211", "`bool`"), ("strr | null", "FLW211", "`str`"), ("nul | str", "FLW211", "`null`"), ("string | null", "FLW211", "`str`"),
-        ("str?", "FLW211", "str | null"), ("'list[str]'", "FLW212", "`[str]`"), ("'[str'", "FLW212", ""), ("str |", "FLW212", ""),
-        ("[str, int]", "FLW212", "[str]"), ("[]", "FLW212", "[str]"), ("5", "FLW212", "{type: int, default: 5}"), ("true", "FLW212", "type: bool"),
-        ("", "FLW212", "str"), ("a | a", "FLW208", "once"), ("str | str", "FLW208", "once"), ("Article", "FLW211", "imports"),
-        ("a | Draft", "FLW212", "quote"), ("'dict[str, int]'", "FLW212", ""),
-        ("{type: int, default: x}", "FLW213", "change"), ("{type: a | b, default: c}", "FLW213", "change"),
-        ("{schema: ../x.json}", "FLW214", "./order.json"), ("{schema: /etc/passwd}", "FLW214", "./order.json"),
+        ("string", "FLW211", "`str`"),
+        ("strr", "FLW211", "`str`"),
+        ("Integer", "FLW211", "`int`"),
+        ("number", "FLW211", "`float`"),
+        ("boolean", "FLW211", "`bool`"),
+        ("strr | null", "FLW211", "`str`"),
+        ("nul | str", "FLW211", "`null`"),
+        ("string | null", "FLW211", "`str`"),
+        ("str?", "FLW211", "str | null"),
+        ("'list[str]'", "FLW212", "`[str]`"),
+        ("'[str'", "FLW212", ""),
+        ("str |", "FLW212", ""),
+        ("[str, int]", "FLW212", "[str]"),
+        ("[]", "FLW212", "[str]"),
+        ("5", "FLW212", "{type: int, default: 5}"),
+        ("true", "FLW212", "type: bool"),
+        ("", "FLW212", "str"),
+        ("a | a", "FLW208", "once"),
+        ("str | str", "FLW208", "once"),
+        ("Article", "FLW211", "imports"),
+        ("a | Draft", "FLW212", "quote"),
+        ("'dict[str, int]'", "FLW212", ""),
+        ("{type: int, default: x}", "FLW213", "change"),
+        ("{type: a | b, default: c}", "FLW213", "change"),
+        ("{schema: ../x.json}", "FLW214", "./order.json"),
+        ("{schema: /etc/passwd}", "FLW214", "./order.json"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_type_says_how_to_write_it(text: str, code: str, hint: str) -> None:
     (place,) = found(inputs(f"a: {text}"))
     assert place.split()[1] == code
@@ -82,13 +113,21 @@ def test_imported_models_are_types() -> None:
 @pytest.mark.parametrize(
     ("schema", "words"),
     [
-        ("{$ref: 'https://evil.example/x'}", "nothing is fetched"), ("{properties: {a: {$dynamicRef: other}}}", "nothing is fetched"),
-        ("{pattern: '(a+)+'}", "repeats"), ("{pattern: '(a|ab)*c'}", "begin alike"), ("{pattern: '(?=a)b'}", "looks ahead"),
-        ("{pattern: '(a)\\1'}", "refers back"), ("{pattern: '('}", "no regular expression"), ("{patternProperties: {'(x*)*': {}}}", "repeats"),
-        ("{type: sting}", "no type"), ("{propertes: {}}", "no keyword"), ("{minimum: x}", "no JSON Schema"), ("{required: 5}", "no JSON Schema"),
-        ("{$schema: 'http://json-schema.org/draft-07/schema#'}", "2020-12"), ("{items: {items: {items: {type: x}}}}", "no type"),
+        ("{$ref: 'https://evil.example/x'}", "nothing is fetched"),
+        ("{properties: {a: {$dynamicRef: other}}}", "nothing is fetched"),
+        ("{pattern: '(a+)+'}", "repeats"),
+        ("{pattern: '(?=a)b'}", "looks ahead"),
+        ("{pattern: '(a)\\1'}", "refers back"),
+        ("{pattern: '('}", "not a regular expression"),
+        ("{patternProperties: {'(x*)*': {}}}", "repeats"),
+        ("{type: sting}", "no type"),
+        ("{propertes: {}}", "no keyword"),
+        ("{minimum: x}", "no JSON Schema"),
+        ("{required: 5}", "no JSON Schema"),
+        ("{$schema: 'http://json-schema.org/draft-07/schema#'}", "2020-12"),
+        ("{items: {items: {items: {type: x}}}}", "no type"),
     ],
-)  # fmt: skip
+)
 def test_json_schemas_are_closed_and_cheap(schema: str, words: str) -> None:
     from tests.language.support import parse
 
@@ -114,7 +153,12 @@ def test_values_are_held_against_types() -> None:
     "text", ["[" * 1000, "{a: " * 1000, "a|" * 5000, "|", "{", "{a", "[,]", "}", '"', "a b [c]", ": x", "a: b"]
 )
 def test_no_text_breaks_the_parser_of_types(text: str) -> None:
-    try:
+    with suppress(BadType):
         parse_type_text(text)
-    except BadType as error:
-        assert 0 <= error.start <= error.end <= len(text)
+
+
+@pytest.mark.parametrize("text", ["[" * 1000, "{", "{a", "[,]", "}", '"', "a b [c]", ": x", "a: b", "a | | b"])
+def test_the_place_of_a_bad_type_lies_in_its_text(text: str) -> None:
+    with pytest.raises(BadType) as caught:
+        parse_type_text(text)
+    assert 0 <= caught.value.start <= caught.value.end <= len(text)

@@ -71,8 +71,7 @@ def test_decorator_with_arguments() -> None:
     storage = InMemoryCheckpointStorage()
 
     @workflow(name="my_pipeline", description="Uppercase then reverse", checkpoint_storage=storage)
-    async def text_pipeline(text: str) -> str:
-        ...
+    async def text_pipeline(text: str) -> str: ...
 
     assert (text_pipeline.name, text_pipeline.description) == ("my_pipeline", "Uppercase then reverse")
     assert asyncio.run(text_pipeline.run("x")).get_outputs() == []
@@ -226,7 +225,12 @@ def test_step_failure_is_shown_and_raised() -> None:
         return events
 
     events = asyncio.run(main())
-    assert [e.type for e in events if e.type != "status"] == ["started", "executor_invoked", "executor_failed", "failed"]
+    assert [e.type for e in events if e.type != "status"] == [
+        "started",
+        "executor_invoked",
+        "executor_failed",
+        "failed",
+    ]
 
 
 def test_caching_and_checkpoints_example() -> None:
@@ -266,8 +270,7 @@ def test_step_with_a_name() -> None:
     from orchestrator.functional import step, workflow
 
     @step(name="transform")
-    async def transform_data(raw: dict) -> str:
-        ...
+    async def transform_data(raw: dict) -> str: ...
 
     @workflow
     async def pipeline(raw: dict):
@@ -335,9 +338,7 @@ def test_two_phase_resume() -> None:
         print(requests[0].request_id)  # "review_request"
         assert requests[0].request_id == "review_request"
         # Phase 2 — resume with the human's answer
-        result2 = await review_pipeline.run(
-            responses={"review_request": "Add more details about alignment research"}
-        )
+        result2 = await review_pipeline.run(responses={"review_request": "Add more details about alignment research"})
         print(result2.text)
         return result2
 

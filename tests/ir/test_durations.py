@@ -7,23 +7,50 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from orchestrator.language.durations import BadTime, parse_duration, parse_moment, parse_time, resolve_time
+from orchestrator.ir.durations import BadTime, parse_duration, parse_moment, parse_time, resolve_time
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("500ms", 0.5), ("30s", 30), ("5m", 300), ("4h", 14400), ("2d", 172800), ("1.5h", 5400), ("0s", 0),
-     ("PT30S", 30), ("P1D", 86400), ("P1DT2H30M", 95400), ("P2W", 1209600), ("PT0.5S", 0.5)],
-)  # fmt: skip
+    [
+        ("500ms", 0.5),
+        ("30s", 30),
+        ("5m", 300),
+        ("4h", 14400),
+        ("2d", 172800),
+        ("1.5h", 5400),
+        ("0s", 0),
+        ("PT30S", 30),
+        ("P1D", 86400),
+        ("P1DT2H30M", 95400),
+        ("P2W", 1209600),
+        ("PT0.5S", 0.5),
+    ],
+)
 def test_durations(text: str, seconds: float) -> None:
     assert parse_duration(text).seconds == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
     ("text", "suggestion"),
-    [("30", "30s"), ("30 s", "30s"), ("5min", "5m"), ("2 hours", "2h"), ("1w", "7d"), ("10 seconds", "10s"), ("soon", None),
-     ("-5s", None), ("P", None), ("PT", None), ("P1DT", None), ("5x", None), ("1e3s", None), ("٣s", None), ("200000d", None)],
-)  # fmt: skip
+    [
+        ("30", "30s"),
+        ("30 s", "30s"),
+        ("5min", "5m"),
+        ("2 hours", "2h"),
+        ("1w", "7d"),
+        ("10 seconds", "10s"),
+        ("soon", None),
+        ("-5s", None),
+        ("P", None),
+        ("PT", None),
+        ("P1DT", None),
+        ("5x", None),
+        ("1e3s", None),
+        ("٣s", None),
+        ("200000d", None),
+    ],
+)
 def test_what_is_no_duration_says_how_to_write_it(text: str, suggestion: str | None) -> None:
     with pytest.raises(BadTime) as caught:
         parse_duration(text)
@@ -45,12 +72,16 @@ def at(text: str, zone: str = "UTC") -> float:
 @pytest.mark.parametrize(
     ("moment", "now", "zone", "end"),
     [
-        ("fri 17:00", "2026-11-25T12:00", "UTC", "2026-11-27T17:00"), ("wed 12:00", "2026-11-25T11:59", "UTC", "2026-11-25T12:00"),
-        ("wed 12:00", "2026-11-25T12:00", "UTC", "2026-12-02T12:00"), ("Friday 9:05", "2026-11-28T00:00", "UTC", "2026-12-04T09:05"),
-        ("fri 17:00", "2026-11-27T23:30", "America/New_York", "2026-12-04T17:00"), ("2026-12-01T09:00", "2026-11-25T12:00", "Europe/Berlin", "2026-12-01T09:00"),
-        ("2026-12-01 09:00:30", "2026-11-25T12:00", "UTC", "2026-12-01T09:00:30"), ("mon 08:00", "2026-10-23T12:00", "Europe/Berlin", "2026-10-26T08:00"),
+        ("fri 17:00", "2026-11-25T12:00", "UTC", "2026-11-27T17:00"),
+        ("wed 12:00", "2026-11-25T11:59", "UTC", "2026-11-25T12:00"),
+        ("wed 12:00", "2026-11-25T12:00", "UTC", "2026-12-02T12:00"),
+        ("Friday 9:05", "2026-11-28T00:00", "UTC", "2026-12-04T09:05"),
+        ("fri 17:00", "2026-11-27T23:30", "America/New_York", "2026-12-04T17:00"),
+        ("2026-12-01T09:00", "2026-11-25T12:00", "Europe/Berlin", "2026-12-01T09:00"),
+        ("2026-12-01 09:00:30", "2026-11-25T12:00", "UTC", "2026-12-01T09:00:30"),
+        ("mon 08:00", "2026-10-23T12:00", "Europe/Berlin", "2026-10-26T08:00"),
     ],
-)  # fmt: skip
+)
 def test_moments_are_read_in_their_zone(moment: str, now: str, zone: str, end: str) -> None:
     assert resolve_time(parse_time(moment), at(now, zone), zone) == at(end, zone)
 

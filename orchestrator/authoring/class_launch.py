@@ -1,0 +1,89 @@
+"""A run of a workflow class: its start event, the state it begins with, and what it has beside its state."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.authoring.run_data import RunData
+from orchestrator.runtime import ticks as t
+from orchestrator.runtime.actor import Actor
+from orchestrator.runtime.plan import FlowPlan
+
+if TYPE_CHECKING:  # a workflow makes these
+    from orchestrator.authoring.context import Context
+    from orchestrator.authoring.saving import Saved
+    from orchestrator.authoring.workflow import Workflow
+    from orchestrator.events import StartEvent
+
+
+class ClassLaunch:
+    """The `Launch` of a workflow class. Without an event it goes on with what the context holds."""
+
+    __slots__ = ("context", "ended", "event", "workflow")
+
+    def __init__(
+        self,
+        workflow: Workflow,
+        context: Context[Any],
+        event: StartEvent | None,
+        ended: Callable[[Actor | None], None] | None = None,
+    ) -> None:
+        self.workflow = workflow
+        self.context = context
+        self.event = event
+        self.ended = ended
+
+    def plan(self) -> FlowPlan:
+        """The workflow, ready to run."""
+        return self.workflow.plan()
+
+    def first_tick(self, now: float) -> t.Started:
+        """The start event, and the state that the context holds."""
+        outside, event = self.context._outside, self.event
+        assert event is not None
+        name = self.workflow.flow.names.name_of(type(event))
+        if outside.model is None and not outside.vars and outside.run is None:
+            return t.Started(0, 0.0, -1, name, event)
+        return t.Started(0, 0.0, -1, name, event, None, outside.values())
+
+    def saved(self, plan: FlowPlan) -> Saved | None:
+        """The run that the context holds, if it is to go on."""
+        if self.event is not None:
+            return None
+        from orchestrator.authoring.saving import state_to_resume
+
+        return state_to_resume(self.context._outside, plan)
+
+    def attach(self, run: Actor) -> None:
+        """Give a run its live side."""
+        workflow, ended = self.workflow, self.ended
+        run.data = RunData(workflow, workflow.flow, asyncio.get_running_loop(), self.context._outside.gate)
+        run.timeout_s = workflow._timeout
+        before = run.on_finish
+
+        def finished(run: Actor) -> None:
+            if "orchestrator.authoring.tracing" in sys.modules:
+                from orchestrator.authoring.tracing import end_run_span
+
+                end_run_span(run)
+            _close_resources(run)
+            if ended is not None:
+                ended(run)
+            if before is not None:
+                before(run)
+
+        run.on_finish = finished
+
+    def failed(self) -> None:
+        """The run could not begin: the next one may."""
+        if self.ended is not None:
+            self.ended(None)
+
+
+def _close_resources(run: Actor) -> None:
+    data: RunData = run.data
+    if data.uses_resources:
+        data.closing = asyncio.get_running_loop().create_task(data.workflow.resources.leave())

@@ -1,0 +1,53 @@
+"""`orchestrator resume`: go on with runs that have not ended, exactly where the journal ends."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import click
+
+from orchestrator.cli.continuing import continue_run, find_run
+from orchestrator.cli.exits import Exit
+from orchestrator.cli.files import open_project
+from orchestrator.cli.output import plural, say
+from orchestrator.cli.store import open_store, store_option
+
+OPEN = ("running", "waiting", "new", "stopping", "cleaning", "queued")
+
+
+@click.command("resume")
+@click.argument("runs", nargs=-1)
+@click.option("--as", "user", help="Who you are, for questions on the terminal.")
+@store_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per run.")
+def command(runs: tuple[str, ...], user: str | None, store: str | None, as_json: bool) -> int:
+    """Go on with RUNS, or with every run of the store that has not ended, until each ends or waits for somebody else."""
+    project = open_project()
+    names = asyncio.run(_names(project, store, runs))
+    if not names:
+        say("no run is left to go on with")
+        return Exit.OK
+    codes = [continue_run(project, store, name, None, command="resume", as_json=as_json, user=user) for name in names]
+    if len(codes) > 1 and not as_json:
+        say(f"{plural(len(codes), 'run')} looked at")
+    return max(codes, key=lambda code: (code == Exit.RUN_FAILED, code == Exit.TIMED_OUT, code == Exit.WAITING))
+
+
+async def _names(project: Any, store: str | None, runs: tuple[str, ...]) -> list[str]:  # a Project
+    from orchestrator.journal.store import RunFilter
+
+    journal = open_store(project, store, must_exist=True)
+    try:
+        if runs:
+            return [(await find_run(journal, name)).run_id for name in runs]
+        found: list[str] = []
+        before: int | None = None
+        while True:
+            page = await journal.runs(RunFilter(statuses=OPEN), before=before, limit=200)
+            found += [row.run_id for row in page.rows if row.parent is None]
+            if page.next is None:
+                return found[::-1]
+            before = page.next
+    finally:
+        await journal.aclose()

