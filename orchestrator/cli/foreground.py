@@ -17,6 +17,7 @@ from orchestrator.runtime.people import Request
 
 OTHERS = frozenset({"remind", "escalate", "expire", "wait", "run"})  # timers of what somebody else is to do
 TICK_S = 0.25
+LAST_WORD_S = 0.5
 
 
 class Foreground:
@@ -55,10 +56,14 @@ class Foreground:
     def _look_for_end(self, run: Actor, entry: Any) -> None:
         if isinstance(entry, t.StepStarted):
             self._steps[entry.act] = entry.step
-        elif isinstance(entry, t.StepSettled) and entry.again_at is None and self.stopped_at is None:
-            if self._steps.get(entry.act) == self._until is not None:
-                self.stopped_at = run.base + len(run.log)
-                run.is_passive = True  # what follows is decided, and does not begin
+        elif (
+            isinstance(entry, t.StepSettled)
+            and entry.again_at is None
+            and self.stopped_at is None
+            and self._steps.get(entry.act) == self._until is not None
+        ):
+            self.stopped_at = run.base + len(run.log)
+            run.is_passive = True  # what follows is decided, and does not begin
 
     async def follow(self, root: Actor) -> None:
         """Return when the run is over, waits for somebody else, or has come to `until`.
@@ -153,6 +158,8 @@ class Foreground:
 
     async def _end(self) -> None:
         if self._asking is not None:
+            if self._root is not None and self._root.is_over:  # it sees so itself, and tells that the question is gone
+                await asyncio.wait({self._asking}, timeout=LAST_WORD_S)
             self._asking.cancel()
             await asyncio.gather(self._asking, return_exceptions=True)
         if self._asker is not None:

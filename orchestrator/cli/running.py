@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from orchestrator.cli.store import MEMORY, open_store
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.durable import DurableEngine
 from orchestrator.runtime.engine import Engine
+from orchestrator.runtime.journal import Journal
 from orchestrator.runtime.state import Status
 from orchestrator.testing.flow_expect import waiting_steps
 
@@ -50,13 +51,8 @@ class Ended:
     """A run that ended, rests, or was stopped when its log had `stopped_at` entries."""
 
     actor: Actor
+    path: list[str]
     stopped_at: int | None = None
-
-    @property
-    def path(self) -> list[str]:
-        """The steps whose bodies ran here."""
-        log = self.actor.log
-        return path_of(log if self.stopped_at is None else log[: self.stopped_at - self.actor.base])
 
 
 def run_session(session: Session, begin: Begin) -> Ended:
@@ -73,22 +69,36 @@ async def _run(session: Session, begin: Begin) -> Ended:
     if not session.is_quiet:
         front.ask_on_terminal(session.user, groups_of(session.project))
     actor: Actor | None = None
-    is_done = False
+    ended: Ended | None = None
     with TerminatedAsInterrupt():
         try:
             actor = await begin(front)
             await front.follow(actor)
-            is_done = True
+            ended = Ended(actor, await _path(actor, front.stopped_at, journal), front.stopped_at)
         finally:
             screen.close()
             actor = actor or front.first
-            if actor is not None and not is_done and not actor.state.is_over:
+            if actor is not None and ended is None and not actor.state.is_over:
                 _tell_interrupted(actor, is_kept=session.is_durable)
             await _close(engine, actor)
             if journal is not None:
                 await journal.aclose()
             await session.project.hub.aclose()
-    return Ended(actor, front.stopped_at)
+    return ended
+
+
+async def _path(actor: Actor, stopped_at: int | None, journal: Journal | None) -> list[str]:
+    """The steps whose bodies ran, those that ran in other processes too."""
+    log = actor.log if stopped_at is None else actor.log[: stopped_at - actor.base]
+    if journal is None or actor.base == 0:
+        return path_of(log)
+    earlier = await journal.ticks(actor.run_id, -1, actor.base)
+    return [*path_of_rows(row for seq, row in earlier if seq < actor.base), *path_of(log)]
+
+
+def path_of_rows(rows: Iterable[Json]) -> list[str]:
+    """The same for ticks as a store has them; a row is [kind, at, cause, act, attempt, step, phase, …]."""
+    return [row[5] for row in rows if row[0] == "step" and row[4] == 1 and (len(row) < 7 or row[6] in (None, "main"))]
 
 
 async def _close(engine: Engine, actor: Actor | None) -> None:

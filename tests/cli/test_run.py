@@ -139,10 +139,19 @@ def test_a_failed_run_is_exit_1_with_its_step_and_code(hello: Path) -> None:
     assert "failed in step `greet`: http.503: busy" in done.err
 
 
+SLOW = """\
+flow: slow
+timeout: 200ms
+steps:
+  rest:
+    on: Start
+    wait: 10s
+    emit: Stop
+"""
+
+
 def test_a_run_that_takes_too_long_is_exit_5(tmp_path: Path) -> None:
-    flow = HELLO.replace("steps:", "timeout: 200ms\nsteps:", 1).replace("    call: text.slug\n    with:\n      text: Hello ${{ inputs.name }}\n", "    wait: 10s\n")  # fmt: skip  # noqa: E501
-    file = write(tmp_path, "slow.flow.yaml", flow.replace("${{ result }}", "x"))
-    assert cli("run", file, "-i", "name=Ada").code == 5
+    assert cli("run", write(tmp_path, "slow.flow.yaml", SLOW)).code == 5
 
 
 def test_mocks_stand_in_for_calls(hello: Path) -> None:
