@@ -5,6 +5,7 @@ Compiles flow files and what they import, binds IR to the project's callables, a
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -301,10 +302,11 @@ def _calls_of(step: StepIR) -> Iterator[CallIR]:
 
 def find_flows(folder: Path) -> Iterator[Path]:
     """Every flow file under a folder, sorted by path; what tools keep for themselves (`.venv`, `.git`) is left out."""
-    found = [path for suffix in SUFFIXES for path in folder.rglob(f"*{suffix}")]
-    for path in sorted(found):
-        if not SKIPPED_FOLDERS & set(path.relative_to(folder).parts) and path.is_file():
-            yield path
+    found: list[Path] = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name not in SKIPPED_FOLDERS]
+        found += [Path(parent, name) for name in files if name.endswith(SUFFIXES)]
+    yield from sorted(path for path in found if path.is_file())
 
 
 def read_flow(path: Path) -> bytes:

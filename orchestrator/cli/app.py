@@ -104,11 +104,13 @@ class LazyGroup(click.Group):
         return click.Command.shell_complete(self, ctx, incomplete)
 
     def invoke(self, ctx: click.Context) -> Any:  # what the command returns
-        """Run the command; a reader that has gone (`| head`) ends it in silence."""
+        """Run the command; a reader that has gone (`| head`) ends it in silence, Ctrl-C without a word of ours."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
             raise CommandFailed("", Exit.OK) from None
+        except KeyboardInterrupt:
+            raise CommandFailed("", Exit.INTERRUPTED) from None
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -120,6 +122,7 @@ def app() -> None:
 def run(args: list[str] | None = None) -> None:
     """Run the command line and exit with its code. No error of a user shows a traceback."""
     words = sys.argv[1:] if args is None else args
+    _open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:  # a file name need not be text; it is shown escaped
@@ -136,6 +139,13 @@ def run(args: list[str] | None = None) -> None:
     sys.exit(int(code))
 
 
+def _open_standard_streams() -> None:
+    """Streams that the caller closed lead nowhere; else the next file that is opened, a store say, would be one of them."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - open for good
+
+
 def _run(words: list[str]) -> int:
     wants_json = "--json" in words
     command = next((word for word in words if not word.startswith("-")), "")
@@ -150,7 +160,7 @@ def _run(words: list[str]) -> int:
         error.show()
         return Exit.USAGE
     except CommandFailed as error:
-        if wants_json and error.code is not Exit.OK:
+        if wants_json and error.code not in (Exit.OK, Exit.INTERRUPTED):
             return _fail_as_json(command, error.name, str(error), error.code)
         if str(error):
             click.echo(f"error: {error}", err=True)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from orchestrator.cli.exits import Exit
 from orchestrator.cli.output import print_json
+
+if TYPE_CHECKING:  # loaded when a script is asked for
+    from click.shell_completion import ShellComplete
 
 SHELLS = ("bash", "zsh", "fish")
 WHERE = {
@@ -36,8 +41,6 @@ def command(ctx: click.Context, shell: str, as_json: bool) -> int:
     return Exit.OK
 
 
-def _source(completer: object) -> str:
+def _source(completer: ShellComplete) -> str:
     """The script without click's look at the installed shell, which need not be the one it is for."""
-    template = getattr(completer, "source_template", "")
-    variables: object = getattr(completer, "source_vars", dict)()
-    return str(template % variables)
+    return str(completer.source_template % completer.source_vars())

@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # loads the runtime
     from orchestrator.authoring.project import Project
     from orchestrator.cli.foreground import Foreground
     from orchestrator.journal.store import RunRow
+    from orchestrator.runtime.actor import Actor
 
 Act = Callable[["Foreground"], Awaitable[None]]
 
@@ -41,9 +42,9 @@ def continue_run(
     session = Session(project, url, Answers({}, groups_of(project)), user, is_quiet=as_json)
     elsewhere: list[bool] = []
 
-    async def begin(front: Foreground) -> Any:  # the actor
+    async def begin(front: Foreground) -> Actor:
         try:
-            actor = await front.engine.acquire(run_id)  # type: ignore[attr-defined]  # the session is durable
+            actor: Actor = await front.engine.acquire(run_id)  # type: ignore[attr-defined]  # the session is durable
         except StoreBusy:
             elsewhere.append(True)
             if act is not None:
@@ -54,7 +55,7 @@ def continue_run(
         return actor
 
     try:
-        actor = run_session(session, begin)
+        ended = run_session(session, begin)
     except StoreBusy:
         if not elsewhere:
             raise
@@ -65,7 +66,7 @@ def continue_run(
         return Exit.OK
     except RunFinished as error:
         raise CommandFailed(str(error), Exit.CONFLICT) from error
-    return report(actor, command=command, as_json=as_json, until=None, is_kept=True)
+    return report(ended, command=command, as_json=as_json, is_kept=True)
 
 
 async def find_run(store: Any, name: str) -> RunRow:  # a Store

@@ -17,6 +17,7 @@ from orchestrator.runtime.people import Request
 
 OTHERS = frozenset({"remind", "escalate", "expire", "wait", "run"})  # timers of what somebody else is to do
 TICK_S = 0.25
+LAST_WORD_S = 0.5
 
 
 class Foreground:
@@ -28,9 +29,10 @@ class Foreground:
         self._progress = progress
         self._answers = answers
         self._until = until
-        self._is_stopped = False
+        self.stopped_at: int | None = None  # the length of the log when `until` had ended
         self._changed = asyncio.Event()
         self._steps: dict[int, str] = {}
+        self.first: Actor | None = None  # the run that was made first, also when its start is not done
         self._root: Actor | None = None
         self._asker: TerminalAsker | None = None
         self._asking: asyncio.Task[None] | None = None
@@ -44,17 +46,24 @@ class Foreground:
     def _watch(self, run: Actor) -> None:
         def relay(entry: Any) -> None:  # a tick, or what a step streamed
             self._progress.tell(run, entry)
-            if run is self._root or self._root is None:
-                self._look_for_end(entry)
+            if run.parent is None:
+                self._look_for_end(run, entry)
             self._changed.set()
 
         run.relay = relay
+        self.first = self.first or run
 
-    def _look_for_end(self, entry: Any) -> None:
+    def _look_for_end(self, run: Actor, entry: Any) -> None:
         if isinstance(entry, t.StepStarted):
             self._steps[entry.act] = entry.step
-        elif isinstance(entry, t.StepSettled) and entry.again_at is None:
-            self._is_stopped = self._is_stopped or self._steps.get(entry.act) == self._until is not None
+        elif (
+            isinstance(entry, t.StepSettled)
+            and entry.again_at is None
+            and self.stopped_at is None
+            and self._steps.get(entry.act) == self._until is not None
+        ):
+            self.stopped_at = run.base + len(run.log)
+            run.is_passive = True  # what follows is decided, and does not begin
 
     async def follow(self, root: Actor) -> None:
         """Return when the run is over, waits for somebody else, or has come to `until`.
@@ -64,7 +73,7 @@ class Foreground:
         self._root = root
         more: asyncio.Future[None] | None = None
         try:
-            while not root.is_over and not self._is_stopped:
+            while not root.is_over and self.stopped_at is None:
                 if root.lost is not None:
                     raise root.lost
                 self._changed.clear()
@@ -150,6 +159,8 @@ class Foreground:
 
     async def _end(self) -> None:
         if self._asking is not None:
+            if self._root is not None and self._root.is_over:  # it sees so itself, and tells that the question is gone
+                await asyncio.wait({self._asking}, timeout=LAST_WORD_S)
             self._asking.cancel()
             await asyncio.gather(self._asking, return_exceptions=True)
         if self._asker is not None:

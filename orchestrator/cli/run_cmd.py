@@ -95,8 +95,8 @@ def command(
     given = Answers.parse(answers, answers_file, groups_of(project), set(ir.steps))
     url = MEMORY if mocks and store is None else store_url(project, store)
     session = Session(project, url, given, user, until=until, is_quiet=quiet or as_json, shows_text=verbose)
-    actor = run_session(session, lambda front: front.service.start(project.plan(ir), values, run_id=run_id, pin=True))
-    return report(actor, command="run", as_json=as_json, until=until, is_kept=session.is_durable)
+    ended = run_session(session, lambda front: front.service.start(project.plan(ir), values, run_id=run_id, pin=True))
+    return report(ended, command="run", as_json=as_json, is_kept=session.is_durable)
 
 
 def _refuse(compiled: Compiled, *, as_json: bool) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from orchestrator.cli.store import MEMORY, open_store
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.durable import DurableEngine
 from orchestrator.runtime.engine import Engine
+from orchestrator.runtime.journal import Journal
 from orchestrator.runtime.state import Status
 from orchestrator.testing.flow_expect import waiting_steps
 
@@ -45,12 +46,21 @@ class Session:
         return not self.url.startswith(MEMORY)
 
 
-def run_session(session: Session, begin: Begin) -> Actor:
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run that ended, rests, or was stopped when its log had `stopped_at` entries."""
+
+    actor: Actor
+    path: list[str]
+    stopped_at: int | None = None
+
+
+def run_session(session: Session, begin: Begin) -> Ended:
     """Begin a run and follow it to its end or rest; the terminal and the store are left in order, whatever happens."""
     return asyncio.run(_run(session, begin))
 
 
-async def _run(session: Session, begin: Begin) -> Actor:
+async def _run(session: Session, begin: Begin) -> Ended:
     screen = screen_of(is_quiet=session.is_quiet)
     progress = Progress(screen, is_quiet=session.is_quiet, shows_text=session.shows_text)
     journal = open_store(session.project, session.url) if session.is_durable else None
@@ -59,21 +69,36 @@ async def _run(session: Session, begin: Begin) -> Actor:
     if not session.is_quiet:
         front.ask_on_terminal(session.user, groups_of(session.project))
     actor: Actor | None = None
-    is_done = False
-    with terminated_as_interrupt():
+    ended: Ended | None = None
+    with TerminatedAsInterrupt():
         try:
             actor = await begin(front)
             await front.follow(actor)
-            is_done = True
+            ended = Ended(actor, await _path(actor, front.stopped_at, journal), front.stopped_at)
         finally:
             screen.close()
-            if actor is not None and not is_done and not actor.state.is_over:
+            actor = actor or front.first
+            if actor is not None and ended is None and not actor.state.is_over:
                 _tell_interrupted(actor, is_kept=session.is_durable)
             await _close(engine, actor)
             if journal is not None:
                 await journal.aclose()
             await session.project.hub.aclose()
-    return actor
+    return ended
+
+
+async def _path(actor: Actor, stopped_at: int | None, journal: Journal | None) -> list[str]:
+    """The steps whose bodies ran, those that ran in other processes too."""
+    log = actor.log if stopped_at is None else actor.log[: stopped_at - actor.base]
+    if journal is None or actor.base == 0:
+        return path_of(log)
+    earlier = await journal.ticks(actor.run_id, -1, actor.base)
+    return [*path_of_rows(row for seq, row in earlier if seq < actor.base), *path_of(log)]
+
+
+def path_of_rows(rows: Iterable[Json]) -> list[str]:
+    """The same for ticks as a store has them; a row is [kind, at, cause, act, attempt, step, phase, …]."""
+    return [row[5] for row in rows if row[0] == "step" and row[4] == 1 and (len(row) < 7 or row[6] in (None, "main"))]
 
 
 async def _close(engine: Engine, actor: Actor | None) -> None:
@@ -94,7 +119,7 @@ def _tell_interrupted(actor: Actor, *, is_kept: bool) -> None:
         say(f"interrupted; run {actor.run_id} was kept in memory only and is gone")
 
 
-class terminated_as_interrupt:
+class TerminatedAsInterrupt:
     """While entered, SIGTERM ends the running task as Ctrl-C does: claims are given up, the terminal is restored."""
 
     def __init__(self) -> None:
@@ -134,66 +159,56 @@ def groups_of(project: Project) -> GroupsOf:
     return found
 
 
-def run_data(actor: Actor, path: list[str] | None = None) -> dict[str, Json]:
+def run_data(ended: Ended) -> dict[str, Json]:
     """A run as `--json` shows it."""
-    state = actor.state
-    status = state.status.value if state.is_over else "waiting"
+    actor, state = ended.actor, ended.actor.state
+    status = state.status.value if state.is_over else "waiting" if ended.stopped_at is None else "stopped"
     return {
         "run_id": actor.run_id,
         "status": status,
         "outputs": state.result.value if state.result is not None else None,
         "error": state.error,
-        "path": path_of(actor.log) if path is None else path,
-        "waiting": waiting_steps(actor),
+        "path": ended.path,
+        "waiting": waiting_steps(actor) if status == "waiting" else [],
     }
 
 
-def exit_of_run(actor: Actor, until: str | None = None) -> Exit:
+def exit_of_run(ended: Ended) -> Exit:
     """The exit code of how a run ended or rests."""
-    status = actor.state.status
+    status = ended.actor.state.status
     if status is Status.DONE:
         return Exit.OK
     if status is Status.TIMEOUT:
         return Exit.TIMED_OUT
-    if actor.state.is_over:
+    if ended.actor.state.is_over:
         return Exit.RUN_FAILED
-    return Exit.OK if until is not None else Exit.WAITING
+    return Exit.WAITING if ended.stopped_at is None else Exit.OK
 
 
-def report(
-    actor: Actor, *, command: str, as_json: bool, until: str | None, is_kept: bool, path: list[str] | None = None
-) -> int:
+def report(ended: Ended, *, command: str, as_json: bool, is_kept: bool) -> int:
     """Print how a run ended or what it waits for; gives the exit code."""
-    data = run_data(actor, path)
-    is_stopped = until is not None and not actor.state.is_over and not data["waiting"]
-    if is_stopped:
-        data["status"] = "stopped"
-    code = exit_of_run(actor, until)
+    data, code, state = run_data(ended), exit_of_run(ended), ended.actor.state
+    run_id = ended.actor.run_id
     if as_json:
         print_json(command, ok=code in (Exit.OK, Exit.WAITING), data=data)
-    elif actor.state.status is Status.DONE:
+    elif state.status is Status.DONE:
         print_value(data["outputs"])
-    elif actor.state.is_over:
-        error = actor.state.error or {}
+    elif state.is_over:
+        error = state.error or {}
         where = f" in step `{error['step']}`" if error.get("step") else ""
         message = f": {error.get('code')}: {one_line(str(error.get('message')), 2000)}" if error else ""
-        say(f"run {actor.run_id} {data['status']}{where}{message}")
+        say(f"run {run_id} {data['status']}{where}{message}")
+    elif data["status"] == "stopped":
+        say(f"run {run_id} was stopped{f'; `orchestrator resume {run_id}` goes on' if is_kept else ''}")
     else:
-        _say_waiting(actor, data, until=until, is_kept=is_kept)
+        say(f"run {run_id} waits: {', '.join(data['waiting']) or 'an event from outside'}")
+        say(_way_on(ended.actor, is_kept=is_kept))
     return code
 
 
-def _say_waiting(actor: Actor, data: dict[str, Json], *, until: str | None, is_kept: bool) -> None:
-    whom = ", ".join(data["waiting"]) or "an event from outside"
-    if until is not None and not data["waiting"]:
-        say(f"run {actor.run_id} was stopped after `{until}`")
-    else:
-        say(f"run {actor.run_id} waits: {whom}")
+def _way_on(actor: Actor, *, is_kept: bool) -> str:
     if not is_kept:
-        say("it was kept in memory only and is gone; without `--store memory:` and `--mock` it would stay")
-    elif until is not None and not data["waiting"]:
-        say(f"`orchestrator resume {actor.run_id}` goes on")
-    elif actor.state.requests:
-        say("`orchestrator inbox` shows what waits, `orchestrator decide` answers")
-    else:
-        say(f"`orchestrator send {actor.run_id} EVENT` sends what it waits for")
+        return "it was kept in memory only and is gone; without `--store memory:` and `--mock` it would stay"
+    if actor.state.requests or actor.state.children:
+        return "`orchestrator inbox` shows what waits, `orchestrator decide` answers"
+    return f"`orchestrator send {actor.run_id} EVENT` sends what it waits for"

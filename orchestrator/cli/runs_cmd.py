@@ -110,6 +110,7 @@ def run_data(row: Any) -> dict[str, Any]:  # a RunRow
 @json_option
 def show(run: str, store: str | None, as_json: bool) -> int:
     """One run: how it stands, what it waits for, its path."""
+    from orchestrator.cli.running import path_of_rows
 
     async def read(s: Any) -> Any:  # a Store
         row = await find_run(s, run)
@@ -117,7 +118,7 @@ def show(run: str, store: str | None, as_json: bool) -> int:
         return row, requests, await s.ticks(row.run_id, -1, 100_000)
 
     row, requests, ticks = with_store(store, read)
-    path = _path(ticks)
+    path = path_of_rows(tick for _, tick in ticks)
     if as_json:
         from orchestrator.cli.inbox_cmd import request_data
 
@@ -141,15 +142,6 @@ def show(run: str, store: str | None, as_json: bool) -> int:
     if outcome.get("result") is not None:
         click.echo(json.dumps(outcome["result"], ensure_ascii=False, indent=2))
     return Exit.OK
-
-
-def _path(ticks: Any) -> list[str]:  # (seq, row) pairs of the journal
-    """The steps whose bodies ran: first attempts of main phases. A row is [kind, at, cause, act, attempt, step, phase, …]."""
-    found = []
-    for _, row in ticks:
-        if row[0] == "step" and row[4] == 1 and (len(row) < 7 or row[6] in (None, "main")):
-            found.append(row[5])
-    return found
 
 
 @command.command("events")

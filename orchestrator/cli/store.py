@@ -59,7 +59,7 @@ def open_store(
     try:
         return open_journal(url)
     except StoreError as error:
-        raise CommandFailed(str(error), Exit.ENVIRONMENT) from error
+        raise CommandFailed(f"{error}; `--store memory:` keeps nothing", Exit.ENVIRONMENT) from error
 
 
 def make_folder(url: str) -> None:

@@ -175,7 +175,7 @@ class FlowBench:
         first, later = data.get("to") or {}, escalate.get("to") or {}
         if user in first.get("not", ()) or user in first.get("users", ()):
             return False
-        groups = answer.get("groups") or self._groups(request, user)
+        groups = answer["groups"] if "groups" in answer else self._groups(request, user)
         if set(groups) & set(first.get("groups", ())):
             return False
         return user in later.get("users", ()) or bool(set(groups) & set(later.get("groups", ())))
