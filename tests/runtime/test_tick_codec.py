@@ -48,7 +48,6 @@ SAMPLES: dict[str, Any] = {
     "request": {"title": "?"},
     "data": {"d": 1},
     "key": "k",
-    "children": ("first", "second"),
 }
 KINDS = typing.get_args(t.Tick)
 
