@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.authoring.project import Project
-from orchestrator.testing.flow_tests import FlowTestReport, run_flow_tests
+from orchestrator.testing.flow_tests import FlowTestReport, run_tests_in
 from tests.cli.support import ENV, FLOWS, cli, write
 
 FETCH = """\
@@ -111,7 +111,7 @@ def test_of(tmp_path: Path, flow: str, tests: str) -> FlowTestReport:
     """Run the tests of a flow."""
     lines = "".join(f"  {line}\n" for line in tests.strip("\n").splitlines())
     file = write(tmp_path, "x.flow.yaml", f"{flow}tests:\n{lines}")
-    return run_flow_tests(Project.open(file), file)
+    return run_tests_in(Project.open(file), file)
 
 
 test_of.__test__ = False  # type: ignore[attr-defined]  # pytest: a helper
@@ -272,7 +272,7 @@ def test_a_flow_with_errors_is_exit_3_and_the_others_run(tmp_path: Path) -> None
 
 
 def pytest_in(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", "pytest", "-p", "orchestrator.testing.pytest_flows", "-p", "no:cacheprovider", *args]
+    words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *args]
     return subprocess.run(words, cwd=folder, env=ENV, capture_output=True, text=True, check=False, timeout=60)
 
 
