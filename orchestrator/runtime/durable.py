@@ -244,11 +244,8 @@ class DurableEngine(Engine):
             if actor is not None and sink is not None and not actor.state.is_over and not sink.is_releasing:
                 sink.pins += 1
                 return actor
-            if sink is not None and sink.error is None and sink.is_dirty:
-                try:
-                    await sink.flush()
-                except OrchestratorError:
-                    pass
+            if sink is not None:
+                await sink.wait_closed()  # it is being given up, or has ended
             loading = self._loading.get(run_id)
             if loading is not None:
                 await asyncio.shield(loading)

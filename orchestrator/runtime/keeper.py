@@ -104,7 +104,7 @@ class Keeper:
 
     async def _keep(self) -> None:
         engine = self._engine
-        while True:
+        while not self._is_closed:
             pause = self._poll_s
             try:
                 due = await self._round()
@@ -117,7 +117,8 @@ class Keeper:
                 pause = 0.0
             self._wake.clear()
             try:
-                await asyncio.wait_for(self._wake.wait(), pause) if pause else await asyncio.sleep(0)
+                async with asyncio.timeout(pause):  # not wait_for, which in 3.11 may swallow a cancellation
+                    await self._wake.wait()
             except TimeoutError:
                 continue
 

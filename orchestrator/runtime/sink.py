@@ -88,6 +88,7 @@ class ActorSink:
         self._tries = 0
         self._covered: list[asyncio.Future[None]] = []
         self._next: list[asyncio.Future[None]] = []
+        self._leavers: list[asyncio.Future[None]] = []
         self._is_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._tail_ticks = 0
@@ -249,12 +250,23 @@ class ActorSink:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        leavers, self._leavers = self._leavers, []
+        for future in leavers:
+            if not future.done():
+                future.set_result(None)
         waiting = [*self._covered, *self._next]
         self._covered, self._next = [], []
         for future in waiting:
             if not future.done():
                 future.set_exception(error)
                 future.exception()  # whoever awaits it gets it; nobody has to
+
+    async def wait_closed(self) -> None:
+        """Wait until nothing more is committed through this sink."""
+        if self.error is None:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._leavers.append(future)
+            await future
 
     @property
     def is_dirty(self) -> bool:
