@@ -171,7 +171,7 @@ async def migrate(store: Store, run_id: str, bind: BindFlow, flow: FlowIR, *, wo
     batch.ticks = [dumps(encode_tick(moved, codec, lambda _: "?"))]
     batch.flow_hash = plan.hash
     batch.snapshot = (len(ticks) + 1, dumps(encode_state(reduction_state, codec)))
-    batch.audit.append(AuditRow(now, run_id, "", "run.migrated", {"from": old.hash, "to": plan.hash}))
+    batch.audit = (AuditRow(now, run_id, "", "run.migrated", {"from": old.hash, "to": plan.hash}),)
     batch.releases = True
     batch.wake_at = now if state.busy > 0 else min((x.due for x in state.timers.values()), default=None)
     await store.commit(batch)

@@ -197,6 +197,8 @@ def read_jobs(place: str) -> Callable[[sqlite3.Connection, list[Job]], None]:
 
 def deliver(jobs: list[Job]) -> None:
     """Tell those who wait; a loop that has been closed is not told."""
+    if not jobs:
+        return
     first = jobs[0].loop
     if len(jobs) == 1 or all(job.loop is first for job in jobs):
         _call(first, jobs)

@@ -45,6 +45,10 @@ class SqliteJournal(SqliteQueries, SqliteOperate):
     def _read(self, work: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
         return self._reader.submit(work)
 
+    async def on_writer(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run something on the writing connection, in a transaction of its own group: for checks and repairs."""
+        return await self._write(work)
+
     # Commits and claims.
 
     def commit(self, batch: Batch) -> asyncio.Future[Committed]:

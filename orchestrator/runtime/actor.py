@@ -404,6 +404,11 @@ class Actor:
         return not self._tasks or self.state.busy <= 0
 
     @property
+    def has_drivers(self) -> bool:
+        """Whether a task of this run is alive: it runs a body, waits in one, or is about to."""
+        return bool(self._tasks)
+
+    @property
     def has_ready(self) -> bool:
         """Whether a body is about to run."""
         return bool(self._ready)

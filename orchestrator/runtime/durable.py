@@ -244,11 +244,8 @@ class DurableEngine(Engine):
             if actor is not None and sink is not None and not actor.state.is_over and not sink.is_releasing:
                 sink.pins += 1
                 return actor
-            if sink is not None and sink.error is None and sink.is_dirty:
-                try:
-                    await sink.flush()
-                except OrchestratorError:
-                    pass
+            if sink is not None:
+                await sink.wait_closed()  # it is being given up, or has ended
             loading = self._loading.get(run_id)
             if loading is not None:
                 await asyncio.shield(loading)
@@ -412,7 +409,7 @@ class DurableEngine(Engine):
         now = self.clock.now()
         batch = Batch(claim.run_id, claim.epoch, 0, now, self.worker, status="parked", releases=True)
         batch.outcome = {"parked": {"code": error.code, "message": str(error), "at": now}}
-        batch.audit.append(AuditRow(now, claim.run_id, "", "run.parked", batch.outcome["parked"]))
+        batch.audit = (AuditRow(now, claim.run_id, "", "run.parked", batch.outcome["parked"]),)
         try:
             await self.journal.commit(batch)
         except Fenced:
@@ -487,14 +484,19 @@ class DurableEngine(Engine):
     def committed(self, sink: ActorSink, batch: Batch, held: list[t.Command], result: Committed) -> None:
         """A batch is in the journal: do what waited for it."""
         actor = sink.actor
+        for listener in self.on_committed:
+            listener(actor, batch)
+        if not batch.is_plain or result.undelivered:
+            self._after_more(sink, batch, held, result)
+
+    def _after_more(self, sink: ActorSink, batch: Batch, held: list[t.Command], result: Committed) -> None:
+        actor = sink.actor
         self._known_flows.update(flow_hash for flow_hash, _ in batch.flows)
         for command in held:
             if isinstance(command, t.Notify):
                 self.notify(actor, command.request, command.what)
             else:
                 actor.perform(command)
-        for listener in self.on_committed:
-            listener(actor, batch)
         for entry in result.undelivered:
             if not actor.state.is_over:
                 actor.stream(undelivered(entry.run_id, entry.data["type"]), 0, 0)
@@ -511,8 +513,6 @@ class DurableEngine(Engine):
                 self.keeper.spawn(self._start_child(child))
             else:
                 self.keeper.wake()
-        if not batch.releases:
-            self.rest_if_quiet(actor)
 
     async def _start_child(self, child: NewRun) -> None:
         if child.run_id in self.runs or child.run_id in self._loading or self.is_closing:

@@ -16,7 +16,7 @@ Invariants of every implementation (held by `orchestrator.testing.conformance`)
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 Json = Any  # plain JSON
@@ -118,20 +118,20 @@ class Batch:
     first_seq: int
     at: float
     worker: str = ""
-    ticks: list[str] = field(default_factory=list)
+    ticks: Sequence[str] = ()
     status: str | None = None
     wake_at: float | None = None
     create: NewRun | None = None
-    consumed: list[tuple[int, Json]] = field(default_factory=list)
-    posts: list[InboxEntry] = field(default_factory=list)
-    children: list[NewRun] = field(default_factory=list)
-    requests: list[RequestRow] = field(default_factory=list)
-    audit: list[AuditRow] = field(default_factory=list)
+    consumed: Sequence[tuple[int, Json]] = ()
+    posts: Sequence[InboxEntry] = ()
+    children: Sequence[NewRun] = ()
+    requests: Sequence[RequestRow] = ()
+    audit: Sequence[AuditRow] = ()
     snapshot: tuple[int, str] | None = None
     outcome: Json = None
     releases: bool = False
     flow_hash: str | None = None  # the run moves to this version
-    flows: list[tuple[str, Json]] = field(default_factory=list)  # versions that its runs need: (hash, IR)
+    flows: Sequence[tuple[str, Json]] = ()  # versions that its runs need: (hash, IR)
 
     @property
     def is_plain(self) -> bool:

@@ -104,7 +104,7 @@ class Keeper:
 
     async def _keep(self) -> None:
         engine = self._engine
-        while True:
+        while not self._is_closed:
             pause = self._poll_s
             try:
                 due = await self._round()
@@ -120,9 +120,13 @@ class Keeper:
                 await asyncio.sleep(0)
                 continue
             try:
+<<<<<<< HEAD
                 async with asyncio.timeout(
                     pause
                 ):  # not wait_for: Python 3.11's loses a cancellation that comes with a wake
+=======
+                async with asyncio.timeout(pause):  # not wait_for, which in 3.11 may swallow a cancellation
+>>>>>>> journal
                     await self._wake.wait()
             except TimeoutError:
                 continue

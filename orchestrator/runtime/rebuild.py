@@ -49,7 +49,8 @@ def rebuild(claim: Claim, plan: FlowPlan, loaded: Loaded) -> Rebuilt:
             f"the rows of run {claim.run_id!r} cannot be read: {type(error).__name__}: {error}", code="store.unreadable"
         ) from error
     redone = {name for entry in loaded.inbox if entry.kind == "redo" for name in entry.data.get("steps", ())}
-    _check_effects(claim.run_id, state, redone)
+    if not any(entry.kind == "cancel" for entry in loaded.inbox):  # it is applied before anything runs
+        _check_effects(claim.run_id, state, redone)
     snapshot_bytes = len(loaded.snapshot[1]) if loaded.snapshot is not None else 0
     return Rebuilt(state, ticks, base, base + len(ticks), loaded.tail_bytes, snapshot_bytes)
 

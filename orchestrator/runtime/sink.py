@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.errors import Fenced, OrchestratorError, StoreBusy, StoreError
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.codec import ValueCodec, encode_tick
-from orchestrator.runtime.journal import AuditRow, Batch, Committed, InboxEntry, Json, NewRun
+from orchestrator.runtime.journal import FINAL, AuditRow, Batch, Committed, InboxEntry, Json, NewRun
 from orchestrator.runtime.rows import (
     answer_audit,
     cancel_row,
@@ -88,6 +88,7 @@ class ActorSink:
         self._tries = 0
         self._covered: list[asyncio.Future[None]] = []
         self._next: list[asyncio.Future[None]] = []
+        self._leavers: list[asyncio.Future[None]] = []
         self._is_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._tail_ticks = 0
@@ -250,12 +251,23 @@ class ActorSink:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        leavers, self._leavers = self._leavers, []
+        for future in leavers:
+            if not future.done():
+                future.set_result(None)
         waiting = [*self._covered, *self._next]
         self._covered, self._next = [], []
         for future in waiting:
             if not future.done():
                 future.set_exception(error)
                 future.exception()  # whoever awaits it gets it; nobody has to
+
+    async def wait_closed(self) -> None:
+        """Wait until nothing more is committed through this sink."""
+        if self.error is None:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._leavers.append(future)
+            await future
 
     @property
     def is_dirty(self) -> bool:
@@ -319,7 +331,9 @@ class ActorSink:
             self._send(batch)
 
     def _fail(self, error: OrchestratorError) -> None:
-        self._in_flight = None
+        batch, self._in_flight = self._in_flight, None
+        for child in batch.children if batch is not None else ():  # an earlier try may have made them
+            self.engine.keeper.give_up_later(child.run_id, 1, self.engine.clock.now())
         self.close(error)
         self.engine.commit_failed(self, error)
 
@@ -329,7 +343,7 @@ class ActorSink:
         self.committed = batch.first_seq + len(batch.ticks)
         if batch.status is not None:
             self._status = batch.status
-            self.is_settled = self.actor.state.is_over
+            self.is_settled = batch.status in FINAL
         ticks, held = self._flying
         covered, self._covered = self._covered, []
         if ticks:
@@ -343,6 +357,8 @@ class ActorSink:
             self._start()
         else:
             self.flush_soon()
+            if not self.actor.has_drivers or self.actor.is_passive:
+                self.engine.rest_if_quiet(self.actor)
 
     def _take(self) -> Batch:
         actor, state, engine = self.actor, self.actor.state, self.engine
