@@ -120,13 +120,7 @@ class Keeper:
                 await asyncio.sleep(0)
                 continue
             try:
-<<<<<<< HEAD
-                async with asyncio.timeout(
-                    pause
-                ):  # not wait_for: Python 3.11's loses a cancellation that comes with a wake
-=======
                 async with asyncio.timeout(pause):  # not wait_for, which in 3.11 may swallow a cancellation
->>>>>>> journal
                     await self._wake.wait()
             except TimeoutError:
                 continue
