@@ -53,7 +53,11 @@ def command(
         mend = _Mend(fixes, shows_diff, with_unsafe) if fixes or shows_diff else None
         _check_files(checked, paths, mend)
     if as_json:
-        data: dict[str, object] = {"files": list(checked.texts), "unreadable": checked.unreadable, "fixed": checked.fixed}
+        data: dict[str, object] = {
+            "files": list(checked.texts),
+            "unreadable": checked.unreadable,
+            "fixed": checked.fixed,
+        }
         data["waiting"] = [kept.to_json() for kept in checked.kept]
         print_json("check", ok=checked.code(strict=strict) == Exit.OK, data=data, diagnostics=checked.found)
     elif not shows_diff:
