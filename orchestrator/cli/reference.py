@@ -28,8 +28,8 @@ MEANINGS = {
 HEAD = """# The command line
 
 `orchestrator`, short `orc`. Data goes to stdout, words for people to stderr. With `--json` a command prints one object:
-`{"v": 1, "command": …, "ok": …, "data": …, "diagnostics": […]}`, and `"error": {"code", "message"}` if the command itself failed.
-Nothing is asked unless stdin and stderr are a terminal. `NO_COLOR` switches colours off. This page is made from the commands
+`{"v": 1, "command": …, "ok": …, "data": …, "diagnostics": […]}`, and `"error": {"code", "message"}` if the command itself
+failed. Nothing is asked unless stdin and stderr are a terminal. `NO_COLOR` switches colours off. This page is made from the commands
 (`make golden`).
 
 ## Exit codes
@@ -38,9 +38,10 @@ Nothing is asked unless stdin and stderr are a terminal. `NO_COLOR` switches col
 """
 RUN_PAGE = """
 ## Where runs are kept
-`run` keeps its runs in `.orchestrator/runs.db` of the project, so that whatever waits can be answered or continued by a later command,
-a server or a worker. `[store] url` of the config or `--store` name another place: `sqlite:///runs.db` (beside you),
-`sqlite:////var/lib/runs.db`, `postgresql://user@host/database`, or `memory:` for nothing at all. Several processes may use one store.
+`run` keeps its runs in `.orchestrator/runs.db` of the project, so that whatever waits can be answered or continued by a
+later command, a server or a worker. `[store] url` of the config or `--store` name another place: `sqlite:///runs.db`
+(beside you), `sqlite:////var/lib/runs.db`, `postgresql://user@host/database`, or `memory:` for nothing at all. Several
+processes may use one store.
 
 ## `run --json`
 `data` is `{"run_id", "status", "outputs", "error", "path", "waiting"}`. `path` has one entry per start of a step's body: not per
