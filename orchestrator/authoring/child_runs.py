@@ -50,7 +50,7 @@ def start_child(start: Start, call: Call) -> None:
 
     data.starting = (plan, tick, adopt)
     if run.sink is not None:
-        _expect(start, data, child, adopt)
+        _expect(start, run, child, adopt)
     run.apply(t.ChildOpened(0, 0.0, act.cause, act.id, call.path, child))
     data.starting = None
     refused = (act.record or {}).get(child)
@@ -59,11 +59,13 @@ def start_child(start: Start, call: Call) -> None:
         mark_begun(start)
 
 
-def _expect(start: Start, data: RunData, child: str, adopt: Any) -> None:
+def _expect(start: Start, run: Actor, child: str, adopt: Any) -> None:
     """The child's actor comes when the store has it."""
+    from orchestrator.authoring.engines import host_of
+
     if start.began is None:
         start.began = asyncio.get_running_loop().create_future()
-    data.expected = {**(data.expected or {}), child: adopt}
+    host_of(run.engine).expected[child] = adopt
 
 
 def _join(start: Start, run: Actor, child: str) -> bool:
@@ -101,13 +103,12 @@ def _join(start: Start, run: Actor, child: str) -> bool:
 
 def _join_in_store(start: Start, run: Actor, child: str) -> None:
     engine: Any = run.engine  # over a journal, as its sink says
-    data: RunData = run.data
 
     def adopt(actor: Actor) -> None:
         take(start, actor)
         show_child(run, actor)
 
-    _expect(start, data, child, adopt)
+    _expect(start, run, child, adopt)
 
     from orchestrator.authoring.taking_up import acquired
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -57,11 +58,17 @@ class ClassLaunch:
 
         return state_to_resume(self.context._outside, plan)
 
+    def earlier(self) -> Actor | None:
+        """The cancelled run of a store that the context holds, if it is to go on there."""
+        run = self.context._outside.run
+        return run if self.event is None and run is not None and run.sink is not None else None
+
     def attach(self, run: Actor) -> None:
         """Give a run its live side."""
         workflow, ended = self.workflow, self.ended
         run.data = RunData(workflow, workflow.flow, asyncio.get_running_loop(), self.context._outside.gate)
         run.timeout_s = workflow._timeout
+        workflow._latest = weakref.ref(run)
         before = run.on_finish
 
         def finished(run: Actor) -> None:

@@ -192,16 +192,28 @@ def _only_inside(member: str) -> ContextStateError:
 class Outside:
     """What a context holds before and outside a run; the store's source there."""
 
-    __slots__ = ("act", "gate", "model", "run", "saved", "vars", "workflow")
+    __slots__ = ("_run", "act", "gate", "model", "saved", "vars", "workflow")
 
     def __init__(self, workflow: Workflow) -> None:
         self.workflow = workflow
-        self.run: Actor | None = None
+        self._run: Actor | None = None
         self.saved: Any = None  # what a snapshot holds of a run that is to be resumed
         self.model: type[BaseModel] | None = workflow.flow.state_model
         self.vars: dict[str, Any] | None = None
         self.gate = EditGate()
         self.act = 0
+
+    @property
+    def run(self) -> Actor | None:
+        """The run; the newer actor, if its store has given it back to this process since."""
+        run = self._run
+        if run is not None and run.lost is not None:
+            self._run = run = run.engine.runs.get(run.run_id, run)
+        return run
+
+    @run.setter
+    def run(self, run: Actor | None) -> None:
+        self._run = run
 
     @property
     def is_running(self) -> bool:
@@ -245,8 +257,13 @@ class Outside:
         for change in changes:
             stage.add(change, values)
         ops = stage.take_writes(values)
-        if self.run is not None and not self.run.is_over:
-            self.run.apply(t.Flushed(0, 0.0, -1, 0, 0, writes=ops))
+        run = self.run
+        if run is not None and run.is_leaving and not run.is_over:
+            raise ContextStateError(
+                f"run {run.run_id!r} waits in its store, and no process holds it now; a step can write its state"
+            )
+        if run is not None and not run.is_over:
+            run.apply(t.Flushed(0, 0.0, -1, 0, 0, writes=ops))
         else:
             write_ops(values, ops)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Generator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -21,6 +22,8 @@ from orchestrator.runtime.engine import Engine, current_engine, new_run_id
 from orchestrator.runtime.intake import takes
 from orchestrator.runtime.outside import check_outside_event
 
+log = logging.getLogger("orchestrator.send")
+
 
 def send_from_outside(run: Actor, event: Event, step: str | None, run_id: str | None) -> None:
     """Send an event from outside the steps, from any thread.
@@ -32,7 +35,30 @@ def send_from_outside(run: Actor, event: Event, step: str | None, run_id: str | 
     if run_id is not None and run_id != run.run_id:
         call_in_loop(loop, lambda: post(run.engine, run_id, event, step))
         return
-    call_in_loop(loop, lambda: deliver(run, event, step))
+    call_in_loop(loop, lambda: _deliver_or_put(run, event, step))
+
+
+def _deliver_or_put(run: Actor, event: Event, step: str | None) -> None:
+    if run.is_over or not run.is_leaving:
+        deliver(run, event, step)
+        return
+    _put_later(run, event, step)
+
+
+def _put_later(run: Actor, event: Event, step: str | None) -> asyncio.Future[None]:
+    task = asyncio.ensure_future(put(run.engine, run.run_id, event, step))
+    _putting.add(task)
+    task.add_done_callback(_put_ended)
+    return task
+
+
+def _put_ended(task: asyncio.Future[None]) -> None:
+    _putting.discard(task)
+    if not task.cancelled() and task.exception() is not None:  # whoever awaits the send gets it too
+        log.warning("an event was not delivered: %s", task.exception())
+
+
+_putting: set[asyncio.Future[None]] = set()
 
 
 def send_from_handler(run: Actor, message: Event | str, step: str | None, fields: Mapping[str, Any]) -> Awaitable[None]:
@@ -42,10 +68,10 @@ def send_from_handler(run: Actor, message: Event | str, step: str | None, fields
     """
     event = named_event(run, message, fields) if isinstance(message, str) else message
     check_event(event)
-    if run.lost is not None:
-        return _Kept(asyncio.ensure_future(put(run.engine, run.run_id, event, step)))
+    if run.is_leaving and not run.is_over:
+        return _Kept(_put_later(run, event, step))
     call_in_loop(run.data.loop if isinstance(run.data, RunData) else None, lambda: deliver(run, event, step))
-    return Done() if run.sink is None else _Kept(run.sink)
+    return Done() if run.sink is None or run.is_leaving else _Kept(run.sink)
 
 
 class _Kept:
@@ -112,6 +138,9 @@ def deliver(run: Actor, event: Event, step: str | None = None, dedup: str | None
 
 
 def _give(run: Actor, event: Event, step: str | None, dedup: str | None) -> None:
+    if run.is_leaving:
+        _put_later(run, event, step)
+        return
     name = _name_in(run, event)
     value: Any = event
     if run.plan.ir.kind == "yaml":
@@ -153,7 +182,7 @@ async def put(engine: Any, run_id: str, event: Event, step: str | None = None) -
     Raises: UnknownRun, RunFinished, UsageError for an event that none of them takes.
     """
     live = engine.runs.get(run_id)
-    if live is not None and live.lost is None and not live.is_over:
+    if live is not None and not live.is_leaving and not live.is_over:
         deliver(live, event, step)
         await live.sink.flush()
         return

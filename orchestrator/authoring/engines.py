@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.authoring.run_start import is_durable, rerun_callers, show_child
@@ -95,6 +96,9 @@ class Host:
         self.classes: dict[str, Workflow] = {}
         self.functions: dict[str, FunctionalWorkflow[Any]] = {}
         self.projects: dict[str, Project] = {}
+        self.expected: dict[
+            str, Callable[[Actor], None]
+        ] = {}  # what takes the actors of child runs that are being made
 
     def add(self, workflow: Any) -> None:  # a Workflow or a FunctionalWorkflow
         """Have runs of a Python workflow go on here."""
@@ -121,13 +125,11 @@ class Host:
     def revived(self, run: Actor) -> None:
         """Give a run that its store gave back its live side."""
         parent = run.engine.runs.get(run.parent[0]) if run.parent is not None else None
-        expected = getattr(parent.data, "expected", None) if parent is not None else None
-        if expected:
-            adopt = expected.pop(run.run_id, None)
-            if adopt is not None:
-                adopt(run)
-                asyncio.get_running_loop().call_soon(_rerun, run)
-                return
+        adopt = self.expected.pop(run.run_id, None)
+        if adopt is not None:
+            adopt(run)
+            asyncio.get_running_loop().call_soon(_rerun, run)
+            return
         if run.plan.attach is not None:
             run.plan.attach(run)
         else:

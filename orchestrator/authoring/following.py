@@ -59,17 +59,23 @@ async def find_again(start: Start, run: Actor) -> None:
             raise lost
         live = engine.runs.get(run.run_id)
         if live is not None and live is not run and live.lost is None:
-            start.run = live
+            _found(start, live)
             return
         row = await store.run(run.run_id)
         if row.status in FINAL:
-            start.run = await engine.read(row.run_id, row.flow, row.flow_hash)
+            _found(start, await engine.read(row.run_id, row.flow, row.flow_hash))
             return
         if row.status == "parked":
             why = row.parked or {}
             raise StoreError(f"run {row.run_id!r} was set aside: {why.get('message')}", code=why.get("code"))
         await asyncio.sleep(pause_s)
         pause_s = min(LOOK_RARELY_S, pause_s * 1.5)
+
+
+def _found(start: Start, run: Actor) -> None:
+    start.run = run
+    if start.context is not None:
+        start.context._outside.run = run
 
 
 async def earlier_entries(run: Actor, start: int) -> list[Any]:

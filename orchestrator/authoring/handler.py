@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.authoring.cancelling import Cancelling
 from orchestrator.authoring.child_runs import recorded_result
 from orchestrator.authoring.context import Context
 from orchestrator.authoring.delivery import send_from_handler
@@ -18,19 +19,15 @@ from orchestrator.authoring.step_context import StepContext, context_of
 from orchestrator.authoring.streaming import read_events
 from orchestrator.errors import (
     ContextStateError,
-    OrchestratorError,
-    RunFinished,
     WorkflowCancelledByUser,
 )
 from orchestrator.events import Event, StopEvent
-from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
 
 if TYPE_CHECKING:  # what begins runs makes handlers
     from orchestrator.authoring.run_start import Start
 
 GRACE_S = 5.0
-WHY = "the run was cancelled by its user"
 
 
 class WorkflowHandler:
@@ -49,6 +46,13 @@ class WorkflowHandler:
         self._start = start
         if start.run is None and start.recorded is None and start.began is None:
             start.began = asyncio.get_running_loop().create_future()
+
+    def __repr__(self) -> str:
+        run, start = self._start.run, self._start
+        if run is None:
+            return f"<run {start.run_id or '?'} that has not begun>"
+        status = "waiting" if not run.is_over and run.state.busy <= 0 else run.state.status.value
+        return f"<run {run.run_id} of {run.plan.ir.name!r}, {status}>"
 
     def __await__(self) -> Generator[Any, Any, Any]:
         return self._result().__await__()
@@ -70,7 +74,7 @@ class WorkflowHandler:
     async def _wait(self, start: Start) -> None:
         call = start.parent
         context = call.act.context if call is not None else None
-        if not isinstance(context, StepContext):
+        if not isinstance(context, StepContext) or call is None or call.act.id not in call.run.state.acts:
             await until_over(start)
         elif start.run is not None and start.run.sink is not None:
             await context.wait_for_child(start.run.run_id)
@@ -197,12 +201,17 @@ class WorkflowHandler:
 
         Raises: WorkflowRuntimeError for an unknown step or event, UsageError for fields that do not fit, RunFinished.
         """
-        run = self._start.run
-        if run is None:
-            raise ContextStateError(
-                "the run has not begun; it waits for its store, or for others to end (num_concurrent_runs)"
-            )
-        return send_from_handler(run, message, step, fields)
+        start = self._start
+        if start.run is not None:
+            return send_from_handler(start.run, message, step, fields)
+        if not start.is_beginning:
+            raise ContextStateError("the run has not begun; it waits for others to end (num_concurrent_runs)")
+        return asyncio.ensure_future(self._send_later(message, step, fields))
+
+    async def _send_later(self, message: Event | str, step: str | None, fields: Mapping[str, Any]) -> None:
+        run = await self._begun()
+        if run is not None:
+            await send_from_handler(run, message, step, fields)
 
     def requests(self) -> OpenRequests:
         """The questions to people that are open in the run and in those that it started, the oldest first.
@@ -230,7 +239,7 @@ class WorkflowHandler:
         await self._begun()
         await answer_open(self._start, request_id, user, groups, item, {**(form or {}), **fields})
 
-    def cancel_run(self, timeout: float = GRACE_S) -> _Cancelling:
+    def cancel_run(self, timeout: float = GRACE_S) -> Cancelling:
         """Cancel the run; awaiting the call waits until its steps have left, at most `timeout` seconds.
 
         Awaiting the handler then raises WorkflowCancelledByUser. The context can be resumed.
@@ -239,67 +248,12 @@ class WorkflowHandler:
         if start.run is None and not start.is_beginning:
             start.is_withdrawn = True
             mark_begun(start)
-            return _Cancelling(None, timeout)
-        cancelling = _Cancelling(start, timeout)
+            return Cancelling(None, timeout)
+        cancelling = Cancelling(start, timeout)
         cancelling.begin()
         return cancelling
 
     cancel = cancel_run
-
-
-class _Cancelling:
-    """Cancels a run at once where that is possible, and waits, if it is awaited, until its steps have left."""
-
-    __slots__ = ("_start", "_task", "_timeout_s")
-
-    def __init__(self, start: Start | None, timeout_s: float) -> None:
-        self._start = start
-        self._timeout_s = timeout_s
-        self._task: asyncio.Task[None] | None = None
-
-    def begin(self) -> None:
-        """Cancel it now, or as soon as it has begun or been found."""
-        assert self._start is not None
-        run = self._start.run
-        if run is None or run.lost is not None:
-            self._task = asyncio.get_running_loop().create_task(self._later(self._start))
-            _cancelling.add(self._task)
-            self._task.add_done_callback(_cancelling.discard)
-        elif not run.is_over:
-            run.apply(t.Cancel(0, 0.0, -1, "cancelled", WHY))
-
-    async def _later(self, start: Start) -> None:
-        if start.run is None and start.began is not None:
-            try:
-                await asyncio.shield(start.began)
-            except OrchestratorError:
-                return  # it never began
-        run = start.run
-        if run is not None and run.lost is None:
-            if not run.is_over:
-                run.apply(t.Cancel(0, 0.0, -1, "cancelled", WHY))
-            return
-        from orchestrator.authoring.run_service import RunService
-
-        try:
-            await RunService(start.engine).cancel(start.run_id or (run.run_id if run is not None else ""), WHY)
-        except RunFinished:
-            return
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        return self._wait().__await__()
-
-    async def _wait(self) -> None:
-        if self._task is not None:
-            await asyncio.shield(self._task)
-        run = self._start.run if self._start is not None else None
-        if run is not None:
-            if run.sink is not None and run.lost is None:
-                await run.sink.barrier()
-            await run.wait_closed(self._timeout_s)
-
-
-_cancelling: set[asyncio.Task[None]] = set()
 
 
 async def _close(run: Actor) -> None:

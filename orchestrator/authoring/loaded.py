@@ -247,6 +247,10 @@ class FlowLaunch:
         """Never: what goes on is taken up from its store."""
         return None
 
+    def earlier(self) -> Actor | None:
+        """Never, for the same reason."""
+        return None
+
     def attach(self, run: Actor) -> None:
         """A flow file keeps nothing beside the state of its run."""
 

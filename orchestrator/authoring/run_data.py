@@ -36,7 +36,6 @@ class RunData:
     last_event: StopEvent | None = None  # what ends the stream; made once
     saved_children: dict[str, Any] | None = None  # snapshots of children of a restored run
     starting: tuple[Any, Any, Any] | None = None  # (plan, first tick, data) of the child that is being started
-    expected: dict[str, Any] | None = None  # children that the store is making: what takes their actors
     threads: dict[str, int] | None = None  # per step: threads that were given up on and still run
     thread_waiters: list[asyncio.Future[None]] | None = None
     closing: asyncio.Task[None] | None = None  # tears resources down after the end

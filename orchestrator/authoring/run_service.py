@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.errors import RunFinished, StoreBusy
+from orchestrator.errors import AdmissionRefused, RunFinished, StoreBusy
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
+from orchestrator.runtime.admission import admission_of
 from orchestrator.runtime.answering import AnswerRefused, answer_request
 from orchestrator.runtime.durable import DurableEngine
 from orchestrator.runtime.engine import Engine, new_run_id
@@ -40,13 +41,23 @@ class RunService:
     ) -> Actor:
         """Start a YAML flow; over a journal it is committed when this returns.
 
-        Raises: UsageError for wrong inputs; JournalConflict for a run id that exists.
+        A run that has to queue (`concurrency`) stands still until it is admitted: its `state.status` is `new`.
+
+        Raises: UsageError for wrong inputs; JournalConflict for a run id that exists; AdmissionRefused.
         """
         started = start_tick(plan, inputs, self.engine.clock.now(), **(meta or {}))
         if isinstance(self.engine, DurableEngine):
             return await self.engine.start(plan, started, run_id=run_id, meta=meta, pin=pin)
+        rule = admission_of(plan.ir, started.inputs, self.engine.clock.now())
         actor = self.engine.create(plan, run_id=run_id)
-        actor.apply(started)
+        if rule is None:
+            actor.apply(started)
+            return actor
+        try:
+            self.engine.gate.enter(actor, rule, lambda: actor.apply(started))
+        except AdmissionRefused:
+            self.engine.forget(actor)
+            raise
         return actor
 
     @asynccontextmanager

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.authoring.run_data import RunData
-from orchestrator.authoring.streaming import as_event, shown_by, stream_into
-from orchestrator.errors import UsageError
+from orchestrator.authoring.streaming import shown_by, shown_value, stream_into
+from orchestrator.errors import JournalConflict, UsageError
 from orchestrator.events import RequestEvent
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor, current_cell
@@ -39,6 +39,10 @@ class Launch(Protocol):
 
     def saved(self, plan: FlowPlan) -> Saved | None:
         """A run that is to go on, None for a new one. Raises: ContextSerdeError if it does not fit."""
+        ...
+
+    def earlier(self) -> Actor | None:
+        """The cancelled run of a store that is to go on, None for another one."""
         ...
 
     def attach(self, run: Actor) -> None:
@@ -106,10 +110,10 @@ def start_run(start: Start) -> None:
         start_child(start, call)
         return
     plan = start.launch.plan()
-    saved = start.launch.saved(plan)
     if is_durable(start.engine):
-        _start_in_store(start, plan, saved)
+        _start_in_store(start, plan)
         return
+    saved = start.launch.saved(plan)
     if saved is not None:
         run = start.engine.create(plan, run_id=start.run_id or saved.run_id, state=saved.state)
         take(start, run)
@@ -129,26 +133,37 @@ def is_durable(engine: Engine) -> bool:
     return hasattr(engine, "journal")
 
 
-def _start_in_store(start: Start, plan: FlowPlan, saved: Saved | None) -> None:
+def _start_in_store(start: Start, plan: FlowPlan) -> None:
     """Begin a run over a store, beside; refusals are told to those who wait for the run."""
-    if saved is not None:
-        start.launch.failed()
-        raise UsageError(
-            "a context that is under way goes on where its run is kept: `workflow.resume(run_id)` takes a run up from "
-            "its store, and `run(ctx=…)` without a store goes on in memory"
-        )
-    tick = start.launch.first_tick(start.engine.clock.now())
-    start.run_id = start.run_id or new_run_id()
     if start.began is None:
         start.began = asyncio.get_running_loop().create_future()
     start.is_beginning = True
+    earlier = start.launch.earlier()
+    if earlier is not None and earlier.engine is start.engine:
+        from orchestrator.authoring.taking_up import go_on_with
+
+        begin(start, go_on_with(start, earlier))
+        return
+    if start.context is not None and start.context.is_running:
+        start.launch.failed()
+        raise UsageError(
+            "a context that is under way goes on where its run is kept: `workflow.resume(run_id)` takes a run up from "
+            "its store, and `run(ctx=…)` of a workflow without a store goes on in memory"
+        )
+    tick = start.launch.first_tick(start.engine.clock.now())
+    start.run_id = start.run_id or new_run_id()
     begin(start, _commit_start(start, plan, tick))
 
 
 async def _commit_start(start: Start, plan: FlowPlan, tick: t.Started) -> None:
     engine: Any = start.engine
     durable: DurableEngine = engine
-    await durable.start(plan, tick, run_id=start.run_id, attach=lambda run: take(start, run))
+    try:
+        await durable.start(plan, tick, run_id=start.run_id, attach=lambda run: take(start, run))
+    except JournalConflict as error:
+        if error.code != "run.exists":
+            raise
+        raise JournalConflict(f"{error}; `resume({start.run_id!r})` goes on with it", code=error.code) from None
 
 
 def begin(start: Start, work: Any) -> None:  # a coroutine of what begins the run
@@ -217,7 +232,7 @@ def show_child(parent: Actor, child: Actor, *, only_questions: bool = False) -> 
     def relay(entry: Any) -> None:
         if before is not None:
             before(entry)
-        shown = (as_event(entry[0]),) if type(entry) is tuple else shown_by(entry, child, is_child=True)
+        shown = shown_value(entry[0]) if type(entry) is tuple else shown_by(entry, child, is_child=True)
         for event in shown:
             if is_shown is None or is_shown(event):
                 stream_into(parent, event)

@@ -24,7 +24,7 @@ from orchestrator.events import (
 )
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
-from orchestrator.runtime.engine import Undelivered
+from orchestrator.runtime.engine import UNDELIVERED
 
 if TYPE_CHECKING:  # only named
     from orchestrator.authoring.run_start import Start
@@ -98,10 +98,17 @@ async def read_events(
 def _look(entry: Any, run: Actor, watcher: _Watcher | None) -> Iterator[Any]:
     if type(entry) is not tuple:
         return shown_by(entry, run) if watcher is None else watcher.look(entry)
-    shown = entry[0]
-    if type(shown) is Undelivered:
-        return iter(() if watcher is None else (UnhandledEvent(event_type=shown.type),))
-    return iter((as_event(shown),))
+    return shown_value(entry[0], watcher is not None)
+
+
+def shown_value(value: Any, with_internal: bool = False) -> Iterator[Any]:
+    """What readers see of something that was streamed."""
+    event = as_event(value)
+    if type(event) is Event and event.get("type") == UNDELIVERED:
+        if with_internal:
+            yield UnhandledEvent(event_type=event["event"])
+    else:
+        yield event
 
 
 def as_event(value: Any) -> Any:
@@ -129,7 +136,7 @@ def stream_into(run: Actor, event: Any) -> None:
     run.stream(event, 0, 0)
 
 
-def shown_by(tick: Any, run: Actor, *, is_child: bool = False) -> Iterator[Any]:
+def shown_by(tick: Any, run: Actor, *, is_child: bool = False, with_internal: bool = False) -> Iterator[Any]:
     """The events of a tick that every reader sees; the questions of a child are named with its run."""
     kind, plan = type(tick), run.plan
     if plan.ir.kind == "function":
@@ -150,7 +157,7 @@ def shown_by(tick: Any, run: Actor, *, is_child: bool = False) -> Iterator[Any]:
         if tick.announce is not None:
             yield tick.announce[1]
     elif kind is t.Streamed:
-        yield as_event(tick.value)
+        yield from shown_value(tick.value, with_internal)
     elif kind is t.EventIn:
         if plan.kinds.get(tick.type) == "ask":
             yield tick.value
@@ -205,7 +212,7 @@ class _Watcher:
             self.steps[tick.act] = tick.step
             yield StepStateChanged(name=tick.step, step_state=StepState.PREPARING, worker_id=str(tick.act))
             yield StepStateChanged(name=tick.step, step_state=StepState.RUNNING, worker_id=str(tick.act))
-        yield from shown_by(tick, self.run)
+        yield from shown_by(tick, self.run, with_internal=True)
         if kind is t.StepSettled:
             name = self.steps.pop(tick.act, "")
             outputs = [e[0] for e in tick.emitted if type(e) is not t.Fan]

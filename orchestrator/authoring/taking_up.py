@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.authoring.run_start import Launch, Start, begin, take
 from orchestrator.errors import RunFinished, StoreBusy, StoreError
+from orchestrator.runtime import ticks as t
 from orchestrator.runtime.durable import BINDING_CODES
 from orchestrator.runtime.engine import Engine
 from orchestrator.runtime.journal import FINAL
@@ -49,6 +50,29 @@ async def _fetch(start: Start, run_id: str) -> None:
     if start.context is not None:
         start.context._outside.run = run
     await _take_children(engine, store, run_id)
+
+
+async def go_on_with(start: Start, cancelled: Actor) -> None:
+    """Let a cancelled run go on as a new run of the same store, from before it was cancelled.
+
+    Raises: UsageError if child runs were under way then.
+    """
+    from orchestrator.dispatch.operate import fork
+
+    any_engine: Any = start.engine
+    engine: DurableEngine = any_engine
+    any_journal: Any = engine.journal
+    if cancelled.sink is not None:
+        await cancelled.sink.barrier()
+    ticks = await engine.earlier(cancelled.run_id, cancelled.plan, 0, cancelled.state.seq)
+    ends = [tick.seq for tick in ticks if isinstance(tick, t.Cancel)]
+    at = (ends[0] if ends else len(ticks)) - 1
+    now = engine.clock.now()
+    start.run_id = await fork(any_journal, cancelled.run_id, at, engine.bind, now=now, why="resume")
+    from orchestrator.authoring.engines import host_of
+
+    host_of(engine).expected[start.run_id] = lambda run: take(start, run)
+    await acquired(engine, start.run_id)
 
 
 async def acquired(engine: DurableEngine, run_id: str) -> Actor | None:

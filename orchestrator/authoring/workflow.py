@@ -289,7 +289,6 @@ class Workflow:
         self._active += 1
         try:
             start_run(start)
-            self._latest = weakref.ref(start.run) if start.run is not None else None
         except BaseException:
             self._active -= 1
             raise

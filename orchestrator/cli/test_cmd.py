@@ -29,7 +29,7 @@ def command(paths: tuple[Path, ...], only: str | None, min_edges: int | None, as
 
     PATHS are flow files or folders; all flows of the project by default. Time is virtual, so waits of days pass at once.
     """
-    from orchestrator.testing.flow_tests import run_flow_tests
+    from orchestrator.testing.flow_tests import run_tests_in
 
     project = open_project(paths)
     reports: list[FlowTestReport] = []
@@ -37,7 +37,7 @@ def command(paths: tuple[Path, ...], only: str | None, min_edges: int | None, as
     unreadable: list[str] = []
     for file in flow_files(project, paths):
         try:
-            reports.append(run_flow_tests(project, file, only=only))
+            reports.append(run_tests_in(project, file, only=only))
         except CompileFailed as error:
             broken += error.diagnostics
         except UsageError as error:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from orchestrator.runtime.admission import admission_of
 from orchestrator.runtime.codec import PLAIN, encode_tick
 from orchestrator.runtime.durable import DurableEngine
 from orchestrator.runtime.engine import new_run_id
@@ -23,7 +25,7 @@ async def submit_run(
 ) -> str:
     """The id of a run of a YAML flow that is in the store, and due, when this returns; whoever serves the store takes it.
 
-    Raises: UsageError for wrong inputs; JournalConflict for a run id that exists.
+    Raises: UsageError for wrong inputs; JournalConflict for a run id that exists; AdmissionRefused.
     """
     name, now = run_id or new_run_id(), engine.clock.now()
     tick = start_tick(plan, inputs, now, **(meta or {}))
@@ -31,7 +33,9 @@ async def submit_run(
     await engine.keeper.open()
     await engine.keep_flow(plan)
     start = encode_tick(tick, plan.codec or PLAIN, lambda _: "?")
+    rule = admission_of(plan.ir, tick.inputs, now)
     new = NewRun(name, plan.ir.name, plan.hash, plan.ir.kind, now, start=start, root=name, meta=meta, is_claimed=False)
+    new = replace(new, admission=rule)
     await engine.journal.commit(Batch(name, 0, 0, now, engine.worker, create=new))
     engine.keeper.wake()
     return name

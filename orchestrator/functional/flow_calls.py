@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, WithJsonSchema
 
 from orchestrator.authoring.child_runs import recorded_result
+from orchestrator.authoring.engines import host_of
 from orchestrator.authoring.open_requests import OpenRequest, OpenRequests
 from orchestrator.authoring.run_service import RunService
 from orchestrator.authoring.run_start import Start, is_durable, take
@@ -103,7 +104,7 @@ class _Child:
         start.began = asyncio.get_running_loop().create_future()
         tick = start.launch.first_tick(parent.now())
         session.starting[self._run_id] = (start.launch.plan(), tick)
-        session.expected[self._run_id] = self._adopt
+        self._expect(parent)
         start.run_id = self._run_id
         if self._run_id in parent.state.children:  # its process is gone, and no store has it
             parent.apply(t.ChildSettled(0, 0.0, -1, self._run_id, "cancelled"))
@@ -123,13 +124,20 @@ class _Child:
             return True
         if not is_durable(parent.engine):
             return False
-        self._frame.run.session.expected[self._run_id] = self._adopt
+        self._expect(parent)
         engine: Any = parent.engine
         try:
             await acquired(engine, self._run_id)
         except (StoreBusy, RunFinished):
             pass  # its end is told in any case
         return True
+
+    def _expect(self, parent: Actor) -> None:
+        """Take the child's actor when it is there."""
+        if is_durable(parent.engine):
+            host_of(parent.engine).expected[self._run_id] = self._adopt
+        else:
+            self._frame.run.session.expected[self._run_id] = self._adopt
 
     def _adopt(self, actor: Actor) -> None:
         take(self._start, actor)

@@ -33,6 +33,11 @@ class RecordSink:
         """An end may be told at once: the session flushes before it tells."""
         return True
 
+    @property
+    def is_releasing(self) -> bool:
+        """Never: nobody claims runs of a checkpoint storage."""
+        return False
+
     def add(self, tick: t.Tick) -> None:
         """A tick is about to be applied; readers may see it at once."""
         entry = entry_of(tick, self._codec, self.actor.plan.ir.name)

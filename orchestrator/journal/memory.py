@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from orchestrator.errors import AdmissionRefused, JournalConflict, RunFinished, StoreError
 from orchestrator.journal.audit import FIRST, AuditEntry, link
 from orchestrator.journal.memory_queries import MemoryQueries
-from orchestrator.journal.refusals import fenced, unknown
+from orchestrator.journal.refusals import fenced, rewritten, unknown
 from orchestrator.runtime.journal import (
     COMMITTED,
     FINAL,
@@ -93,6 +93,8 @@ class MemoryJournal(MemoryQueries):
     def commit_now(self, batch: Batch) -> Committed:
         """The same, synchronously."""
         self._changes += 1
+        for flow_hash, ir in batch.flows:
+            self.flows.setdefault(flow_hash, (json.loads(json.dumps(ir)), batch.at))
         if batch.create is not None:
             run, is_queued = self._create(batch.create, batch)
             if is_queued:
@@ -108,6 +110,8 @@ class MemoryJournal(MemoryQueries):
                 return COMMITTED
         if batch.ticks:
             if batch.first_seq in run.batches:
+                if not _is_written(run, batch):
+                    raise rewritten(batch)
                 return COMMITTED
             if batch.first_seq != len(run.ticks):
                 raise StoreError(f"run {batch.run_id!r}: tick {batch.first_seq} after {len(run.ticks)} ticks")
@@ -150,7 +154,8 @@ class MemoryJournal(MemoryQueries):
     def _create(self, new: NewRun, batch: Batch) -> tuple[MemoryRun, bool]:
         known = self.rows.get(new.run_id)
         if known is not None:
-            if new.run_id == batch.run_id and (known.epoch, known.owner) == (batch.epoch, batch.worker):
+            is_mine = new.run_id == batch.run_id and (known.epoch, known.owner) == (batch.epoch, batch.worker)
+            if is_mine and batch.ticks and _is_written(known, batch):
                 return known, False
             raise JournalConflict(f"a run {new.run_id!r} exists already", code="run.exists")
         if new.dedup is not None and new.dedup in self._by_dedup:
@@ -449,6 +454,10 @@ class MemoryJournal(MemoryQueries):
 
     def close(self) -> None:
         """The same, from synchronous code."""
+
+
+def _is_written(run: MemoryRun, batch: Batch) -> bool:
+    return run.ticks[batch.first_seq : batch.first_seq + len(batch.ticks)] == batch.ticks
 
 
 def _same_key(one: NewRun, other: NewRun) -> bool:

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.errors import AdmissionRefused, JournalConflict, RunFinished, UnknownRun
-from orchestrator.journal.postgres_writes import Row, Tx, dumps
-from orchestrator.journal.refusals import fenced, unknown
+from orchestrator.journal.postgres_writes import Row, Tx, dumps, is_written
+from orchestrator.journal.refusals import fenced, rewritten, unknown
 from orchestrator.journal.sqlite_writes import KEEP_TICKS
-from orchestrator.runtime.journal import COMMITTED, FINAL, Batch, Committed, InboxEntry, NewRun, RequestRow
+from orchestrator.runtime.journal import COMMITTED, FINAL, Batch, Committed, InboxEntry, Json, NewRun, RequestRow
 
 OPEN_INBOX = "EXISTS (SELECT 1 FROM inbox WHERE inbox.rk = runs.rk AND done = 0)"
 
@@ -21,6 +21,8 @@ def runs_of(batch: Batch) -> tuple[str, ...]:
 
 def commit(tx: Tx, batch: Batch) -> Committed:
     """Write a batch of any kind. Raises: Fenced, UnknownRun, JournalConflict, AdmissionRefused."""
+    for flow_hash, ir in batch.flows:
+        put_flow(tx, flow_hash, ir, batch.at)
     if batch.create is not None:
         row, is_queued = create(tx, batch.create, batch)
         if is_queued:
@@ -43,7 +45,17 @@ def commit(tx: Tx, batch: Batch) -> Committed:
 def _add_ticks(tx: Tx, rk: int, batch: Batch) -> bool:
     body, cuts = tx.stored(rk, "[" + ",".join(batch.ticks) + "]")
     sql = "INSERT INTO ticks (rk, seq, body, cuts) VALUES (?,?,?,?) ON CONFLICT DO NOTHING"
-    return tx.count(sql, (rk, batch.first_seq, body, cuts)) == 1
+    is_new = tx.count(sql, (rk, batch.first_seq, body, cuts)) == 1
+    if not is_new and not is_written(tx.db, rk, batch):
+        raise rewritten(batch)
+    return is_new
+
+
+def put_flow(tx: Tx, flow_hash: str, ir: Json, now: float) -> None:
+    """Keep a version of a flow."""
+    name = str(ir.get("name", "")) if isinstance(ir, dict) else ""
+    sql = "INSERT INTO flows (hash, name, ir, created_at) VALUES (?,?,?,?) ON CONFLICT DO NOTHING"
+    tx.write(sql, (flow_hash, name, dumps(ir), now))
 
 
 def _add_rest(tx: Tx, row: Row, batch: Batch) -> tuple[InboxEntry, ...]:
@@ -111,7 +123,8 @@ def create(tx: Tx, new: NewRun, batch: Batch) -> tuple[Row, bool]:
     known = tx.row(new.run_id)
     owner = tx.worker(batch.worker) if new.is_claimed else None
     if known is not None:
-        if new.run_id == batch.run_id and (known.epoch, known.owner) == (batch.epoch, owner):
+        is_mine = new.run_id == batch.run_id and (known.epoch, known.owner) == (batch.epoch, owner)
+        if is_mine and batch.ticks and is_written(tx.db, known.rk, batch):
             return known, False  # J2
         raise JournalConflict(f"a run {new.run_id!r} exists already", code="run.exists")
     if new.dedup is not None:

@@ -21,7 +21,7 @@ from orchestrator.journal.audit import FIRST, link
 from orchestrator.journal.blobs import LONG, cut
 from orchestrator.journal.db_threads import Job
 from orchestrator.journal.postgres_threads import Db
-from orchestrator.journal.refusals import fenced, unknown
+from orchestrator.journal.refusals import fenced, rewritten, unknown
 from orchestrator.runtime.journal import COMMITTED, AuditRow, Batch, InboxEntry
 
 AUDIT_LOCK, BLOB_LOCK = 0x6F726301, 0x6F726302
@@ -229,37 +229,46 @@ def append(db: Db, jobs: list[Job]) -> None:
         for column, value in zip(values, (batch.run_id, batch.epoch, batch.first_seq, text), strict=True):
             column.append(value)
     held: set[tuple[str, int]] = set()
+    before: dict[str, int] = {}
     if values[0]:
         rows = db.execute(
             "WITH v AS (SELECT * FROM unnest(?::text[], ?::int[], ?::int[], ?::text[]) AS v (id, epoch, seq, body)),"
             " held AS (SELECT r.rk, v.id, v.epoch, v.seq, v.body FROM runs r JOIN v ON v.id = r.id AND v.epoch = r.epoch"
             " ORDER BY r.rk FOR NO KEY UPDATE OF r),"
-            " written AS (INSERT INTO ticks (rk, seq, body) SELECT rk, seq, body FROM held ON CONFLICT DO NOTHING)"
-            " SELECT id, epoch FROM held",
+            " written AS (INSERT INTO ticks (rk, seq, body) SELECT rk, seq, body FROM held ON CONFLICT DO NOTHING"
+            " RETURNING rk) SELECT h.id, h.epoch, h.rk, w.rk FROM held h LEFT JOIN written w ON w.rk = h.rk",
             values,
-        )
+        ).fetchall()
         held = {(row[0], row[1]) for row in rows}
+        before = {row[0]: row[2] for row in rows if row[3] is None}  # J2: something stands there already
     for batch, text in long:
-        _append_long(db, batch, text, held)
+        _append_long(db, batch, text, held, before)
     for job in jobs:
         if (job.work.run_id, job.work.epoch) not in held:
             job.error = _refusal(db, job.work)
+        elif job.work.run_id in before and not is_written(db, before[job.work.run_id], job.work):
+            job.error = rewritten(job.work)
         else:
             job.outcome = COMMITTED
 
 
-def _append_long(db: Db, batch: Batch, text: str, held: set[tuple[str, int]]) -> None:
+def _append_long(db: Db, batch: Batch, text: str, held: set[tuple[str, int]], before: dict[str, int]) -> None:
     with db.connection.transaction():
         tx = Tx(db, {})
         row = tx.row(batch.run_id)
         if row is None or row.epoch != batch.epoch:
             return
         body, cuts = tx.stored(row.rk, text)
-        tx.write(
-            "INSERT INTO ticks (rk, seq, body, cuts) VALUES (?,?,?,?) ON CONFLICT DO NOTHING",
-            (row.rk, batch.first_seq, body, cuts),
-        )
+        sql = "INSERT INTO ticks (rk, seq, body, cuts) VALUES (?,?,?,?) ON CONFLICT DO NOTHING"
+        if tx.count(sql, (row.rk, batch.first_seq, body, cuts)) == 0:
+            before[batch.run_id] = row.rk
     held.add((batch.run_id, batch.epoch))
+
+
+def is_written(db: Db, rk: int, batch: Batch) -> bool:
+    """Whether the ticks of a batch are those that stand at its place."""
+    row = db.execute("SELECT body FROM ticks WHERE rk = ? AND seq = ?", (rk, batch.first_seq)).fetchone()
+    return row is not None and row[0] == cut("[" + ",".join(batch.ticks) + "]")[0]
 
 
 def _refusal(db: Db, batch: Batch) -> OrchestratorError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.errors import Fenced, UnknownRun
+from orchestrator.errors import Fenced, JournalConflict, UnknownRun
 from orchestrator.runtime.journal import Batch
 
 
@@ -14,3 +14,8 @@ def fenced(batch: Batch) -> Fenced:
 def unknown(run_id: str) -> UnknownRun:
     """The error of a run that is not here."""
     return UnknownRun(f"no run {run_id!r} in this store; `orchestrator runs ls` lists them")
+
+
+def rewritten(batch: Batch) -> JournalConflict:
+    """The error of a commit whose place in the log holds something else."""
+    return JournalConflict(f"run {batch.run_id!r} has other ticks from {batch.first_seq} on")

@@ -17,7 +17,7 @@ from orchestrator.journal.db_threads import DbThread, GroupWriter, read_jobs
 from orchestrator.journal.sqlite_claims import claim_due, claim_one, host_and_process
 from orchestrator.journal.sqlite_operate import SqliteOperate
 from orchestrator.journal.sqlite_queries import SqliteQueries
-from orchestrator.journal.sqlite_writes import Writes, release
+from orchestrator.journal.sqlite_writes import Writes, put_flow, release
 from orchestrator.runtime.journal import FINAL, Batch, Claim, Committed, InboxEntry, Json, Loaded, Reserved
 
 T = TypeVar("T")
@@ -147,16 +147,7 @@ class SqliteJournal(SqliteQueries, SqliteOperate):
 
     async def put_flow(self, flow_hash: str, ir: Json, *, now: float) -> None:
         """Keep a version of a flow."""
-        name = str(ir.get("name", "")) if isinstance(ir, dict) else ""
-        text = _dumps(ir)
-        await self._write(
-            lambda db: (
-                db.execute(
-                    "INSERT OR IGNORE INTO flows (hash, name, ir, created_at) VALUES (?,?,?,?)",
-                    (flow_hash, name, text, now),
-                ).rowcount
-            )
-        )
+        await self._write(lambda db: put_flow(db, flow_hash, ir, now))
 
     async def get_flow(self, flow_hash: str) -> Json | None:
         """A version of a flow."""

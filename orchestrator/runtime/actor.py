@@ -45,6 +45,11 @@ class Sink(Protocol):
         """Whether the end of the run is committed."""
         ...
 
+    @property
+    def is_releasing(self) -> bool:
+        """Whether the claim is being given up."""
+        ...
+
     def add(self, tick: t.Tick) -> None:
         """A tick is about to be applied; it comes into the run's log when readers may know it.
 
@@ -165,6 +170,11 @@ class Actor:
     def is_over(self) -> bool:
         """Whether the run has ended (and readers may know it)."""
         return self.state.is_over and (self.sink is None or self.sink.is_settled)
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether its process has let go of it, or is about to: what is applied now would be lost."""
+        return self.sink is not None and (self.lost is not None or self.sink.is_releasing)
 
     @property
     def next_seq(self) -> int:

@@ -22,14 +22,23 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from orchestrator.errors import Fenced, OrchestratorError, StoreBusy, StoreError
+from orchestrator.errors import (
+    Fenced,
+    JournalConflict,
+    OrchestratorError,
+    RunFinished,
+    StoreBusy,
+    StoreError,
+    UnknownRun,
+)
 from orchestrator.ir.codec import flow_from_json, flow_to_json
 from orchestrator.ir.model import FlowIR
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
+from orchestrator.runtime.admission import admission_of
 from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.codec import PLAIN, decode_tick, encode_tick
-from orchestrator.runtime.engine import Engine, Undelivered, new_run_id
+from orchestrator.runtime.engine import Engine, new_run_id, undelivered
 from orchestrator.runtime.intake import take_inbox
 from orchestrator.runtime.journal import (
     Admission,
@@ -50,8 +59,8 @@ from orchestrator.runtime.state import Activation
 
 LEASE_S = 15.0
 KEEP_WARM_S = 60.0
+BINDING_CODES = ("plugin", "usage", "binding", "run.unbound")  # parked for these, a run is tried by every new worker
 RESTING_S = 0.001  # a rebuilt run may get something to do at once
-BINDING_CODES = ("plugin", "usage", "binding", "run.unbound")
 
 BindFlow = Callable[[FlowIR], FlowPlan]
 
@@ -91,6 +100,7 @@ class DurableEngine(Engine):
         self.serves = False
         # whose placed steps run here; None, as for every store of one host: all
         self.pools: frozenset[str] | None = getattr(journal, "own_pools", None)
+        self.retried_codes = BINDING_CODES
         self.keeper = Keeper(self, poll_s)
         self._known_flows: set[str] = set()
         self._plans: dict[str, FlowPlan] = {}
@@ -120,7 +130,8 @@ class DurableEngine(Engine):
         Raises: JournalConflict if a run of this id or dedup key exists; AdmissionRefused.
         """
         await self.keeper.open()
-        await self.keep_flow(plan)
+        if run_id is not None and (run_id in self.runs or run_id in self.sinks or run_id in self._queued):
+            raise JournalConflict(f"a run {run_id!r} exists already", code="run.exists")
         actor = self.create(plan, run_id=run_id)
         if attach is not None:
             attach(actor)
@@ -133,13 +144,13 @@ class DurableEngine(Engine):
             dedup=dedup,
             meta=meta,
             root=actor.run_id,
-            admission=admission,
+            admission=admission or admission_of(plan.ir, started.inputs, self.clock.now()),
         )
-        if admission is not None:
+        if new.admission is not None:
             return await self._start_admitted(actor, new, started, pin)
         sink = self._attach(actor, 1)
         sink.pins += pin
-        sink.create_with(new)
+        sink.create_with(new, self.unstored(plan))
         try:
             actor.apply(started)
             await sink.flush()
@@ -149,13 +160,18 @@ class DurableEngine(Engine):
         return actor
 
     async def _start_admitted(self, actor: Actor, new: NewRun, started: t.Started, pin: bool) -> Actor:
+        plan = actor.plan
         started.at = self.clock.now()
         row = encode_tick(started, actor.plan.codec or PLAIN, lambda _: "?")
-        batch = Batch(actor.run_id, 1, 0, started.at, self.worker, create=replace(new, start=row))
+        batch = Batch(
+            actor.run_id, 1, 0, started.at, self.worker, create=replace(new, start=row), flows=self.unstored(plan)
+        )
         try:
             made = await self.journal.commit(batch)
-        except OrchestratorError:
+        except OrchestratorError as error:
             self.forget(actor)
+            if not isinstance(error, JournalConflict):
+                self.keeper.give_up_later(actor.run_id, 1, started.at)  # it may have been made
             raise
         if made.is_queued:
             self.forget(actor)
@@ -170,14 +186,21 @@ class DurableEngine(Engine):
 
     async def keep_flow(self, plan: FlowPlan) -> None:
         """Store a version of a flow, once, with the flows that it calls."""
+        for flow_hash, ir in self.unstored(plan):
+            await self.journal.put_flow(flow_hash, ir, now=self.clock.now())
+            self._known_flows.add(flow_hash)
+
+    def unstored(self, plan: FlowPlan) -> list[tuple[str, Any]]:
+        """The versions of a plan and of the flows that it calls as (hash, IR), those not known to be stored."""
         self.know(plan)
-        if plan.hash not in self._known_flows:
-            for step in plan.steps.values():
-                called = getattr(step.body, "called", None)
-                if called is not None:
-                    await self.keep_flow(called())
-            await self.journal.put_flow(plan.hash, flow_to_json(plan.stored_ir), now=self.clock.now())
-            self._known_flows.add(plan.hash)
+        if plan.hash in self._known_flows:
+            return []
+        found: list[tuple[str, Any]] = []
+        for step in plan.steps.values():
+            called = getattr(step.body, "called", None)
+            if called is not None:
+                found += self.unstored(called())
+        return [*found, (plan.hash, flow_to_json(plan.stored_ir))]
 
     def know(self, plan: FlowPlan) -> None:
         """Use this plan for runs of its version."""
@@ -250,6 +273,27 @@ class DurableEngine(Engine):
             await asyncio.gather(*loading)
         return len(claims)
 
+    async def take_queued(self) -> None:
+        """Go on with runs that were started here and had to queue, where they have been admitted."""
+        for run_id, (actor, _) in list(self._queued.items()):
+            try:
+                await self._claim_one(run_id, False)
+                is_elsewhere = run_id in self._queued and bool(await self.journal.ticks(run_id, -1, 1))
+            except (RunFinished, UnknownRun) as error:
+                actor.lost = error
+            else:
+                if is_elsewhere:
+                    actor.lost = StoreBusy(f"run {run_id!r} was admitted, and another worker took it")
+            if actor.lost is not None:
+                self._queued.pop(run_id, None)
+                actor.discard()
+                actor.wake_readers()
+
+    @property
+    def has_queued(self) -> bool:
+        """Whether runs that were started here wait for admission."""
+        return bool(self._queued)
+
     def _begin_loading(self, claims: Iterable[Claim], is_passive: bool) -> list[asyncio.Future[Actor | None]]:
         begun: list[asyncio.Future[Actor | None]] = []
         for claim in claims:
@@ -267,18 +311,20 @@ class DurableEngine(Engine):
 
     async def _load(self, claim: Claim, is_passive: bool) -> Actor | None:
         """Rebuild a claimed run and let it go on; a run that cannot run here is parked with the reason (D5)."""
-        old = self.runs.get(claim.run_id)
-        if old is not None:
-            self._drop(old)
         try:
             loaded = await self.journal.load(claim.run_id)
             plan = await self._plan_of(claim)
         except StoreBusy:
-            await self.journal.release(claim.run_id, claim.epoch, wake_at=self.clock.now() + 1)
+            self.keeper.give_up_later(claim.run_id, claim.epoch, self.clock.now() + 1)
             return None
         except OrchestratorError as error:
             await self._park(claim, error)
             return None
+        if self._loading.get(claim.run_id) is not asyncio.current_task():
+            return None  # claimed again meanwhile, with a higher epoch
+        old = self.runs.get(claim.run_id)
+        if old is not None:
+            self._drop(old)
         try:
             rebuilt = rebuild(claim, plan, loaded)
             actor = self._revive(claim, plan, rebuilt, is_passive)
@@ -351,8 +397,6 @@ class DurableEngine(Engine):
         plan = self._plans.get(claim.flow_hash)
         if plan is None:
             ir = await self.journal.get_flow(claim.flow_hash)
-            if ir is None and claim.meta:
-                ir = claim.meta.get("ir")
             if ir is None:
                 raise StoreError(
                     f"the store lacks version {claim.flow_hash[:12]} of flow `{claim.flow}`", code="run.unbound"
@@ -371,6 +415,9 @@ class DurableEngine(Engine):
             await self.journal.commit(batch)
         except Fenced:
             return
+        except OrchestratorError:
+            self.keeper.give_up_later(claim.run_id, claim.epoch, now + 1)
+            raise
 
     # What comes from outside.
 
@@ -413,15 +460,13 @@ class DurableEngine(Engine):
         claim = Claim(actor.run_id, sink.epoch, plan.ir.name, plan.hash, plan.ir.kind, "", None, None)
         await self._park(claim, error)
 
-    def new_child(self, parent: Actor, act: Activation, child: str, at: float) -> NewRun:
-        """The row of a child run, created in its parent's commit and started here right after it."""
+    def new_child(self, parent: Actor, act: Activation, child: str, at: float) -> tuple[NewRun, FlowPlan]:
+        """The row of a child run, created in its parent's commit and started here right after it, and its plan."""
         body: Any = act.step.body
         plan, tick = body.child_start(parent, act, child)
-        self.know(plan)
         tick.at = at
-        is_known = plan.hash in self._known_flows
         pool = pool_of(plan.ir)
-        return NewRun(
+        new = NewRun(
             child,
             plan.ir.name,
             plan.hash,
@@ -430,16 +475,17 @@ class DurableEngine(Engine):
             start=encode_tick(tick, plan.codec or PLAIN, lambda _: "?"),
             parent=parent.run_id,
             root=parent.run_id,
-            meta=None if is_known else {"ir": flow_to_json(plan.stored_ir)},
             is_claimed=not parent.is_passive and (pool is None or self.pools is None or pool in self.pools),
             pool=pool,
         )
+        return new, plan
 
     # After a commit.
 
     def committed(self, sink: ActorSink, batch: Batch, held: list[t.Command], result: Committed) -> None:
         """A batch is in the journal: do what waited for it."""
         actor = sink.actor
+        self._known_flows.update(flow_hash for flow_hash, _ in batch.flows)
         for command in held:
             if isinstance(command, t.Notify):
                 self.notify(actor, command.request, command.what)
@@ -448,7 +494,8 @@ class DurableEngine(Engine):
         for listener in self.on_committed:
             listener(actor, batch)
         for entry in result.undelivered:
-            actor.stream(Undelivered(entry.run_id, entry.data["type"]), 0, 0)
+            if not actor.state.is_over:
+                actor.stream(undelivered(entry.run_id, entry.data["type"]), 0, 0)
         if batch.releases:
             actor.wake_readers()
             self._drop(actor)
@@ -469,8 +516,6 @@ class DurableEngine(Engine):
         if child.run_id in self.runs or child.run_id in self._loading or self.is_closing:
             return
         claim = Claim(child.run_id, 1, child.flow, child.flow_hash, child.kind, "new", child.parent, child.meta)
-        plan = self._plans[child.flow_hash]
-        await self.keep_flow(plan)
         await asyncio.gather(*self._begin_loading([claim], False))
 
     def commit_failed(self, sink: ActorSink, error: OrchestratorError) -> None:
@@ -483,7 +528,7 @@ class DurableEngine(Engine):
         if self.sinks.get(actor.run_id) is sink:
             del self.sinks[actor.run_id]
         if not isinstance(error, Fenced):
-            self.keeper.give_up_later(actor.run_id, sink.epoch)
+            self.keeper.give_up_later(actor.run_id, sink.epoch, self.clock.now())
 
     def _drop(self, actor: Actor) -> None:
         if self.runs.get(actor.run_id) is actor:
@@ -535,7 +580,11 @@ class DurableEngine(Engine):
         sink.is_releasing = True
         wake_at = self.wake_at_of(actor)
         self._drop(actor)
-        await self.journal.release(actor.run_id, sink.epoch, wake_at=wake_at)
+        try:
+            await self.journal.release(actor.run_id, sink.epoch, wake_at=wake_at)
+        except OrchestratorError:
+            self.keeper.give_up_later(actor.run_id, sink.epoch, wake_at)
+            raise
         self.keeper.wake()
 
     def finished(self, actor: Actor) -> None:
@@ -551,14 +600,10 @@ class DurableEngine(Engine):
     def serve(self) -> None:
         """Wake whatever is due in the journal, here, until `aclose`."""
         self.serves = True
-        self.keeper.spawn(self._begin_serving())
-
-    async def _begin_serving(self) -> None:
-        await self.keeper.open()
-        await self.journal.unpark(BINDING_CODES, now=self.clock.now())
+        self.keeper.begin()
+        self.keeper.wake()
         for actor in list(self.runs.values()):
             self.rest_if_quiet(actor)
-        self.keeper.wake()
 
     def abandon(self) -> None:
         """Stop at once, as a process that dies does: what is held stays held until its lease ends."""

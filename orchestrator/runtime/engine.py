@@ -10,7 +10,7 @@ import asyncio
 import os
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import JournalConflict, OrchestratorError, RunFinished, UnknownRun
 from orchestrator.runtime import ticks as t
@@ -18,6 +18,9 @@ from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.clock import Clock, RealClock
 from orchestrator.runtime.plan import FlowPlan
 from orchestrator.runtime.state import Activation, RunState
+
+if TYPE_CHECKING:  # loaded for flows that limit their runs
+    from orchestrator.runtime.admission import Gate
 
 _engines: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Engine] = weakref.WeakKeyDictionary()
 
@@ -49,7 +52,17 @@ class Engine:
         self.runs: dict[str, Actor] = {}
         self.listeners: list[Callable[[Actor, str, str], None]] = []
         self.on_actor: list[Callable[[Actor], None]] = []  # told of every actor before it has a tick
+        self._gate: Gate | None = None
         self.resolve_child: Callable[[str], FlowPlan] | None = None
+
+    @property
+    def gate(self) -> Gate:
+        """What admits runs of flows with a concurrency mode; made at first use."""
+        if self._gate is None:
+            from orchestrator.runtime.admission import Gate
+
+            self._gate = Gate()
+        return self._gate
 
     def create(self, plan: FlowPlan, *, run_id: str | None = None, state: RunState | None = None) -> Actor:
         """A new actor, known under its id but not started; with a `state` it goes on where that ends.
@@ -89,7 +102,7 @@ class Engine:
         """Deliver what a step of one run sent to another; a target that has ended since drops it, and says so."""
         target = self.runs.get(command.run_id)
         if target is None or target.is_over:
-            sender.stream(Undelivered(command.run_id, command.type), 0, 0)
+            sender.stream(undelivered(command.run_id, command.type), 0, 0)
             return
         name_of = getattr(target.plan.codec, "event_type", None)  # a class may have another name there
         type_name = command.type if name_of is None or isinstance(command.value, dict) else name_of(command.value)
@@ -169,11 +182,9 @@ class Engine:
         self.runs.pop(actor.run_id, None)
 
 
-class Undelivered:
-    """Shown on a run's stream when an event that it sent to another run found nobody."""
+UNDELIVERED = "undelivered"
 
-    __slots__ = ("run_id", "type")
 
-    def __init__(self, run_id: str, type: str) -> None:
-        self.run_id = run_id
-        self.type = type
+def undelivered(run_id: str, event: str) -> dict[str, str]:
+    """What a run's stream shows when an event that it sent to another run found nobody."""
+    return {"type": UNDELIVERED, "event": event, "run_id": run_id}

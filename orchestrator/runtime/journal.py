@@ -130,7 +130,8 @@ class Batch:
     snapshot: tuple[int, str] | None = None
     outcome: Json = None
     releases: bool = False
-    flow_hash: str | None = None
+    flow_hash: str | None = None  # the run moves to this version
+    flows: list[tuple[str, Json]] = field(default_factory=list)  # versions that its runs need: (hash, IR)
 
     @property
     def is_plain(self) -> bool:
@@ -146,6 +147,7 @@ class Batch:
             and not self.audit
             and self.snapshot is None
             and self.flow_hash is None
+            and not self.flows
         )
 
 

@@ -30,21 +30,27 @@ class Keeper:
         self._opening: asyncio.Lock = asyncio.Lock()
         self._wake = asyncio.Event()
         self._tasks: dict[asyncio.Task[Any], None] = {}  # in order, so that a simulation repeats
-        self._given_up: list[tuple[str, int]] = []
+        self._given_up: list[tuple[str, int, float | None]] = []
         self._changes = -1
         self._renewed_at = 0.0
         self._is_open = False
         self._is_closed = False
+        self._has_unparked = False
 
     async def open(self) -> None:
-        """Announce the worker and begin to keep; does nothing the second time."""
+        """Announce the worker and begin to keep; does nothing the second time. Raises: StoreBusy, StoreError."""
+        self.begin()
         if self._is_open:
             return
         async with self._opening:
             if not self._is_open:
                 await self._renew()
                 self._is_open = True
-                self._loop = asyncio.get_running_loop().create_task(self._keep())
+
+    def begin(self) -> None:
+        """Begin to keep; the worker is announced as soon as the store takes it."""
+        if self._loop is None and not self._is_closed:
+            self._loop = asyncio.get_running_loop().create_task(self._keep())
 
     def wake(self) -> None:
         """Look again at once."""
@@ -65,9 +71,9 @@ class Keeper:
         except OrchestratorError as error:
             log.warning("worker %s: %s", self._engine.worker, error)
 
-    def give_up_later(self, run_id: str, epoch: int) -> None:
+    def give_up_later(self, run_id: str, epoch: int, wake_at: float | None) -> None:
         """Release a claim as soon as the store takes it."""
-        self._given_up.append((run_id, epoch))
+        self._given_up.append((run_id, epoch, wake_at))
         self.wake()
 
     async def close(self) -> None:
@@ -91,7 +97,10 @@ class Keeper:
         """Sign the worker off; what it still holds is due at once."""
         if self._is_open:
             self._is_open = False
-            await self._engine.journal.leave(self._engine.worker)
+            try:
+                await self._engine.journal.leave(self._engine.worker)
+            except OrchestratorError as error:  # its lease ends by itself
+                log.warning("worker %s: %s", self._engine.worker, error)
 
     async def _keep(self) -> None:
         engine = self._engine
@@ -107,8 +116,14 @@ class Keeper:
             if self._wake.is_set():
                 pause = 0.0
             self._wake.clear()
+            if not pause:
+                await asyncio.sleep(0)
+                continue
             try:
-                await asyncio.wait_for(self._wake.wait(), pause) if pause else await asyncio.sleep(0)
+                async with asyncio.timeout(
+                    pause
+                ):  # not wait_for: Python 3.11's loses a cancellation that comes with a wake
+                    await self._wake.wait()
             except TimeoutError:
                 continue
 
@@ -117,9 +132,13 @@ class Keeper:
         now = engine.clock.now()
         if now - self._renewed_at >= engine.lease_s / 3:
             await self._renew()
+            self._is_open = True
+        if engine.serves and not self._has_unparked:
+            await engine.journal.unpark(engine.retried_codes, now=now)
+            self._has_unparked = True
         while self._given_up:
-            run_id, epoch = self._given_up[-1]
-            await engine.journal.release(run_id, epoch, wake_at=now)
+            run_id, epoch, wake_at = self._given_up[-1]
+            await engine.journal.release(run_id, epoch, wake_at=wake_at)
             self._given_up.pop()
         changes = await engine.journal.changes()
         if changes != self._changes:
@@ -127,6 +146,8 @@ class Keeper:
             if engine.sinks:
                 for run_id in await engine.journal.mail(engine.worker):
                     await engine.read_inbox(run_id)
+        if engine.has_queued:
+            await engine.take_queued()
         self._let_go_of_cold(now)
         if not engine.serves:
             return None

@@ -77,6 +77,7 @@ class ActorSink:
         self._held: list[t.Command] = []  # performed here when they are committed
         self._posts: list[InboxEntry] = []
         self._children: list[NewRun] = []
+        self._flows: list[tuple[str, Json]] = []
         self._requests: dict[str, Any] = {}
         self._audit: list[AuditRow] = []
         self._consumed: list[tuple[int, Json]] = []
@@ -127,7 +128,9 @@ class ActorSink:
                 self._posts.append(post_row(actor, command, self.codec, at))
             case t.StartChild(act, child):
                 try:
-                    self._children.append(self.engine.new_child(actor, act, child, at))
+                    new, plan = self.engine.new_child(actor, act, child, at)
+                    self._children.append(new)
+                    self._flows += self.engine.unstored(plan)
                 except OrchestratorError as error:  # wrong inputs, or a flow that is not here
                     actor.apply(failed_child(child, error))
             case t.CancelChild(child):
@@ -157,9 +160,10 @@ class ActorSink:
 
     def type_of(self, value: Any) -> str:
         """The event type of a streamed payload."""
-        if isinstance(value, dict):
-            return str(value.get("type") or "event")
         name_of = getattr(self.codec, "stream_type", None)
+        if isinstance(value, dict):
+            name = str(value.get("type") or "event")
+            return name if name_of is None else f"~{name}"  # not the name of an event that the workflow declares
         return type(value).__name__ if name_of is None else str(name_of(value))
 
     async def flush(self) -> None:
@@ -200,9 +204,10 @@ class ActorSink:
 
     # What the engine calls.
 
-    def create_with(self, new: NewRun) -> None:
-        """The first commit makes the run's row."""
+    def create_with(self, new: NewRun, flows: list[tuple[str, Json]]) -> None:
+        """The first commit makes the run's row, and stores versions of flows."""
         self._create = new
+        self._flows += flows
         self.is_created = False
         self._has_work = True
 
@@ -350,6 +355,8 @@ class ActorSink:
             batch.posts, self._posts = self._posts, []
         if self._children:
             batch.children, self._children = self._children, []
+        if self._flows:
+            batch.flows, self._flows = self._flows, []
         if self._requests:
             batch.requests = list(self._requests.values())
             self._requests = {}

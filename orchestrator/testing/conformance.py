@@ -147,6 +147,17 @@ async def a_repeated_commit_succeeds_and_writes_nothing(journal: Journal) -> Non
 
 
 @check
+async def a_commit_over_other_ticks_is_a_conflict(journal: Journal) -> None:
+    """J2 is for the same commit only."""
+    await start(journal, "r")
+    await journal.commit(batch("r", 1))
+    await refused(JournalConflict, journal.commit(Batch("r", 1, 1, NOW, WORKER, [tick(99)])))
+    await refused(JournalConflict, journal.commit(Batch("r", 1, 1, NOW, WORKER, [tick(99)], status="waiting")))
+    await refused(JournalConflict, journal.commit(Batch("r", 1, 0, NOW, WORKER, [tick(9)], create=new_run("r"))))
+    assert await journal.ticks("r", 0, 9) == [(1, json.loads(tick(1)))]
+
+
+@check
 async def a_repeated_last_commit_succeeds(journal: Journal) -> None:
     """J2, where the claim was given up with the commit."""
     await start(journal, "r")
@@ -421,6 +432,10 @@ async def flows_are_kept_by_their_hash(journal: Journal) -> None:
     await journal.put_flow("h", {"name": "f", "n": 2}, now=NOW)
     assert await journal.get_flow("h") == {"name": "f", "n": 1}
     assert await journal.get_flow("other") is None
+    await start(journal, "r")
+    await journal.commit(batch("r", 1, flows=[("h2", {"name": "g"}), ("h", {"name": "other"})]))
+    assert await journal.get_flow("h2") == {"name": "g"}
+    assert await journal.get_flow("h") == {"name": "f", "n": 1}
 
 
 @check

@@ -21,6 +21,7 @@ from orchestrator.testing.flow_bench import FlowBench
 from orchestrator.testing.flow_expect import Problem, compare, edges_taken
 
 if TYPE_CHECKING:  # only named
+    from orchestrator.authoring.loaded import LoadedFlow
     from orchestrator.authoring.project import Project
 
 
@@ -52,6 +53,11 @@ class FlowTestReport:
     edges: set[tuple[str, str]]
 
     @property
+    def is_ok(self) -> bool:
+        """Whether every test passed."""
+        return all(result.is_ok for result in self.results)
+
+    @property
     def taken(self) -> set[tuple[str, str]]:
         """The (step, event) edges that some test took."""
         return {edge for result in self.results for edge in result.edges} & self.edges
@@ -67,8 +73,25 @@ class FlowTestReport:
         return len(self.taken) / len(self.edges) if self.edges else 1.0
 
 
-def run_flow_tests(project: Project, file: Path, *, only: str | None = None) -> FlowTestReport:
-    """Run the tests of a flow file, those whose name holds `only`.
+def run_flow_tests(flow: str | Path | LoadedFlow, *, only: str | None = None) -> FlowTestReport:
+    """Run the `tests:` of a flow file, given by its path or loaded; those whose name holds `only`.
+
+    A flow that calls functions of yours is loaded with them: `run_flow_tests(load("x.flow.yaml", steps={...}))`.
+
+    Raises: CompileFailed if the flow has errors; UsageError if the file cannot be read.
+
+    Example: assert run_flow_tests("publish.flow.yaml").is_ok
+    """
+    if isinstance(flow, str | Path):
+        from orchestrator.authoring.project import Project
+
+        file = Path(flow)
+        return run_tests_in(Project.open(file), file, only=only)
+    return run_tests_in(flow.project, flow.path, only=only)
+
+
+def run_tests_in(project: Project, file: Path, *, only: str | None = None) -> FlowTestReport:
+    """Run the tests of a file of a project.
 
     Raises: CompileFailed if the flow has errors; UsageError if the file cannot be read.
     """

@@ -49,9 +49,11 @@ class LoopbackServer:
 
     @property
     def url(self) -> str:
+        """Where it is, such as `http://127.0.0.1:51234`."""
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> LoopbackServer:
+        """Begin to serve; `stop` ends it."""
         self._thread.start()
         return self
 
@@ -115,6 +117,7 @@ class PostService:
         )
 
     def fail_next(self, *failures: Failure) -> None:
+        """Have the next requests fail, one each."""
         self._failures.extend(failures)
 
     async def _enter(self, request: Request) -> Response | None:
@@ -194,6 +197,7 @@ class ModelEndpoint:
         )
 
     def reply_next(self, *replies: Json) -> None:
+        """Give these answers to the next requests, one each."""
         self._replies.extend(replies)
 
     async def _models(self, request: Request) -> Response:

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.compiler.projectwide import check_flow_names
 from orchestrator.ir.codec import flow_hash
-from orchestrator.testing.flow_tests import run_flow_tests
+from orchestrator.testing.flow_tests import run_tests_in
 from tests.compiler.support import FLOWS, codes, compile_source, project
 
 FILES = sorted(FLOWS.glob("*.flow.yaml"))
@@ -100,5 +100,5 @@ def test_any_bytes_give_diagnostics(data: bytes) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name.removesuffix(".flow.yaml"))
 def test_a_worked_example_runs_as_its_tests_say(file: Path) -> None:
-    report = run_flow_tests(project(), file)
+    report = run_tests_in(project(), file)
     assert {result.name: result.problems for result in report.results if not result.is_ok} == {}

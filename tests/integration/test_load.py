@@ -153,7 +153,8 @@ def test_a_run_id_that_the_store_has_is_a_conflict(tmp_path: Path) -> None:
         first = flow.run(text="tea", run_id="one")
         await asked(first)
         again = flow.run(text="tea", run_id="one")
-        with pytest.raises(JournalConflict):
+        assert repr(first) == "<run one of 'review', waiting>"
+        with pytest.raises(JournalConflict, match=r"resume\('one'\)"):
             await again
         assert again.is_done()
         assert not first.is_done()

@@ -364,3 +364,168 @@ def test_the_host_of_an_engine_knows_the_newest_workflow_of_a_name(tmp_path: Pat
         await close_engine(engine)
 
     run(main)
+
+
+def test_a_keeper_that_is_woken_while_it_is_cancelled_ends(tmp_path: Path) -> None:
+    async def main() -> None:
+        engine = open_engine(url(tmp_path), Binders(), poll_s=5)
+        await engine.keeper.open()
+        keeping = engine.keeper._loop
+        assert keeping is not None
+        await asyncio.sleep(0.05)  # it waits
+        engine.keeper.wake()
+        await asyncio.sleep(0)  # the wake is on its way
+        keeping.cancel()
+        done, _ = await asyncio.wait({keeping}, timeout=2)
+        assert done == {keeping}
+        await engine.journal.aclose()
+
+    run(main)
+
+
+def test_events_and_cancels_that_come_before_the_run_is_committed_reach_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        handler = Waiting(store=url(tmp_path)).run()
+        await handler.send_event(Reply(text="early"))
+        assert await handler == "early"
+        other = Waiting(store=url(tmp_path)).run()
+        other.send_event(Reply(text="unawaited"))
+        assert await other == "unawaited"
+
+    run(main)
+
+
+def test_a_cancelled_run_goes_on_in_its_store_with_its_context(tmp_path: Path) -> None:
+    marks: list[str] = []
+
+    class Long(Workflow):
+        @step
+        async def first(self, ctx: Context, ev: StartEvent) -> Draft:
+            marks.append("first")
+            await ctx.store.set("seen", ev.topic)
+            return Draft(text="x")
+
+        @step
+        async def second(self, ctx: Context, ev: Draft) -> StopEvent:
+            reply = await ctx.wait_for_event(Reply)
+            return StopEvent(result=[await ctx.store.get("seen"), reply.text])
+
+    async def main() -> None:
+        flow = Long(store=url(tmp_path))
+        handler = flow.run(topic="tea")
+        await until(lambda: handler._start.run is not None and handler._start.run.state.waits)
+        await handler.cancel_run()
+        again = flow.run(ctx=handler.ctx)
+        await again.send_event(Reply(text="yes"))
+        assert await again == ["tea", "yes"]
+        assert again.run_id != handler.run_id
+        assert marks == ["first"]
+
+    run(main)
+
+
+def test_runs_talk_to_each_other_through_the_store(tmp_path: Path) -> None:
+    class Tells(Workflow):
+        @step
+        async def tell(self, ctx: Context, ev: StartEvent) -> Draft:
+            ctx.send_event(Reply(text="hello"), run_id=ev.to)
+            ctx.send_event(Reply(text="lost"), run_id="nobody")
+            return Draft(text="told")
+
+        @step
+        async def end(self, ev: Draft) -> StopEvent:
+            await asyncio.sleep(0.05)
+            return StopEvent(result=ev.text)
+
+    async def main() -> None:
+        store = url(tmp_path)
+        waiting = Waiting(store=store).run(run_id="w")
+        tells = Tells(store=store).run(to="w")
+        assert await tells == "told"
+        assert await waiting == "hello"
+        shown = [type(e).__name__ async for e in tells.stream_events(expose_internal=True)]
+        assert shown.count("UnhandledEvent") == 1
+
+    run(main)
+
+
+def test_cancelling_a_run_waits_for_the_runs_that_it_started(tmp_path: Path) -> None:
+    ends: list[str] = []
+
+    class Inner(Workflow):
+        @step
+        async def wait(self, ev: StartEvent) -> StopEvent:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                ends.append("inner")
+            return StopEvent()
+
+    class Outer(Workflow):
+        @step
+        async def call(self, ev: StartEvent, inner: Inner) -> StopEvent:
+            return StopEvent(result=await inner.run())
+
+    async def main() -> None:
+        outer = Outer(store=url(tmp_path))
+        outer.add_workflows(inner=Inner())
+        handler = outer.run()
+        await until(lambda: handler._start.run is not None and len(handler._start.engine.runs) == 2)
+        await asyncio.sleep(0.02)
+        await handler.cancel_run()
+        assert ends == ["inner"]
+
+    run(main)
+
+
+def test_a_child_that_the_step_does_not_wait_for_can_be_awaited_later(tmp_path: Path) -> None:
+    kept: list[Any] = []
+
+    class Parent(Workflow):
+        @step
+        async def go(self, ev: StartEvent) -> StopEvent:
+            kept.append(Two().run(topic="late"))
+            return StopEvent(result="first")
+
+    async def main() -> None:
+        assert await Parent(store=url(tmp_path)).run() == "first"
+        assert await kept[0] == "late late"
+
+    run(main)
+
+
+def test_the_latest_run_of_a_store_can_be_drawn(tmp_path: Path) -> None:
+    async def main() -> None:
+        flow = Two(store=url(tmp_path))
+        handler = flow.run(topic="a")
+        await handler
+        assert "finish" in orchestrator.draw_most_recent_execution(flow, filename=None)
+
+    run(main)
+
+
+@pytest.mark.parametrize("way", ["handler", "context", "send"])
+def test_an_event_sent_at_any_moment_of_a_release_arrives(way: str, tmp_path: Path) -> None:
+    """The engine lets go of a waiting body at once, so sends meet a run that is warm, leaving or rows."""
+
+    async def one(engine: Any, delay_s: float) -> Any:
+        handler = Waiting().run(store=engine)
+        await until(lambda: handler._start.run is not None and handler._start.run.state.waits)
+        await asyncio.sleep(delay_s)
+        reply = Reply(text=way)
+        if way == "handler":
+            await handler.send_event(reply)
+        elif way == "context":
+            handler.ctx.send_event(reply)
+        else:
+            await orchestrator.send(handler.run_id, reply, store=engine)
+        return await asyncio.wait_for(handler, 5)
+
+    async def main() -> None:
+        engine = open_engine(url(tmp_path), Binders(), keep_warm_s=0.0, poll_s=0.002)
+        engine.serve()
+        results = await asyncio.gather(*(one(engine, n * 0.0007) for n in range(30)))
+        assert results == [way] * 30
+        await close_engine(engine)
+
+    run(main)

@@ -37,6 +37,7 @@ SAMPLES: dict[str, Any] = {
     "announce": ("Note", NOTE, None),
     "match": {"text": "x"},
     "expected": ("Note", "Note"),
+    "children": ("run.a", "run.b"),
     "error": ERROR,
     "meta": {"m": 1},
     "inputs": {"i": 1},

@@ -10,7 +10,12 @@ from tests.sim.simulation import simulate
 
 SEEDS = int(os.environ.get("SIM_SEEDS", "200"))
 CHUNK = 100
-PINNED: tuple[int, ...] = ()
+PINNED: tuple[int, ...] = (
+    1146,  # a child run whose flow could not be stored stayed with a worker that did not run it
+    2259,  # a worker whose first word to a busy store failed never began to serve
+    9219,  # a run started twice by one engine, the first time unheard, was two actors of one epoch
+    14670,  # a child run was created whose flow was not stored yet, and was parked
+)
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
