@@ -127,7 +127,7 @@ class Project:
         def resolve(kind: str, target: str, importer: str) -> Imported:
             return self._import(kind, target, path, (*outer, here))
 
-        context = ProjectContext(self.config, is_secret_set=self._is_secret_set, read_schema=self._read_schema)
+        context = ProjectContext(self.config, is_secret_set=self.has_secret, read_schema=self._read_schema)
         compiled = compile_text(data, str(path), catalog=self.catalog, project=context, resolve_import=resolve)
         if compiled.is_ok and compiled.flow is not None:
             self._flows[flow_hash(compiled.flow)] = compiled.flow
@@ -158,7 +158,8 @@ class Project:
         flow = compiled.flow
         return ImportedFlow(flow.name, flow.inputs, flow.outputs, flow_hash(flow), compiled)
 
-    def _is_secret_set(self, name: str) -> bool:
+    def has_secret(self, name: str) -> bool:
+        """Whether a secret has a value here, as far as can be told without importing the plugin that provides secrets."""
         is_plugin = self.config.secrets.provider not in ("", "env")
         return is_plugin or configured_provider(self.config)(name) is not None
 

@@ -53,10 +53,17 @@ def command(
         mend = _Mend(fixes, shows_diff, with_unsafe) if fixes or shows_diff else None
         _check_files(checked, paths, mend)
     if as_json:
-        data = {"files": list(checked.texts), "unreadable": checked.unreadable, "fixed": checked.fixed}
+        data: dict[str, object] = {
+            "files": list(checked.texts),
+            "unreadable": checked.unreadable,
+            "fixed": checked.fixed,
+        }
+        data["waiting"] = [kept.to_json() for kept in checked.kept]
         print_json("check", ok=checked.code(strict=strict) == Exit.OK, data=data, diagnostics=checked.found)
     elif not shows_diff:
         _show(checked, form)
+        for kept in checked.kept:
+            say(kept.text)
     for file, why in checked.unreadable.items():
         say(f"{file}: {why}")
     return checked.code(strict=strict)
@@ -71,6 +78,29 @@ class _Mend:
     with_unsafe: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Unfinished runs that stay with an older version of a flow whose file has changed."""
+
+    flow: str
+    file: Path
+    runs: int
+    versions: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The same in a sentence."""
+        verb = "keeps" if self.runs == 1 else "keep"
+        return (
+            f"`{self.flow}`: {plural(self.runs, 'unfinished run')} {verb} version {', '.join(self.versions)}; "
+            f"`orchestrator diff {self.file}` says what changed, `orchestrator migrate {self.file}` moves them"
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """The same as plain JSON."""
+        return {"flow": self.flow, "file": str(self.file), "runs": self.runs, "versions": list(self.versions)}
+
+
 @dataclass(slots=True)
 class _Checked:
     """What a check has found so far."""
@@ -79,6 +109,7 @@ class _Checked:
     texts: dict[str, str] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     fixed: dict[str, int] = field(default_factory=dict)
+    kept: list[Kept] = field(default_factory=list)
 
     def code(self, *, strict: bool) -> Exit:
         """How the command ends."""
@@ -116,7 +147,7 @@ def _check_files(checked: _Checked, paths: tuple[Path, ...], mend: _Mend | None)
 
     project = open_project(paths)
     checked.found += project.findings
-    flows: list[Compiled] = []
+    flows: dict[Path, Compiled] = {}
     for file in flow_files(project, paths):
         try:
             data = read_flow(file)
@@ -128,11 +159,35 @@ def _check_files(checked: _Checked, paths: tuple[Path, ...], mend: _Mend | None)
         if mend is not None:
             compiled = _mend(checked, project, file, compiled, mend)
         checked.found += compiled.diagnostics
-        flows.append(compiled)
+        flows[file] = compiled
     if len(flows) > 1:
         from orchestrator.compiler.projectwide import check_flow_names
 
-        checked.found += check_flow_names(flows)
+        checked.found += check_flow_names(flows.values())
+    checked.kept += _kept(project, flows)
+
+
+def _kept(project: Project, flows: dict[Path, Compiled]) -> list[Kept]:
+    """Which runs of the project's file of runs keep an older version of these flows."""
+    from orchestrator.cli.store import sqlite_file
+
+    store = sqlite_file(project)
+    if store is None or not store.exists():
+        return []
+    from orchestrator.ir.codec import flow_hash
+    from orchestrator.journal.peek import open_versions
+
+    known = open_versions(store)
+    found = []
+    for file, compiled in flows.items():
+        if compiled.flow is None or not compiled.is_ok:
+            continue
+        here = flow_hash(compiled.flow)
+        old = [v for v in known if v.flow == compiled.flow.name and v.flow_hash != here]
+        if old:
+            names = tuple(str(v.version) if v.version else v.flow_hash[:8] for v in old)
+            found.append(Kept(compiled.flow.name, file, sum(v.runs for v in old), names))
+    return found
 
 
 def _mend(checked: _Checked, project: Project, file: Path, compiled: Compiled, mend: _Mend) -> Compiled:

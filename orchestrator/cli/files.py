@@ -34,7 +34,7 @@ def flow_files(project: Project, paths: tuple[Path, ...]) -> list[Path]:
     from orchestrator.authoring.project import find_flows
 
     found: dict[Path, None] = {}
-    for path in paths or (project.root,):
+    for path in paths or (_from_here(project.root),):
         if path.is_dir():
             found.update(dict.fromkeys(find_flows(path)))
         elif exists(path):
@@ -45,6 +45,14 @@ def flow_files(project: Project, paths: tuple[Path, ...]) -> list[Path]:
         where = ", ".join(str(p) for p in paths) or str(project.root)
         raise CommandFailed(f"there is no flow file in {where}; flow files end in .flow.yaml", Exit.NOT_FOUND)
     return list(found)
+
+
+def _from_here(folder: Path) -> Path:
+    """A folder as seen from the working directory, where it is below it: short names, and those that CI expects."""
+    try:
+        return folder.resolve().relative_to(Path.cwd())
+    except ValueError:
+        return folder
 
 
 def one_flow(path: Path) -> Path:

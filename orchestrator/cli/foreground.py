@@ -85,7 +85,7 @@ class Foreground:
                     return
                 self._progress.redraw(self._runs(), self.engine.clock.now())
                 try:
-                    async with asyncio.timeout(TICK_S):
+                    async with asyncio.timeout(TICK_S):  # wait_for would swallow a Ctrl-C that meets a change
                         await self._changed.wait()
                 except TimeoutError:
                     continue

@@ -305,6 +305,8 @@ def verify(store: str | None, as_json: bool) -> int:
     proof = with_store(store, lambda s: s.verify_audit())
     if as_json:
         print_json("runs verify", ok=proof.is_intact, data={"intact": proof.is_intact, **asdict(proof)})
+    elif proof.is_intact:
+        click.echo(f"{plural(proof.lines, 'line')}, intact; the last one's hash is {proof.head}")
     else:
-        say("the audit log is intact" if proof.is_intact else f"the audit log was changed: {proof}")
+        click.echo(f"the audit log was changed at line {proof.broken_at}; {plural(proof.lines, 'line')} before it fit")
     return Exit.OK if proof.is_intact else Exit.DIVERGED

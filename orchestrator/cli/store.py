@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import click
 
@@ -40,6 +40,12 @@ def store_url(project: Project, option: str | None) -> str:
 def default_file(project: Project) -> Path:
     """The file that keeps the runs of a project without a store of its own."""
     return project.root.resolve() / FOLDER / "runs.db"
+
+
+def sqlite_file(project: Project) -> Path | None:
+    """The file of the project's store, None if it is of another kind. Loads no driver."""
+    head, url = "sqlite:///", store_url(project, None)
+    return Path(unquote(url.removeprefix(head).partition("?")[0])) if url.startswith(head) else None
 
 
 def open_store(

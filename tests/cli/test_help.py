@@ -12,7 +12,10 @@ import click
 import pytest
 
 from orchestrator.cli.app import COMMANDS, EVERYDAY, GROUPS, _exists
+from orchestrator.cli.exits import Exit
+from orchestrator.cli.reference import MEANINGS, cli_page
 from tests.cli.support import ROOT, cli, process
+from tests.support.golden import matches_golden
 
 HERE = [name for name, (module, _) in COMMANDS.items() if _exists(module)]
 
@@ -111,3 +114,11 @@ def test_a_shell_completes_flow_files_only() -> None:
 
 def test_a_shell_completes_codes() -> None:
     assert "FLW101" in complete("explain FLW1", 2)
+
+
+def test_the_page_of_the_command_line_is_golden() -> None:
+    assert matches_golden(ROOT / "docs" / "cli.md", cli_page())
+
+
+def test_every_exit_code_has_a_meaning() -> None:
+    assert set(MEANINGS) == set(Exit)
