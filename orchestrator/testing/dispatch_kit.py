@@ -154,8 +154,11 @@ class Scene:
         return row.outcome["result"]
 
     async def until_waiting(self, run_id: str) -> None:
-        """Return when nobody holds the run and it waits for something."""
+        """Return when nobody holds the run, in the journal or in a process, and it waits for something."""
         await self._when(run_id, lambda row: row.status == "waiting" and row.holder is None)
+        async with asyncio.timeout(TIMEOUT_S):
+            while any(run_id in engine.runs for engine in self.engines):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
     async def _when(self, run_id: str, holds: Callable[[RunRow], bool]) -> RunRow:
         async with asyncio.timeout(TIMEOUT_S):
@@ -218,7 +221,6 @@ async def an_event_wakes_a_run_that_nobody_holds(scene: Scene) -> None:
     scene.worker()
     run = await scene.add(EVENT)
     await scene.until_waiting(run)
-    assert not any(run in engine.runs for engine in scene.engines)
     data = {"type": "Paid", "value": {"n": 4}}
     assert await scene.journal.post(InboxEntry(run, "event", data, "paid", time.time()))
     assert await scene.result(run) == {"n": 5}
