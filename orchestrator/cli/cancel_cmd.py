@@ -28,7 +28,7 @@ def command(runs: tuple[str, ...], reason: str, store: str | None, as_json: bool
     journal = open_store(project, store, must_exist=True)
 
     async def cancel() -> dict[str, str]:
-        engine = DurableEngine(journal, project.plan)
+        engine = DurableEngine(journal, project.bind)
         ended: dict[str, str] = {}
         try:
             for name in runs:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.authoring.project import Project
-from orchestrator.testing.flow_tests import FlowTestReport, run_flow_tests
+from orchestrator.testing.flow_tests import FlowTestReport, run_tests_in
 from tests.cli.support import ENV, FLOWS, cli, write
 
 FETCH = """\
@@ -111,7 +111,7 @@ def test_of(tmp_path: Path, flow: str, tests: str) -> FlowTestReport:
     """Run the tests of a flow."""
     lines = "".join(f"  {line}\n" for line in tests.strip("\n").splitlines())
     file = write(tmp_path, "x.flow.yaml", f"{flow}tests:\n{lines}")
-    return run_flow_tests(Project.open(file), file)
+    return run_tests_in(Project.open(file), file)
 
 
 test_of.__test__ = False  # type: ignore[attr-defined]  # pytest: a helper

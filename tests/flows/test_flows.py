@@ -9,7 +9,7 @@ import pytest
 from orchestrator.authoring.project import Project
 from orchestrator.diagnostics import has_errors
 from orchestrator.language.format import format_flow
-from orchestrator.testing.flow_tests import run_flow_tests
+from orchestrator.testing.flow_tests import run_tests_in
 
 ROOT = Path(__file__).resolve().parents[2]
 FLOWS = sorted((ROOT / "flows").glob("*.flow.yaml"))
@@ -28,7 +28,7 @@ def test_a_flow_has_no_findings(file: Path, project: Project) -> None:
 
 @pytest.mark.parametrize("file", FLOWS, ids=lambda file: file.name.partition(".")[0])
 def test_a_flow_passes_its_tests_and_they_take_most_of_its_edges(file: Path, project: Project) -> None:
-    report = run_flow_tests(project, file)
+    report = run_tests_in(project, file)
     assert report.results, "a flow without tests shows nobody that it works"
     assert [str(problem) for result in report.results for problem in result.problems] == []
     assert report.share >= 0.66, report.missed
