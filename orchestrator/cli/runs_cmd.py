@@ -248,6 +248,8 @@ def import_(file: Path, store: str | None) -> int:
     def stored_run(number: int, line: str) -> StoredRun:
         try:
             data = json.loads(line)
+            if not isinstance(data, dict):
+                raise TypeError("it is no object")
             if data.pop("v") != 1:
                 raise ValueError("it was written by a newer version")
             requests = [RequestRow(**{**r, "audience": tuple(r.get("audience", ()))}) for r in data["requests"]]
@@ -257,7 +259,7 @@ def import_(file: Path, store: str | None) -> int:
             return StoredRun(
                 RunRow(**data["row"]), data["flow"], data["first_seq"], data["ticks"], snapshot, requests, audit, inbox
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise CommandFailed(f"{file}:{number}: this line is no exported run: {error}", Exit.USAGE) from error
 
     runs = [stored_run(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
