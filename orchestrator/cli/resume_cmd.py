@@ -12,13 +12,13 @@ from orchestrator.cli.continuing import continue_run, find_run
 from orchestrator.cli.exits import CommandFailed, Exit
 from orchestrator.cli.files import open_project
 from orchestrator.cli.output import plural, say
-from orchestrator.cli.store import open_store, store_option
+from orchestrator.cli.store import complete_runs, open_store, store_option
 
 OPEN = ("running", "waiting", "new", "stopping", "cleaning", "queued")
 
 
 @click.command("resume")
-@click.argument("runs", nargs=-1)
+@click.argument("runs", nargs=-1, shell_complete=complete_runs)
 @click.option("--as", "user", help="Who you are, for questions on the terminal.")
 @store_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per run.")

@@ -93,11 +93,13 @@ def test_resume_without_names_takes_every_unfinished_run(project: Path) -> None:
 
 
 def test_a_run_that_another_process_holds_is_left_to_it(project: Path) -> None:
+    write(project, "rest.flow.yaml", REST.replace("1500ms", "1h"))
     child = started(project, "rest.flow.yaml", "--run-id", "r1")
     done = cli("resume", "r1", cwd=project)
     assert (done.code, "goes on in the process that holds it" in done.err) == (0, True)
+    child.send_signal(signal.SIGINT)
     child.communicate(timeout=20)
-    assert child.returncode == 0
+    assert child.returncode == 130
 
 
 def test_the_same_run_id_twice_is_a_conflict(project: Path) -> None:
@@ -162,12 +164,15 @@ def test_many_processes_share_one_store(project: Path) -> None:
 
 
 def test_a_second_start_under_single_is_refused(project: Path) -> None:
-    write(project, "rest.flow.yaml", REST.replace("outputs:", "concurrency:\n  mode: single\noutputs:", 1))
-    child = started(project, "rest.flow.yaml")
+    text = REST.replace("outputs:", "concurrency:\n  mode: single\noutputs:", 1).replace("1500ms", "1h")
+    write(project, "rest.flow.yaml", text)
+    child = started(project, "rest.flow.yaml", "--run-id", "r1")
     done = cli("run", "rest.flow.yaml", cwd=project)
     assert (done.code, done.out) == (7, "")
+    child.kill()
     child.communicate(timeout=20)
-    assert cli("run", "rest.flow.yaml", "-q", cwd=project).code == 0
+    assert cli("cancel", "r1", cwd=project).code == 0
+    assert cli("run", "rest.flow.yaml", "--until", "first", "-q", cwd=project).code == 0
 
 
 def test_a_queued_start_waits_for_its_turn(project: Path) -> None:
