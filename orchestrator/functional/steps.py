@@ -156,6 +156,11 @@ async def run_step(
     definition: StepDefinition, frame: Frame, path: str, place: int, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     run = frame.run
+    now = run.loop.time()
+    if now - run.breath_at > BREATH_S:  # not after the body: results would reach code in another order than recorded
+        run.breath_at = now
+        await asyncio.sleep(0)
+        run.breath_at = run.loop.time()
     if run.is_released:
         await run.refuse()
     note = write_call(args, kwargs, definition.shape.names)
@@ -189,13 +194,6 @@ async def run_step(
         raise
     finally:
         _leave(token)
-    now = run.loop.time()
-    if (
-        now - run.breath_at > BREATH_S
-    ):  # before the record: results must reach the code in the order they are recorded in
-        run.breath_at = now
-        await asyncio.sleep(0)
-        run.breath_at = run.loop.time()
     if run.is_released:
         await run.refuse()
     run.record(path, kept, note_of(run, definition, note, place, began, None), close_stage(inner))
