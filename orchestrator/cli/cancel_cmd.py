@@ -10,11 +10,11 @@ from orchestrator.cli.continuing import find_run
 from orchestrator.cli.exits import CommandFailed, Exit
 from orchestrator.cli.files import open_project
 from orchestrator.cli.output import print_json, say
-from orchestrator.cli.store import open_store, store_option
+from orchestrator.cli.store import complete_runs, open_store, store_option
 
 
 @click.command("cancel")
-@click.argument("runs", nargs=-1, required=True)
+@click.argument("runs", nargs=-1, required=True, shell_complete=complete_runs)
 @click.option("--reason", default="", help="Why, for the audit log.")
 @store_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -28,7 +28,7 @@ def command(runs: tuple[str, ...], reason: str, store: str | None, as_json: bool
     journal = open_store(project, store, must_exist=True)
 
     async def cancel() -> dict[str, str]:
-        engine = DurableEngine(journal, project.plan)
+        engine = DurableEngine(journal, project.bind)
         ended: dict[str, str] = {}
         try:
             for name in runs:

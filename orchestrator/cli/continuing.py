@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.exits import CommandFailed, Exit
-from orchestrator.cli.output import print_json, say
+from orchestrator.cli.output import print_json, print_value, say
+from orchestrator.cli.screen import one_line
 from orchestrator.cli.store import MEMORY, store_url
 from orchestrator.errors import RunFinished, StoreBusy, UnknownRun
 
@@ -59,14 +61,51 @@ def continue_run(
     except StoreBusy:
         if not elsewhere:
             raise
-        if as_json:
-            print_json(command, ok=True, data={"run_id": run_id, "status": "elsewhere"})
-        else:
-            say(f"run {run_id} goes on in the process that holds it")
-        return Exit.OK
+        return _report_stored(project, store, run_id, command=command, as_json=as_json)
     except RunFinished as error:
+        if act is None:  # what had come for it has ended it, at once
+            return _report_stored(project, store, run_id, command=command, as_json=as_json)
         raise CommandFailed(str(error), Exit.CONFLICT) from error
+    if ended.actor.state.is_over and ended.actor.parent is not None:
+        if not as_json:
+            say(f"run {run_id} {ended.actor.state.status.value}; the run that called it goes on")
+        return continue_run(project, store, ended.actor.parent[0], None, command=command, as_json=as_json, user=user)
     return report(ended, command=command, as_json=as_json, is_kept=True)
+
+
+def _report_stored(project: Project, store: str | None, run_id: str, *, command: str, as_json: bool) -> int:
+    """Report how a run stands that does not go on here: it has ended, is set aside, waits for its turn, or is elsewhere."""
+    from orchestrator.cli.running import path_of_rows
+    from orchestrator.cli.store import open_store
+
+    async def read() -> tuple[RunRow, list[str]]:
+        journal = open_store(project, store, must_exist=True)
+        try:
+            return await journal.run(run_id), path_of_rows(row for _, row in await journal.ticks(run_id, -1, 100_000))
+        finally:
+            await journal.aclose()
+
+    row, path = asyncio.run(read())
+    if row.status == "parked":
+        reason = row.parked or {}
+        raise CommandFailed(f"run {run_id} is set aside: {reason.get('message')}", Exit.ENVIRONMENT)
+    outputs = row.outcome.get("result") if isinstance(row.outcome, dict) else None
+    codes = {"done": Exit.OK, "timeout": Exit.TIMED_OUT, "failed": Exit.RUN_FAILED, "cancelled": Exit.RUN_FAILED}
+    code = codes.get(row.status, Exit.WAITING if row.status == "queued" else Exit.OK)
+    if as_json:
+        status = row.status if row.status in codes or row.status == "queued" else "elsewhere"
+        data = {"run_id": run_id, "status": status, "outputs": outputs, "error": row.error, "path": path, "waiting": []}
+        print_json(command, ok=code in (Exit.OK, Exit.WAITING), data=data)
+    elif row.status == "done":
+        print_value(outputs)
+    elif row.status in codes:
+        error = row.error or {}
+        say(f"run {run_id} {row.status}: {error.get('code')}: {one_line(str(error.get('message')), 2000)}")
+    elif row.status == "queued":
+        say(f"run {run_id} waits for its turn")
+    else:
+        say(f"run {run_id} goes on in the process that holds it")
+    return code
 
 
 async def find_run(store: Any, name: str) -> RunRow:  # a Store

@@ -11,7 +11,7 @@ import click
 from orchestrator.cli.continuing import continue_run, find_run
 from orchestrator.cli.exits import CommandFailed, Exit
 from orchestrator.cli.files import open_project
-from orchestrator.cli.store import open_store, store_option
+from orchestrator.cli.store import complete_runs, open_store, store_option
 
 if TYPE_CHECKING:  # loads the runtime
     from orchestrator.authoring.project import Project
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # loads the runtime
 
 
 @click.command("decide")
-@click.argument("request")
+@click.argument("request", shell_complete=complete_runs)
 @click.argument("verdict", required=False)
 @click.option("--as", "user", required=True, help="Who answers.")
 @click.option("-i", "--input", "inputs", multiple=True, metavar="FIELD=VALUE", help="A field of the form; repeat.")

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.exits import CommandFailed
+from orchestrator.cli.granting import grant_line, missing_grants
 from orchestrator.cli.output import plural
 from orchestrator.cli.store import MEMORY, open_store, store_url
 from orchestrator.diagnostics import Severity
@@ -113,7 +114,8 @@ def _plugins(project: Project) -> Iterator[Look]:
 def _flows(project: Project) -> Iterator[Look]:
     bad: list[str] = []
     unset: dict[str, list[str]] = {}
-    count = 0
+    ungranted: dict[str, list[str]] = {}
+    count = triggers = 0
     for file in project.flow_files():
         count += 1
         try:
@@ -124,15 +126,25 @@ def _flows(project: Project) -> Iterator[Look]:
         if not compiled.is_ok:
             errors = sum(d.severity is Severity.ERROR for d in compiled.diagnostics)
             bad.append(f"{file}: {plural(errors, 'error')}")
-        for name in compiled.flow.secrets if compiled.flow is not None else ():
+        if compiled.flow is None:
+            continue
+        triggers += len(compiled.flow.triggers)
+        for name in compiled.flow.secrets:
             if not project.has_secret(name):
                 unset.setdefault(name, []).append(file.name)
+        if missing := missing_grants(project, compiled.flow):
+            ungranted[compiled.flow.name] = missing
     for line in bad[:10]:
         yield Look("error", "flows", line, "`orchestrator check` shows every mistake")
     if len(bad) > 10:
         yield Look("error", "flows", f"and {len(bad) - 10} more with errors")
     if not bad:
         yield Look("ok", "flows", f"{plural(count, 'flow')}, none with errors")
+    if triggers:
+        yield Look("ok", "triggers", f"{plural(triggers, 'trigger')}; they fire while `serve` or `dev` runs")
+    for flow, names in ungranted.items():
+        advice = f"[secrets.grant] {grant_line(flow, names)}"
+        yield Look("warning", "secrets", f"flow `{flow}` was not granted {', '.join(names)}", advice)
     for name, files in unset.items():
         advice = f"set the environment variable {name}, or add it to .env"
         yield Look("warning", "secrets", f"{name} is not set, and {', '.join(files[:3])} asks for it", advice)

@@ -9,15 +9,17 @@ from typing import Any
 from orchestrator.authoring.run_service import RunService
 from orchestrator.cli.asking import Answers, GroupsOf, TerminalAsker
 from orchestrator.cli.progress import Progress
-from orchestrator.errors import RunFinished
+from orchestrator.errors import RunFinished, StoreBusy
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
+from orchestrator.runtime.durable import DurableEngine
 from orchestrator.runtime.engine import Engine
 from orchestrator.runtime.people import Request
 
 OTHERS = frozenset({"remind", "escalate", "expire", "wait", "run"})  # timers of what somebody else is to do
 TICK_S = 0.25
 LAST_WORD_S = 0.5
+TURN_S = 0.25
 
 
 class Foreground:
@@ -64,6 +66,21 @@ class Foreground:
         ):
             self.stopped_at = run.base + len(run.log)
             run.is_passive = True  # what follows is decided, and does not begin
+
+    async def admitted(self, run: Actor) -> None:
+        """Return when a run that has to queue for its flow's `concurrency` may begin, here.
+
+        Raises: RunFinished if another process has run it to its end meanwhile.
+        """
+        engine = self.engine
+        if not isinstance(engine, DurableEngine) or run.sink is not None:
+            return
+        self._progress.screen.line(f"run {run.run_id} waits for its turn (`concurrency` of `{run.plan.ir.name}`)")
+        while run.sink is None:
+            try:
+                await engine.acquire(run.run_id)
+            except StoreBusy:
+                await asyncio.sleep(TURN_S)
 
     async def follow(self, root: Actor) -> None:
         """Return when the run is over, waits for somebody else, or has come to `until`.

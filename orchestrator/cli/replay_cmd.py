@@ -14,11 +14,11 @@ from orchestrator.cli.continuing import continue_run, find_run
 from orchestrator.cli.exits import CommandFailed, Exit
 from orchestrator.cli.files import one_flow, open_project
 from orchestrator.cli.output import plural, print_json, say
-from orchestrator.cli.store import open_store, store_option
+from orchestrator.cli.store import complete_runs, open_store, store_option
 
 
 @click.command("replay")
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs)
 @click.option("--check", "checks", is_flag=True, help="Make every recorded decision again and compare. The default.")
 @click.option("--flow", type=click.Path(path_type=Path), help="With --check: with the flow as this file has it now.")
 @click.option("--fork-at", type=click.IntRange(0), metavar="SEQ", help="Start a new run that goes on after this tick.")

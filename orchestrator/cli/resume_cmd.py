@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import click
 
 from orchestrator.cli.continuing import continue_run, find_run
-from orchestrator.cli.exits import Exit
+from orchestrator.cli.exits import CommandFailed, Exit
 from orchestrator.cli.files import open_project
 from orchestrator.cli.output import plural, say
-from orchestrator.cli.store import open_store, store_option
+from orchestrator.cli.store import complete_runs, open_store, store_option
 
 OPEN = ("running", "waiting", "new", "stopping", "cleaning", "queued")
 
 
 @click.command("resume")
-@click.argument("runs", nargs=-1)
+@click.argument("runs", nargs=-1, shell_complete=complete_runs)
 @click.option("--as", "user", help="Who you are, for questions on the terminal.")
 @store_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per run.")
@@ -36,11 +37,18 @@ def command(runs: tuple[str, ...], user: str | None, store: str | None, as_json:
 
 async def _names(project: Any, store: str | None, runs: tuple[str, ...]) -> list[str]:  # a Project
     from orchestrator.journal.store import RunFilter
+    from orchestrator.runtime.durable import BINDING_CODES
+    from orchestrator.runtime.journal import FINAL
 
     journal = open_store(project, store, must_exist=True)
     try:
+        await journal.unpark(BINDING_CODES, now=time.time())  # what was missing may be here now
         if runs:
-            return [(await find_run(journal, name)).run_id for name in runs]
+            rows = [await find_run(journal, name) for name in runs]
+            ended = next((row for row in rows if row.status in FINAL), None)
+            if ended is not None:
+                raise CommandFailed(f"run {ended.run_id} has ended ({ended.status}); `retry` repeats it", Exit.CONFLICT)
+            return [row.run_id for row in rows]
         found: list[str] = []
         before: int | None = None
         while True:

@@ -10,11 +10,11 @@ import click
 from orchestrator.cli.continuing import continue_run, find_run
 from orchestrator.cli.files import open_project
 from orchestrator.cli.output import say
-from orchestrator.cli.store import open_store, store_option
+from orchestrator.cli.store import complete_runs, open_store, store_option
 
 
 @click.command("retry")
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs)
 @click.option(
     "--from", "step", metavar="STEP", help="Begin at the last start of this step; by default the one that failed."
 )

@@ -86,10 +86,14 @@ def command(
     if until is not None and until not in ir.steps:
         raise CommandFailed(f"flow `{ir.name}` has no step `{until}`; it has {', '.join(ir.steps)}", Exit.USAGE)
     from orchestrator.cli.asking import Answers
+    from orchestrator.cli.granting import ask_for_grants
     from orchestrator.cli.running import Session, groups_of, report, run_session
     from orchestrator.cli.values import mock_calls, parse_inputs
 
     values = parse_inputs(inputs, ir.inputs)
+    if not as_json and not quiet and ir.secrets and ask_for_grants(project, ir):
+        project = open_project((flow,), fake_llm=fake_llm)
+        ir = project.compile(flow).checked()
     if mocks:
         project.intercept, project.replaced = mock_calls(mocks, ir.steps)
     given = Answers.parse(answers, answers_file, groups_of(project), set(ir.steps))

@@ -64,7 +64,7 @@ async def _run(session: Session, begin: Begin) -> Ended:
     screen = screen_of(is_quiet=session.is_quiet)
     progress = Progress(screen, is_quiet=session.is_quiet, shows_text=session.shows_text)
     journal = open_store(session.project, session.url) if session.is_durable else None
-    engine = Engine() if journal is None else DurableEngine(journal, session.project.plan)
+    engine = Engine() if journal is None else DurableEngine(journal, session.project.bind)
     front = Foreground(engine, progress, session.answers, until=session.until)
     if not session.is_quiet:
         front.ask_on_terminal(session.user, groups_of(session.project))
@@ -73,13 +73,17 @@ async def _run(session: Session, begin: Begin) -> Ended:
     with TerminatedAsInterrupt():
         try:
             actor = await begin(front)
+            await front.admitted(actor)
             await front.follow(actor)
             ended = Ended(actor, await _path(actor, front.stopped_at, journal), front.stopped_at)
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            screen.close()
+            run = actor or front.first
+            if run is not None and not run.state.is_over:
+                _tell_interrupted(run, is_kept=session.is_durable)
+            raise
         finally:
             screen.close()
-            actor = actor or front.first
-            if actor is not None and ended is None and not actor.state.is_over:
-                _tell_interrupted(actor, is_kept=session.is_durable)
             await _close(engine, actor)
             if journal is not None:
                 await journal.aclose()

@@ -17,7 +17,7 @@ from orchestrator.cli.exits import CommandFailed, Exit
 from orchestrator.cli.files import open_project
 from orchestrator.cli.output import plural, print_json, say
 from orchestrator.cli.screen import one_line
-from orchestrator.cli.store import open_store, store_option
+from orchestrator.cli.store import complete_runs, open_store, store_option
 from orchestrator.cli.when import stamp
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -105,7 +105,7 @@ def run_data(row: Any) -> dict[str, Any]:  # a RunRow
 
 
 @command.command("show")
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs)
 @store_option
 @json_option
 def show(run: str, store: str | None, as_json: bool) -> int:
@@ -145,7 +145,7 @@ def show(run: str, store: str | None, as_json: bool) -> int:
 
 
 @command.command("events")
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs)
 @click.option("--after", default=-1, help="Only what came after this sequence number.")
 @store_option
 @json_option
@@ -171,7 +171,7 @@ def events(run: str, after: int, store: str | None, as_json: bool) -> int:
 
 
 @command.command("logs")
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs)
 @store_option
 @json_option
 def logs(run: str, store: str | None, as_json: bool) -> int:
@@ -194,7 +194,7 @@ def logs(run: str, store: str | None, as_json: bool) -> int:
 
 
 @command.command("export")
-@click.argument("runs", nargs=-1)
+@click.argument("runs", nargs=-1, shell_complete=complete_runs)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to a file; else to standard output.")
 @store_option
 def export(runs: tuple[str, ...], output: Path | None, store: str | None) -> int:
@@ -248,6 +248,8 @@ def import_(file: Path, store: str | None) -> int:
     def stored_run(number: int, line: str) -> StoredRun:
         try:
             data = json.loads(line)
+            if not isinstance(data, dict):
+                raise TypeError("it is no object")
             if data.pop("v") != 1:
                 raise ValueError("it was written by a newer version")
             requests = [RequestRow(**{**r, "audience": tuple(r.get("audience", ()))}) for r in data["requests"]]
@@ -257,7 +259,7 @@ def import_(file: Path, store: str | None) -> int:
             return StoredRun(
                 RunRow(**data["row"]), data["flow"], data["first_seq"], data["ticks"], snapshot, requests, audit, inbox
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise CommandFailed(f"{file}:{number}: this line is no exported run: {error}", Exit.USAGE) from error
 
     runs = [stored_run(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
@@ -280,7 +282,7 @@ def import_(file: Path, store: str | None) -> int:
 
 
 @command.command("rm")
-@click.argument("runs", nargs=-1, required=True)
+@click.argument("runs", nargs=-1, required=True, shell_complete=complete_runs)
 @store_option
 @json_option
 def rm(runs: tuple[str, ...], store: str | None, as_json: bool) -> int:

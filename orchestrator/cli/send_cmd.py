@@ -10,7 +10,7 @@ import click
 from orchestrator.cli.continuing import continue_run, find_run
 from orchestrator.cli.exits import CommandFailed, Exit
 from orchestrator.cli.files import open_project
-from orchestrator.cli.store import open_store, store_option
+from orchestrator.cli.store import complete_runs, open_store, store_option
 
 if TYPE_CHECKING:  # loads the runtime
     from orchestrator.authoring.project import Project
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # loads the runtime
 
 
 @click.command("send")
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs)
 @click.argument("event")
 @click.option(
     "-i", "--input", "inputs", multiple=True, metavar="FIELD=VALUE", help="A field of the event; -i @FILE reads all."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 import click
@@ -12,6 +12,8 @@ from orchestrator.cli.exits import CommandFailed, Exit
 from orchestrator.errors import StoreError
 
 if TYPE_CHECKING:  # loads sqlite
+    from click.shell_completion import CompletionItem
+
     from orchestrator.authoring.project import Project
     from orchestrator.journal.memory import MemoryJournal
     from orchestrator.journal.postgres import PostgresJournal
@@ -90,3 +92,16 @@ def _beside_config(url: str, root: Path) -> str:
     if url.startswith(head) and not url.startswith(head + "/"):
         return head + quote(str(root.resolve())) + "/" + url[len(head) :]
     return url
+
+
+def complete_runs(ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:  # click's own types
+    """Runs of the project's file that begin like this, for the shell; `runs` and `retry` know ended ones too."""
+    from click.shell_completion import CompletionItem
+
+    from orchestrator.cli.files import open_project
+    from orchestrator.journal.peek import run_ids
+
+    file = sqlite_file(open_project())
+    only_open = ctx.command_path.split()[1] in ("resume", "send", "decide", "cancel")
+    found = [] if file is None or not file.exists() else run_ids(file, incomplete, only_open=only_open)
+    return [CompletionItem(run, help=what) for run, what in found]

@@ -400,9 +400,17 @@ class DurableEngine(Engine):
                 raise StoreError(
                     f"the store lacks version {claim.flow_hash[:12]} of flow `{claim.flow}`", code="run.unbound"
                 )
-            plan = self._plans[claim.flow_hash] = self.bind(flow_from_json(ir))
-            self._known_flows.add(claim.flow_hash)
+            plan = self._plans[claim.flow_hash] = await self._bind_stored(claim.flow_hash, flow_from_json(ir))
         return plan
+
+    async def _bind_stored(self, flow_hash: str, flow: FlowIR) -> FlowPlan:
+        """A stored version, bound after the versions of the flows that it calls: these may be older than their files."""
+        for ref in flow.imports.values():
+            ir = await self.journal.get_flow(ref) if ref not in self._plans and ref != flow_hash else None
+            if ir is not None:
+                self.know(await self._bind_stored(ref, flow_from_json(ir)))
+        self._known_flows.add(flow_hash)
+        return self.bind(flow)
 
     async def _park(self, claim: Claim, error: OrchestratorError) -> None:
         """Set a run aside that cannot go on here, with the reason."""

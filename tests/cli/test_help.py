@@ -14,7 +14,7 @@ import pytest
 from orchestrator.cli.app import COMMANDS, EVERYDAY, GROUPS, _exists
 from orchestrator.cli.exits import Exit
 from orchestrator.cli.reference import MEANINGS, cli_page
-from tests.cli.support import ROOT, cli, process
+from tests.cli.support import ASK, HELLO, ROOT, cli, process, write
 from tests.support.golden import matches_golden
 
 HERE = [name for name, (module, _) in COMMANDS.items() if _exists(module)]
@@ -97,9 +97,9 @@ def test_the_bash_script_is_valid_bash(tmp_path: Path) -> None:
     assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
 
 
-def complete(words: str, cword: int) -> list[str]:
+def complete(words: str, cword: int, cwd: Path = ROOT) -> list[str]:
     done = process(
-        cwd=ROOT, _ORCHESTRATOR_COMPLETE="bash_complete", COMP_WORDS=f"orchestrator {words}", COMP_CWORD=str(cword)
+        cwd=cwd, _ORCHESTRATOR_COMPLETE="bash_complete", COMP_WORDS=f"orchestrator {words}", COMP_CWORD=str(cword)
     )
     return [line.partition(",")[2] for line in done.out.splitlines()]
 
@@ -110,6 +110,16 @@ def test_a_shell_completes_commands() -> None:
 
 def test_a_shell_completes_flow_files_only() -> None:
     assert complete("run flows/tr", 2) == ["flows/translate.flow.yaml", "flows/triage.flow.yaml"]
+
+
+def test_a_shell_completes_runs(tmp_path: Path) -> None:
+    write(tmp_path, "orchestrator.toml", "")
+    write(tmp_path, "ask.flow.yaml", ASK)
+    write(tmp_path, "hello.flow.yaml", HELLO)
+    cli("run", "ask.flow.yaml", "-i", "title=T", "--run-id", "open1", "-q", cwd=tmp_path)
+    cli("run", "hello.flow.yaml", "-i", "name=A", "--run-id", "over1", "-q", cwd=tmp_path)
+    assert complete("resume", 2, tmp_path) == ["open1"]
+    assert complete("runs show o", 3, tmp_path) == ["over1", "open1"]
 
 
 def test_a_shell_completes_codes() -> None:

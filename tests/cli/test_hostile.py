@@ -184,3 +184,40 @@ def test_a_store_in_a_folder_that_cannot_be_made_is_exit_10(tmp_path: Path) -> N
     write(tmp_path, "file", "")
     done = cli("run", "hello.flow.yaml", "-i", "name=A", "--store", "sqlite:///file/runs.db", cwd=tmp_path)
     assert (done.code, "--store memory:" in done.err) == (10, True)
+
+
+OPERATING = (
+    ("inbox",), ("decide", "x/y", "approve", "--as", "kim"), ("send", "x", "Paid"), ("cancel", "x"), ("retry", "x"),
+    ("replay", "x"), ("resume", "x"), ("resume",), ("migrate", "hello.flow.yaml"), ("diff", "hello.flow.yaml"), ("runs",),
+    ("runs", "ls", "--status", "odd"), ("runs", "show", "x"), ("runs", "events", "x"), ("runs", "logs", "x"),
+    ("runs", "export", "x"), ("runs", "export"), ("runs", "import", "hello.flow.yaml"), ("runs", "import", "nowhere"),
+    ("runs", "rm", "x"), ("runs", "verify"), ("doctor",), ("plugin", "list"), ("plugin", "check"), ("plugin", "docs"),
+    ("plugin", "show", "x"), ("schema", "-o", "hello.flow.yaml/x"), ("explain", "x"), ("users", "list"), ("keys", "list"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("words", OPERATING, ids=" ".join)
+@pytest.mark.parametrize("store", ["none", "fresh", "broken", "folder", "memory"])
+def test_operating_commands_tell_what_is_wrong(words: tuple[str, ...], store: str, tmp_path: Path) -> None:
+    write(tmp_path, "orchestrator.toml", "")
+    write(tmp_path, "hello.flow.yaml", HELLO)
+    match store:
+        case "fresh":
+            cli("run", "hello.flow.yaml", "-i", "name=A", "-q", cwd=tmp_path)
+        case "broken":
+            write(tmp_path, ".orchestrator/runs.db", "no database " * 500)
+        case "folder":
+            (tmp_path / ".orchestrator" / "runs.db").mkdir(parents=True)
+        case "memory":
+            write(tmp_path, "orchestrator.toml", '[store]\nurl = "memory:"\n')
+    done = cli(*words, cwd=tmp_path)
+    assert "Traceback" not in done.err + done.out and "internal error" not in done.err, done.err
+    assert done.code in {0, 2, 3, 4, 6, 7, 10}
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff\xfe", b"{}\n", b'{"v": 1}\n', b'{"v": 2}\n', b"[" * 5000, b"null\n"])
+def test_imports_of_anything_are_told(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_bytes(data)
+    done = cli("runs", "import", "x.jsonl", cwd=tmp_path)
+    assert "Traceback" not in done.err and "internal error" not in done.err, done.err
+    assert done.code in {0, 2, 10}

@@ -93,11 +93,13 @@ def test_resume_without_names_takes_every_unfinished_run(project: Path) -> None:
 
 
 def test_a_run_that_another_process_holds_is_left_to_it(project: Path) -> None:
+    write(project, "rest.flow.yaml", REST.replace("1500ms", "1h"))
     child = started(project, "rest.flow.yaml", "--run-id", "r1")
     done = cli("resume", "r1", cwd=project)
     assert (done.code, "goes on in the process that holds it" in done.err) == (0, True)
+    child.send_signal(signal.SIGINT)
     child.communicate(timeout=20)
-    assert child.returncode == 0
+    assert child.returncode == 130
 
 
 def test_the_same_run_id_twice_is_a_conflict(project: Path) -> None:
@@ -112,11 +114,36 @@ def test_a_question_of_a_sub_flow_is_answered_from_the_shell(project: Path) -> N
     done = cli("run", "outer.flow.yaml", "-i", "title=T", "--json", cwd=project)
     assert (done.code, done.json["data"]["waiting"]) == (4, ["ask"])
     (request,) = cli("inbox", "--json", cwd=project).json["data"]
-    assert cli("decide", request["id"], "approve", "--as", "kim", "--json", cwd=project).code == 0
-    ended = cli("resume", done.json["data"]["run_id"], "--json", cwd=project)
-    assert ended.code in (0, 7)
-    shown = cli("runs", "show", done.json["data"]["run_id"], "--json", cwd=project).json["data"]
-    assert (shown["status"], shown["outputs"]) == ("done", {"verdict": "approve"})
+    decided = cli("decide", request["id"], "approve", "--as", "kim", "--json", cwd=project)
+    assert decided.code == 0, decided.err
+    data = decided.json["data"]  # of the run that called it, which went on here
+    assert (data["run_id"], data["outputs"]) == (done.json["data"]["run_id"], {"verdict": "approve"})
+    assert cli("resume", data["run_id"], cwd=project).code == 7
+
+
+def test_an_older_version_of_a_sub_flow_is_found_in_the_store(project: Path) -> None:
+    run = cli("run", "outer.flow.yaml", "-i", "title=T", "--json", cwd=project).json["data"]["run_id"]
+    write(project, "inner.flow.yaml", ASK.replace("ask-first", "inner").replace("Publish", "Really publish"))
+    (request,) = cli("inbox", "--json", cwd=project).json["data"]
+    done = cli("decide", request["id"], "reject", "--as", "kim", "--json", cwd=project)
+    assert (done.code, done.json["data"]["run_id"]) == (0, run), done.err
+    assert done.json["data"]["outputs"] == {"verdict": "reject"}
+
+
+def test_a_run_whose_callable_is_gone_is_set_aside_with_the_reason(project: Path) -> None:
+    write(project, "orchestrator.toml", '[plugins]\nfolder = "plugins"\n')
+    step = "from orchestrator.plugin import Plugin\nmine = Plugin('mine')\n\n\n@mine.step\ndef work() -> int:\n    return 1\n"
+    plugin = write(project, "plugins/mine.py", step)
+    write(project, "rest.flow.yaml", REST.replace("text.slug\n    with: {text: First Step}", "mine.work"))
+    started(project, "rest.flow.yaml", "--run-id", "r1").communicate(timeout=20)
+    child = started(project, "rest.flow.yaml", "--run-id", "r2")
+    child.kill()
+    child.communicate()
+    plugin.unlink()
+    done = cli("resume", "r2", cwd=project)
+    assert (done.code, "mine.work" in done.err) == (10, True)
+    plugin.write_text(step, "utf-8")
+    assert cli("resume", "r2", cwd=project).code == 0
 
 
 def test_a_question_of_a_sub_flow_is_answered_beforehand(project: Path) -> None:
@@ -137,12 +164,15 @@ def test_many_processes_share_one_store(project: Path) -> None:
 
 
 def test_a_second_start_under_single_is_refused(project: Path) -> None:
-    write(project, "rest.flow.yaml", REST.replace("outputs:", "concurrency:\n  mode: single\noutputs:", 1))
-    child = started(project, "rest.flow.yaml")
+    text = REST.replace("outputs:", "concurrency:\n  mode: single\noutputs:", 1).replace("1500ms", "1h")
+    write(project, "rest.flow.yaml", text)
+    child = started(project, "rest.flow.yaml", "--run-id", "r1")
     done = cli("run", "rest.flow.yaml", cwd=project)
     assert (done.code, done.out) == (7, "")
+    child.kill()
     child.communicate(timeout=20)
-    assert cli("run", "rest.flow.yaml", "-q", cwd=project).code == 0
+    assert cli("cancel", "r1", cwd=project).code == 0
+    assert cli("run", "rest.flow.yaml", "--until", "first", "-q", cwd=project).code == 0
 
 
 def test_a_queued_start_waits_for_its_turn(project: Path) -> None:

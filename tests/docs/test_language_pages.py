@@ -10,7 +10,7 @@ import pytest
 from orchestrator.authoring.project import Project
 from orchestrator.diagnostics import Severity
 from orchestrator.language import emit_reader, flow_reader, people_reader, policy_reader, step_reader, tests_reader
-from orchestrator.testing.flow_tests import run_flow_tests
+from orchestrator.testing.flow_tests import run_tests_in
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```yaml\n(flow: ([\w-]+)\n.*?)^```", re.S | re.M)
@@ -39,7 +39,7 @@ def test_an_example_has_no_finding_but_secrets_of_the_reader(name: str, text: st
 def test_an_example_passes_its_own_tests(name: str, text: str, tmp_path: Path) -> None:
     file = tmp_path / f"{name}.flow.yaml"
     file.write_text(text, "utf-8")
-    report = run_flow_tests(Project.open(file), file)
+    report = run_tests_in(Project.open(file), file)
     assert report.results
     assert [str(problem) for result in report.results for problem in result.problems] == []
 
