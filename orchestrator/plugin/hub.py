@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # loaded when first used
     from orchestrator.plugin.info import CallableInfo
     from orchestrator.plugin.llm import Budget, ChatModel, Llm
     from orchestrator.plugin.mail import Mailer
+    from orchestrator.plugin.mcp import McpSessions
     from orchestrator.plugin.process import Processes
 
 Json = Any  # plain JSON
@@ -95,6 +96,12 @@ class ServiceHub:
         return HttpPool(EgressRules(self.config.http_allow_hosts))
 
     @cached_property
+    def mcp(self) -> McpSessions:
+        from orchestrator.plugin.mcp import McpSessions
+
+        return McpSessions(self.config.mcp_servers, self.provider, self.config.root)
+
+    @cached_property
     def model(self) -> ChatModel:
         """The language model of the config. Raises: StepError `llm.not_configured`."""
         return self._given_model or chat_model(self.config, self.pool, self.provider)
@@ -115,6 +122,8 @@ class ServiceHub:
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
+        if "mcp" in self.__dict__:
+            await self.mcp.aclose()
         if "pool" in self.__dict__:
             await self.pool.aclose()
 
@@ -148,6 +157,10 @@ class CallServices:
         from orchestrator.plugin.process import Processes
 
         return Processes(self.hub.config.process_allow, self.files, self.secrets)
+
+    @property
+    def mcp(self) -> McpSessions:
+        return self.hub.mcp
 
     @property
     def http(self) -> HttpClient:
