@@ -104,7 +104,18 @@ class ServiceHub:
     @cached_property
     def model(self) -> ChatModel:
         """The language model of the config. Raises: StepError `llm.not_configured`."""
-        return self._given_model or chat_model(self.config, self.pool, self.provider)
+        return self._given_model or chat_model(self.config, self._model_pool, self.provider)
+
+    @cached_property
+    def _model_pool(self) -> HttpPool:
+        """Connections to the model: who named its host in the config meant it, also where flows may not go by themselves."""
+        from urllib.parse import urlsplit
+
+        from orchestrator.plugin.egress import EgressRules
+        from orchestrator.plugin.http_client import HttpPool
+
+        host = urlsplit(self.config.llm.base_url).hostname
+        return HttpPool(EgressRules((*self.config.http_allow_hosts, *([host] if host else []))))
 
     def budget(self, run_id: str) -> Budget:
         """What a run may still spend. Counted in this process; the oldest of very many runs are forgotten."""
@@ -124,8 +135,9 @@ class ServiceHub:
         """Close the connections of the running loop."""
         if "mcp" in self.__dict__:
             await self.mcp.aclose()
-        if "pool" in self.__dict__:
-            await self.pool.aclose()
+        for name in ("pool", "_model_pool"):
+            if name in self.__dict__:
+                await self.__dict__[name].aclose()
 
 
 @dataclass(slots=True)
