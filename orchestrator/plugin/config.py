@@ -16,7 +16,7 @@ from typing import Any
 
 from orchestrator.diagnostics import Diagnostic, Severity, Span
 from orchestrator.plugin import config_values as v
-from orchestrator.plugin.config_values import McpServer
+from orchestrator.plugin.config_values import McpServer, OidcConfig
 
 FILE_NAME = "orchestrator.toml"
 
@@ -82,6 +82,7 @@ class ProjectConfig:
     smtp: SmtpConfig = field(default_factory=SmtpConfig)
     process_allow: tuple[str, ...] = ()
     mcp_servers: Mapping[str, McpServer] = field(default_factory=dict)
+    oidc: OidcConfig = field(default_factory=OidcConfig)
     limits: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -135,6 +136,16 @@ KEYS: dict[str, dict[str, Callable[[v.Toml], Any]]] = {
     },
     "process": {"allow": v.texts},
     "mcp": {"servers": v.mcp_servers},
+    "oidc": {
+        "issuer": v.text,
+        "client_id": v.text,
+        "client_secret": v.secret_name,
+        "scopes": v.texts,
+        "name_claim": v.text,
+        "groups_claim": v.text,
+        "roles": v.lists,
+        "label": v.text,
+    },
     "limits": dict.fromkeys(LIMITS, v.number),
 }
 
@@ -248,6 +259,7 @@ def _assemble(file: Path | None, values: dict[str, dict[str, Any]]) -> ProjectCo
         smtp=SmtpConfig(**values["smtp"]),
         process_allow=values["process"].get("allow", ()),
         mcp_servers=values["mcp"].get("servers", {}),
+        oidc=OidcConfig(**values["oidc"]),
         limits=values["limits"],
     )
 

@@ -29,6 +29,28 @@ class McpServer:
     timeout_s: float = 60.0
 
 
+@dataclass(frozen=True, slots=True)
+class OidcConfig:
+    """`[oidc]`: who signs people in. `client_secret` is the name of a secret, empty for a public client.
+
+    `roles`: group of the provider -> roles here; `*` is everybody who signs in. `label` is what the button says.
+    """
+
+    issuer: str = ""
+    client_id: str = ""
+    client_secret: str = ""
+    scopes: tuple[str, ...] = ("openid", "email", "profile")
+    name_claim: str = "email"
+    groups_claim: str = "groups"
+    roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    label: str = "single sign-on"
+
+    @property
+    def is_set(self) -> bool:
+        """Whether the project says anything of it; then nobody gets in without an account."""
+        return bool(self.issuer or self.client_id or self.roles)
+
+
 class WrongValue(Exception):
     """A value of the wrong kind; the message says what is wanted."""
 
