@@ -255,7 +255,7 @@ def durable_concurrent(n: int, directory: Path) -> Run:
 
 class StepSpec(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    on: str
+    on: str = ""
     title: str = ""
     set: dict[str, Any] = {}
     emit: str

@@ -147,8 +147,14 @@ class Project:
         try:
             data = read_flow(path)
         except UsageError as error:
-            near = nearest(path.name, (p.name for p in self.flow_files()))
-            hint = f"did you mean `./{near}`?" if near else "write the path from this file, such as `./child.flow.yaml`"
+            flows = {_stem(p): p for p in self.flow_files() if p != importer}
+            near = flows.get(nearest(_stem(path), flows) or "")
+            written = None if near is None else Path(os.path.relpath(near, importer.parent)).as_posix()
+            hint = (
+                f"did you mean `{written if written.startswith('.') else f'./{written}'}`?"
+                if written
+                else "write the path from this file, such as `./child.flow.yaml`"
+            )
             return ImportProblem(f"`{target}` cannot be read: {str(error).rpartition(': ')[2]}", hint)
         compiled = self._compile(data, path, outer)
         if compiled.flow is None or not compiled.is_ok:
@@ -308,6 +314,11 @@ def find_flows(folder: Path) -> Iterator[Path]:
         folders[:] = [name for name in folders if name not in SKIPPED_FOLDERS]
         found += [Path(parent, name) for name in files if name.endswith(SUFFIXES)]
     yield from sorted(path for path in found if path.is_file())
+
+
+def _stem(path: Path) -> str:
+    """The name of a flow file without its endings."""
+    return path.name.partition(".")[0]
 
 
 def read_flow(path: Path) -> bytes:

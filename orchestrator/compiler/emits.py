@@ -78,6 +78,7 @@ class EmitLowering:
         known = () if step.ask is None else ask_outcomes(step.ask)
         if outcome not in known:
             self._report_outcome(step, entry.outcome.value, entry, known)
+            outcome = nearest(outcome, known) or outcome  # a misspelt one counts as the one that was meant
         test = f'outcome == "{outcome}"'
         return test if entry.when is None else f"{test} and ({entry.when.text})"
 
