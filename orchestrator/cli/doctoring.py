@@ -98,6 +98,17 @@ def _config(project: Project) -> Iterator[Look]:
         )
     else:
         yield Look("ok", "people", "none are named: here anybody may answer", "`[people]` is needed for `serve`")
+    yield from _notifiers(project)
+
+
+def _notifiers(project: Project) -> Iterator[Look]:
+    from orchestrator.authoring.notices import notifier_problems
+
+    problems = list(notifier_problems(project))
+    for problem in problems:
+        yield Look("error", "people", f"[people] notify: {problem}")
+    if project.config.people.notify and not problems:
+        yield Look("ok", "people", f"told of requests by {', '.join(project.config.people.notify)}")
 
 
 def _plugins(project: Project) -> Iterator[Look]:
