@@ -16,7 +16,7 @@ from typing import Any
 
 from orchestrator.diagnostics import Diagnostic, Severity, Span
 from orchestrator.plugin import config_values as v
-from orchestrator.plugin.config_values import McpServer, OidcConfig
+from orchestrator.plugin.config_values import LlmProvider, McpServer, OidcConfig
 
 FILE_NAME = "orchestrator.toml"
 
@@ -33,6 +33,7 @@ class LlmConfig:
     record: str = ""
     replay: str = ""
     fake: bool = False
+    providers: Mapping[str, LlmProvider] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,7 @@ KEYS: dict[str, dict[str, Callable[[v.Toml], Any]]] = {
         "record": v.text,
         "replay": v.text,
         "fake": v.flag,
+        "providers": v.llm_providers,
     },
     "plugins": {"folder": v.text, "allow": v.texts},
     "python": {"allow": v.texts},
