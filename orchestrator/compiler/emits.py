@@ -31,7 +31,7 @@ class EmitLowering:
         if spec is None:
             return EmitIR((EmitEntryIR(event=f"{name}.done", with_={"result": RESULT}),))
         sites = _sites(name, spec.entries)
-        entries = tuple(self._entry(step, entry, site) for entry, site in zip(spec.entries, sites, strict=True))
+        entries = tuple([self._entry(step, entry, site) for entry, site in zip(spec.entries, sites, strict=True)])
         takes_all = spec.mode == "all"
         return EmitIR(entries, takes_all, f"{name}#all" if takes_all else "")
 
@@ -187,7 +187,9 @@ def _literal(value: Value) -> Value:
 
 def _sites(name: str, entries: tuple[EmitEntry, ...]) -> list[str]:
     """The site of every entry that fans out: the step's name, or numbered where there are several."""
-    fanning = sum(1 for entry in entries if entry.for_each is not None)
+    fanning = sum([1 for entry in entries if entry.for_each is not None])
+    if not fanning:
+        return [""] * len(entries)
     sites: list[str] = []
     count = 0
     for entry in entries:

@@ -67,23 +67,43 @@ NUMERIC: Final = frozenset({INT, FLOAT, BOOL})
 
 
 def union(*types: TypeT) -> TypeT:
-    """The type of what is one of these: flat, without repeats; `any` swallows all, `str` the enums of texts."""
-    flat: list[TypeT] = []
-    literals: list[Scalar] = []
+    """The type of what is one of these: flat, without repeats; `any` swallows all, `str` the enums of texts.
+
+    Cost: linear in the size of the types.
+    """
+    if len(types) == 1 and types[0].__class__ is not EnumT:
+        return types[0]  # unions are made by this function only
+    flat: dict[object, TypeT] = {}
+    literals: dict[object, Scalar] = {}
     for member in members(*types):
-        if member == ANY:
+        if member is ANY or member == ANY:
             return ANY
-        if isinstance(member, EnumT):
-            literals.extend(value for value in member.values if not _holds(literals, value))
-        elif member not in flat:
-            flat.append(member)
-    wide = {t for t in flat if isinstance(t, Simple)}
-    rest = tuple(value for value in literals if simple_of(value) not in wide)
+        if member.__class__ is EnumT:
+            literals.update(((value.__class__, value), value) for value in member.values)
+        else:
+            flat.setdefault(member if member.__class__ is Simple else _key(member), member)
+    if not literals:
+        kinds = tuple(flat.values())
+        return kinds[0] if len(kinds) == 1 else UnionT(kinds) if kinds else ANY
+    rest = tuple(value for value in literals.values() if simple_of(value) not in flat)
     if rest:
-        flat.insert(0, EnumT(rest))
-    if not flat:
-        return ANY
-    return flat[0] if len(flat) == 1 else UnionT(tuple(flat))
+        kinds = (EnumT(rest), *flat.values())
+    else:
+        kinds = tuple(flat.values())
+    return kinds[0] if len(kinds) == 1 else UnionT(kinds)
+
+
+def _key(t: TypeT) -> object:
+    """What two types have in common only if they are equal; objects are no keys themselves."""
+    match t:
+        case ListT(item=item):
+            return ("list", _key(item))
+        case ObjectT(fields=fields, is_open=is_open, optional=optional):
+            return (is_open, optional, frozenset((name, _key(kind)) for name, kind in fields.items()))
+        case UnionT(members=parts):
+            return tuple(_key(part) for part in parts)
+        case _:
+            return t
 
 
 def members(*types: TypeT) -> list[TypeT]:
@@ -195,7 +215,3 @@ def _optional_paths(t: TypeT, prefix: str, depth: int) -> Iterable[str]:
     items = [m.item for m in members(t) if isinstance(m, ListT)]
     if items and depth < 8:
         yield from _optional_paths(union(*items), f"{prefix}[]", depth + 1)
-
-
-def _holds(values: list[Scalar], value: Scalar) -> bool:
-    return any(value == other and type(value) is type(other) for other in values)
