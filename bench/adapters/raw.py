@@ -9,7 +9,6 @@ import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, create_model
 from workloads import CHAIN, CONCURRENT, KEYS, digest, flow_file, mix, work_on

@@ -108,6 +108,8 @@ def _key(t: TypeT) -> object:
 
 def members(*types: TypeT) -> list[TypeT]:
     """The types with the unions among them taken apart."""
+    if len(types) == 1 and not isinstance(types[0], UnionT):
+        return [types[0]]
     return [member for t in types for member in (t.members if isinstance(t, UnionT) else (t,))]
 
 
@@ -139,11 +141,15 @@ def type_of_value(value: Any) -> TypeT:
 
 def is_nullable(t: TypeT) -> bool:
     """Whether null is known to be possible."""
+    if t.__class__ is Simple:
+        return t == NULL
     return any(m == NULL or (isinstance(m, EnumT) and None in m.values) for m in members(t))
 
 
 def without_null(t: TypeT) -> TypeT:
     """The type of the same value once it is known not to be null."""
+    if t.__class__ is Simple or t.__class__ is ListT or t.__class__ is ObjectT:
+        return ANY if t == NULL else t
     kept: list[TypeT] = []
     for member in members(t):
         if isinstance(member, EnumT):
@@ -156,11 +162,15 @@ def without_null(t: TypeT) -> TypeT:
 
 def widened(t: TypeT) -> TypeT:
     """The type without its literal values: that of a list item or a variable that may change."""
+    if t.__class__ is Simple:
+        return t
     return union(*(w for m in members(t) for w in (map(simple_of, m.values) if isinstance(m, EnumT) else (m,))))
 
 
 def literals_of(t: TypeT) -> tuple[Scalar, ...] | None:
     """All values that it can have, if it is an enum (null apart); else None."""
+    if t.__class__ is Simple:
+        return None
     inner = without_null(t)
     return inner.values if isinstance(inner, EnumT) else None
 
