@@ -33,6 +33,7 @@ _KEY = re.compile(
 _BEARER = re.compile(r"^(?:bearer|basic|token)\s+[A-Za-z0-9._~+/=-]{8,}$", re.IGNORECASE)
 _URL_LOGIN = re.compile(r"^[a-z][a-z0-9+.-]*://[^/\s:@]+:[^/\s:@]+@", re.IGNORECASE)
 _SECRET_FIELD = re.compile(r"(?:^|[_-])(?:password|passwd|secret|token|api[_-]?key|private[_-]?key)$", re.IGNORECASE)
+_PLAIN_FIELDS: tuple[Json, ...] = ({}, {"type": "string"}, {"type": "integer"}, {"type": "boolean"}, {"type": "number"})
 _CODE_FLAG = re.compile(
     r"^(?:-[a-z]*[ce]|-p|-r|/[ck]|--(?:eval|command|print)|-(?:command|encodedcommand))$", re.IGNORECASE
 )
@@ -202,8 +203,10 @@ def _patterns(schema: Json, path: Path) -> Iterator[tuple[Path, str]]:
             if isinstance(item.get("pattern"), str):
                 yield (*at, "pattern"), item["pattern"]
             for key, sub in item.items():
+                if sub.__class__ is str:
+                    continue
                 if key == "properties" and isinstance(sub, dict):
-                    stack += [(field, (*at, key, name)) for name, field in sub.items()]
+                    stack += [(field, (*at, key, name)) for name, field in sub.items() if field not in _PLAIN_FIELDS]
                 elif key == "patternProperties" and isinstance(sub, dict):
                     yield from (((*at, key, pattern), pattern) for pattern in sub)
                     stack += [(field, (*at, key, pattern)) for pattern, field in sub.items()]

@@ -71,9 +71,9 @@ def compile_flow(
     report = Report(Places(FlowIR(spec.name.value), spans))
     imports = load_imports(spec, context, resolve_import, report)
     known = FlowCatalog(catalog, imports.flows)
-    flow = lower_flow(spec, known, imports, report)
+    flow, links = lower_flow(spec, known, imports, report)
     told = report.sorted()
-    found = analyse(flow, known, spans=spans, groups=context.groups, is_secret_set=context.is_secret_set)
+    found = analyse(flow, known, spans=spans, groups=context.groups, is_secret_set=context.is_secret_set, links=links)
     found = [d for d in found if not any(_overlap(d, other) for other in told)]
     if spec.tests:
         from orchestrator.compiler.testing_fit import check_tests
