@@ -108,6 +108,23 @@ def _config(project: Project) -> Iterator[Look]:
     else:
         yield Look("ok", "people", "none are named: here anybody may answer", "`[people]` is needed for `serve`")
     yield from _notifiers(project)
+    if config.oidc.is_set:
+        yield _sign_in(project)
+
+
+def _sign_in(project: Project) -> Look:
+    from orchestrator.server.oidc import check_config
+
+    oidc = project.config.oidc
+    try:
+        check_config(oidc)
+    except UsageError as error:
+        return Look("error", "sign-in", error.message)
+    if oidc.client_secret and not project.has_secret(oidc.client_secret):
+        return Look(
+            "warning", "sign-in", f"{oidc.issuer}: the secret {oidc.client_secret} is not set", "put it into .env"
+        )
+    return Look("ok", "sign-in", f"by {oidc.issuer}, for {plural(len(oidc.roles), 'group')}")
 
 
 def _notifiers(project: Project) -> Iterator[Look]:
