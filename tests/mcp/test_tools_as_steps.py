@@ -205,3 +205,11 @@ def wait_for_child(parent: int) -> int:
             return int(found[0])
         time.sleep(0.05)
     raise AssertionError("no server was started")
+
+
+def test_doctor_looks_at_servers_without_starting_them(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "mcp           tools: " in cli("doctor", cwd=folder).out
+    monkeypatch.delenv("TOOLS_TOKEN")
+    assert "the secret TOOLS_TOKEN is not set" in cli("doctor", cwd=folder).out
+    write(folder, "orchestrator.toml", "[mcp.servers.tools]\ncommand = ['no-such-program']\n")
+    assert "the program no-such-program is not here" in cli("doctor", cwd=folder).out
