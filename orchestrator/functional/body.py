@@ -148,6 +148,11 @@ class FunctionBody:
         """An answer has come."""
         session_of(self.workflow, run).wake(act, wake.path)
 
+    def answer(self, run: Actor, request_id: str, value: Any) -> None:
+        """Take an answer to an open question. Raises: RequestError, InvalidResponse; the question stays open."""
+        session = session_of(self.workflow, run)
+        session.answer(session.check_answers({request_id: value}))
+
     def child_start(self, run: Actor, act: Activation, child: str) -> tuple[Any, t.Started]:
         """The plan and first tick of a flow that the function starts."""
         started: tuple[Any, t.Started] = session_of(self.workflow, run).starting.pop(child)

@@ -80,7 +80,10 @@ class FunctionalWorkflow(Generic[R]):
     @functools.cached_property
     def plan(self) -> FlowPlan:
         """The workflow, ready for an engine."""
-        return plan_flow(self.ir, {self.name: FunctionBody(self)}, codec=FunctionCodec(self.shape))
+        body = FunctionBody(self)
+        plan = plan_flow(self.ir, {self.name: body}, codec=FunctionCodec(self.shape))
+        plan.answer = body.answer
+        return plan
 
     def build(self, *, checkpoint_storage: AnyStorage = None, store: Store = None) -> FunctionalWorkflow[R]:
         """The same workflow over another storage; its runs are apart from this one's."""
