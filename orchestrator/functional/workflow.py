@@ -82,7 +82,7 @@ class FunctionalWorkflow(Generic[R]):
         """The workflow, ready for an engine."""
         body = FunctionBody(self)
         plan = plan_flow(self.ir, {self.name: body}, codec=FunctionCodec(self.shape))
-        plan.answer = body.answer
+        plan.answer, plan.questions = body.answer, body.questions
         return plan
 
     def build(self, *, checkpoint_storage: AnyStorage = None, store: Store = None) -> FunctionalWorkflow[R]:

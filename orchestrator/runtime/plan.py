@@ -104,6 +104,7 @@ class FlowPlan:
     start: Callable[[Mapping[str, Any], float], Started] | None = None  # of a Python workflow that a flow file calls
     attach: Callable[[Actor], None] | None = None  # gives such a run its live side
     answer: Callable[[Actor, str, Any], None] | None = None  # takes a value for a question of a workflow function
+    questions: Callable[[Actor], Mapping[str, Any]] | None = None  # its open questions: what each announced, by id
     plain: Callable[[str, Any], Any] | None = None  # the result of such a run, as its caller sees it
     limits: RunLimits = DEFAULT_LIMITS
     _hash: str | None = None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.journal import AuditRow, Json, RequestRow
+from orchestrator.runtime.people import Ballot, Request
 
 if TYPE_CHECKING:  # the actor's sink uses this
     from orchestrator.runtime.actor import Actor
@@ -87,3 +88,13 @@ class QuestionWatch:
         self._open.discard(request_id)
         row = RequestRow(self._actor.run_id, request_id, "", state, None, 0.0, closed_at=at)
         return row, AuditRow(at, self._actor.run_id, "", f"request.{state}", {"request": request_id})
+
+
+def open_asks(run: Actor) -> dict[str, Request]:
+    """What a live run asks people: the requests of its steps, and the questions of a workflow function in the same shape."""
+    if run.plan.questions is None:
+        return run.state.requests
+    return {
+        request_id: Request(request_id, 0, str(shown["source"]), 0.0, question_data(shown), [Ballot()])
+        for request_id, shown in run.plan.questions(run).items()
+    }
