@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # checking a flow needs no runtime, so that is loaded with th
     from orchestrator.runtime.actor import Actor
     from orchestrator.runtime.clock import Clock
     from orchestrator.runtime.flow_bind import FlowBinding, Intercept
+    from orchestrator.runtime.limits import RunLimits
     from orchestrator.runtime.plan import FlowPlan
 
 SUFFIXES = (".flow.yaml", ".flow.yml")
@@ -90,6 +91,14 @@ class Project:
         return self._hub
 
     @property
+    def limits(self) -> RunLimits:
+        """What one run may hold here: `[limits]` of the config over the defaults."""
+        from orchestrator.runtime.limits import RunLimits
+
+        names = (field.name for field in fields(RunLimits))
+        return RunLimits(**{name: int(self.config.limits[name]) for name in names if name in self.config.limits})
+
+    @property
     def binding(self) -> FlowBinding:
         """What the steps of this project's flows are bound to."""
         if self._binding is None:
@@ -103,6 +112,7 @@ class Project:
                 resolve_flow=self._resolve_child,
                 intercept=self.intercept,
                 replaced=self.replaced,
+                limits=self.limits,
                 people=groups if people.groups or people.users else None,
             )
         return self._binding
@@ -239,6 +249,7 @@ class Project:
                 )
             workflow = load_workflow(target, self.root)
             known = self._python[target] = (workflow, callable_plan(workflow))
+            known[1].limits = self.limits
         return known[1]
 
     def _python_plan_of(self, flow: FlowIR) -> FlowPlan:

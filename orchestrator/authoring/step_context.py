@@ -28,7 +28,7 @@ from orchestrator.events import Event
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor, current_cell
 from orchestrator.runtime.reduce import CALLS
-from orchestrator.runtime.reduction import MAX_UNDELIVERED
+from orchestrator.runtime.reduction import most_undelivered
 from orchestrator.runtime.state import Activation
 
 R = TypeVar("R")
@@ -123,8 +123,8 @@ class StepContext(Context[Any]):
         name = check_target(run, message, step)
         emitted = self._stage().emitted
         emitted.append((name, message, step))
-        if len(emitted) > MAX_UNDELIVERED:
-            raise flooded(run, self._act, message, f"sent {MAX_UNDELIVERED} events that nobody has got yet")
+        if len(emitted) > (most := most_undelivered(run.state)):
+            raise flooded(run, self._act, message, f"sent {most} events that nobody has got yet")
 
     def _post(self, message: Event, step: str | None, run_id: str) -> None:
         if step is not None:

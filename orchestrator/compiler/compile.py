@@ -71,7 +71,7 @@ def compile_flow(
     report = Report(Places(FlowIR(spec.name.value), spans))
     imports = load_imports(spec, context, resolve_import, report)
     known = FlowCatalog(catalog, imports.flows)
-    flow, links = lower_flow(spec, known, imports, report)
+    flow, links = lower_flow(spec, known, imports, report, most_visits=context.most_visits)
     told = report.sorted()
     found = analyse(flow, known, spans=spans, groups=context.groups, is_secret_set=context.is_secret_set, links=links)
     found = [d for d in found if not any(_overlap(d, other) for other in told)]

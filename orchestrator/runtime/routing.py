@@ -8,12 +8,10 @@ from typing import Any
 from orchestrator.runtime.ending import fail_run, stop_run
 from orchestrator.runtime.joins import add_to_join
 from orchestrator.runtime.plan import StepPlan
-from orchestrator.runtime.reduction import MAX_UNDELIVERED, Reduction, activate, close_group, release
+from orchestrator.runtime.reduction import Reduction, activate, close_group, most_undelivered, release
 from orchestrator.runtime.state import EventRef, Group, Line, Payload, Scope, Status
 from orchestrator.runtime.ticks import Delivered, Emission, Fan, Guard
 from orchestrator.runtime.waiting import answer_waits
-
-MAX_FAN_OUT = 10_000
 
 
 def emit_all(
@@ -24,8 +22,8 @@ def emit_all(
     drain_s: float | None = None,
 ) -> None:
     """Send out what a step emitted, in order; in a flow file that floods its own run, end it instead."""
-    if r.plan.is_bounded and len(r.state.acts) > MAX_UNDELIVERED:
-        fail_run(r, _limit_passed(f"more than {MAX_UNDELIVERED} steps of the run wait for their turn"))
+    if r.plan.is_bounded and len(r.state.acts) > (most := most_undelivered(r.state)):
+        fail_run(r, _limit_passed(f"more than {most} events of the run wait for their turn"))
         return
     for item in emitted:
         if type(item) is Fan:
@@ -130,8 +128,8 @@ def fan_out(r: Reduction, fan: Fan, scope: Scope | None, line: Line | None) -> N
 
 def _keep_unclaimed(r: Reduction, event: EventRef) -> None:
     queue = r.state.unclaimed.setdefault(event.type, deque())
-    if len(queue) >= MAX_UNDELIVERED:
-        fail_run(r, _limit_passed(f"{MAX_UNDELIVERED} events `{event.type}` came that no step takes"))
+    if len(queue) >= (most := most_undelivered(r.state)):
+        fail_run(r, _limit_passed(f"{most} events `{event.type}` came that no step takes"))
         return
     queue.append(event)
 

@@ -219,10 +219,8 @@ def test_a_big_fan_out_is_counted_and_not_told_one_by_one() -> None:
     assert done.err.count("✓ summarise") == 0
 
 
-def test_a_flow_that_floods_its_own_run_fails_instead_of_filling_the_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("orchestrator.runtime.routing.MAX_UNDELIVERED", 500)
+def test_a_flow_that_floods_its_own_run_fails_instead_of_filling_the_memory(tmp_path: Path) -> None:
+    write(tmp_path, "orchestrator.toml", "[limits]\nundelivered_events = 500\n")
     both = "".join(
         f"  b{n}: {{emit: {{all: [b{n + 1}, c{n + 1}]}}}}\n  c{n}: {{emit: {{all: [b{n + 1}, c{n + 1}]}}}}\n"
         for n in range(40)
