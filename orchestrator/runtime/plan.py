@@ -100,6 +100,7 @@ class FlowPlan:
     handlers: dict[str, StepPlan] = field(default_factory=dict)
     codec: Any = None  # the ValueCodec of the front end; None keeps payloads as they are
     keeps_unclaimed: bool = False  # bodies may wait for any event, so one that nobody takes is kept
+    is_bounded: bool = False  # a flow file comes from people who are half trusted, so it may not flood its run
     whole: Callable[[], FlowIR] | None = None  # the flow with what is only needed to store or show it
     start: Callable[[Mapping[str, Any], float], Started] | None = None  # of a Python workflow that a flow file calls
     attach: Callable[[Actor], None] | None = None  # gives such a run its live side
@@ -176,6 +177,7 @@ def plan_flow(
         handlers=handlers,
         codec=codec,
         keeps_unclaimed=ir.kind == "class",
+        is_bounded=ir.kind == "yaml",
         whole=whole,
         limits=limits,
     )
