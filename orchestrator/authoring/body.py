@@ -23,6 +23,7 @@ from orchestrator.errors import LimitExceeded, OrchestratorError, StepError, Ste
 from orchestrator.events import Event, StepFailedEvent
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
+from orchestrator.runtime.reduce import is_plain
 from orchestrator.runtime.state import Activation, EventRef
 
 if TYPE_CHECKING:  # the tracer wraps bodies
@@ -50,6 +51,13 @@ class PythonBody:
         self.perform: Call = call if observer is None else observer.wrap(step.name, call, signature.is_async)
 
     # After an attempt.
+
+    def quick(self, run: Actor, act: Activation, result: Any) -> str | None:
+        """The event that an attempt gave if a run in memory can settle it by that alone ("" for none); else None."""
+        if act.stage is not None or run.sink is not None or run.relay is not None:
+            return None
+        name = "" if result is None else self.emits.get(type(result))
+        return name if name is not None and is_plain(run.reduction, act) else None
 
     def settle(self, run: Actor, act: Activation, result: Any) -> t.StepSettled:
         """What an attempt that returned leads to."""

@@ -254,7 +254,7 @@ class _Replay:
                 step = getattr(tick, "step", "") or "?"
                 self._found.append(Divergence(tick.seq, str(step), "what it refers to", "there", f"gone: {error}"))
                 break
-            self._actor.log.append(tick)
+            self._actor.entries.append(tick)
             for command in commands:
                 if isinstance(command, t.Wake):
                     self._wakes[command.act.id] = command

@@ -17,15 +17,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import Context, ContextVar, copy_context
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.errors import NotSerializable, StepTimedOut
 from orchestrator.runtime import ticks as t
+from orchestrator.runtime.log import TICKS, Log, Mark
 from orchestrator.runtime.plan import FlowPlan
-from orchestrator.runtime.reduce import reduce_tick
+from orchestrator.runtime.reduce import reduce_tick, settle_plain, start_plain
 from orchestrator.runtime.reduction import Reduction
 from orchestrator.runtime.state import Activation, RunState, Status
 
@@ -99,38 +100,41 @@ class Actor:
     """A live run."""
 
     __slots__ = (
+        "__dict__",
         "__weakref__",
-        "_active_s",
-        "_busy_since",
         "_commands",
         "_context",
         "_drives",
         "_end_waiters",
-        "_handles",
-        "_is_gone",
         "_is_working",
         "_ready",
         "_spare",
         "_tasks",
-        "_timeout_handle",
         "_waiters",
-        "base",
         "data",
         "engine",
-        "exception",
-        "is_passive",
-        "log",
-        "lost",
+        "entries",
         "on_finish",
-        "parent",
         "plan",
         "reduction",
-        "relay",
         "run_id",
-        "sink",
         "state",
         "timeout_s",
     )
+    # What few runs need stands here until a run has its own.
+    base = 0  # the seq of the first entry of the log
+    sink: Sink | None = None  # where a durable run's ticks go
+    parent: tuple[str, int] | None = None
+    exception: BaseException | None = None  # the live exception behind state.error, if there is one
+    lost: BaseException | None = None  # why the run does not go on here, though it has not ended
+    relay: Callable[[Any], None] | None = None  # gets every entry of the log: a parent that shows its child
+    is_passive = False  # only takes what comes; its bodies run in another process
+    marks: list[Mark] | None = None  # whose the streamed events of the log are
+    _active_s = 0.0
+    _busy_since: float | None = None
+    _handles: dict[int, Handle] | None = None
+    _is_gone = False
+    _timeout_handle: Handle | None = None
 
     def __init__(self, engine: Engine, plan: FlowPlan, run_id: str, state: RunState | None = None) -> None:
         self.engine = engine
@@ -138,28 +142,16 @@ class Actor:
         self.run_id = run_id
         self.state = state or RunState()
         self.reduction = Reduction(plan, self.state)
-        self.log: list[Any] = []  # ticks, and streamed events as (payload, act, attempt); seq = base + index
-        self.base = 0
-        self.sink: Sink | None = None  # where a durable run's ticks go
+        self.entries: list[Any] = []  # the log in its short forms (runtime.log); seq = base + index
         self.data: Any = None  # what the front end keeps with the run (workflow instance, store, …)
-        self.parent: tuple[str, int] | None = None
-        self.exception: BaseException | None = None  # the live exception behind state.error, if there is one
-        self.lost: BaseException | None = None  # why the run does not go on here, though it has not ended
         self.on_finish: Callable[[Actor], None] | None = None
-        self.relay: Callable[[Any], None] | None = None  # gets every entry of the log: a parent that shows its child
         self.timeout_s: float | None = None
-        self._active_s = 0.0
-        self._busy_since: float | None = None
-        self._timeout_handle: Handle | None = None
         self._commands: list[t.Command] = []
-        self._ready: deque[Activation] | tuple[()] = ()  # () while nothing is: an idle run holds no queue
-        self._handles: dict[int, Handle] | None = None
+        self._ready: deque[Activation] | None = None  # an idle run holds no queue
         self._waiters: list[asyncio.Future[None]] | None = None
         self._end_waiters: list[asyncio.Future[None]] | None = None
         self._tasks: set[asyncio.Task[None]] | None = None
         self._is_working = False
-        self._is_gone = False
-        self.is_passive = False  # only takes what comes; its bodies run in another process
         self._spare = False
         self._drives = False  # a driver is between two bodies and will look at what is ready
         self._context: Context = copy_context()
@@ -177,9 +169,14 @@ class Actor:
         return self.sink is not None and (self.lost is not None or self.sink.is_releasing)
 
     @property
+    def log(self) -> Sequence[Any]:
+        """Its ticks, and streamed events as `(payload, act, attempt)`; those of an actor that came from a journal from `base`."""
+        return self.entries if self.sink is not None else Log(self)
+
+    @property
     def next_seq(self) -> int:
         """The number of the next tick."""
-        return self.base + len(self.log) if self.sink is None else self.state.seq
+        return self.base + len(self.entries) if self.sink is None else self.state.seq
 
     def now(self) -> float:
         """The engine's time, epoch seconds."""
@@ -193,10 +190,10 @@ class Actor:
         Nothing happens once the process has let go of the run. Raises: NotSerializable over a journal, before it is applied.
         """
         if self.sink is None:
-            log = self.log
-            tick.seq = self.base + len(log)
+            entries = self.entries
+            tick.seq = self.base + len(entries)
             tick.at = self.engine.clock.now()
-            log.append(tick)
+            entries.append(tick)
         elif self._is_gone:
             return
         else:
@@ -218,10 +215,30 @@ class Actor:
         if self.sink is not None:
             self.apply(t.Streamed(0, 0.0, -1, act, attempt, self.sink.type_of(value), value))
             return
-        entry = (value, act, attempt)
-        self.log.append(entry)
+        if type(value) is tuple or type(value) in TICKS:  # looks like what the log is made of
+            self.apply(t.Streamed(0, 0.0, -1, act, attempt, type(value).__name__, value))
+            return
+        marks = self.marks
+        if marks is None:
+            self.marks = [(len(self.entries), act, attempt)]
+        elif marks[-1][1] != act or marks[-1][2] != attempt:
+            marks.append((len(self.entries), act, attempt))
+        self.entries.append(value)
         if self.relay is not None:
-            self.relay(entry)
+            self.relay((value, act, attempt))
+        if self._waiters:
+            self.wake_readers()
+
+    def _settle_plain(self, act: Activation, name: str, value: Any) -> None:
+        """Apply the StepSettled of a plain step that gave one event (or nothing, without a name), in its short form."""
+        r, entries = self.reduction, self.entries
+        r.at = self.engine.clock.now()
+        r.cause = self.base + len(entries)
+        entries.append((act.id, act.attempt, r.at, act.cause, name, value))
+        r.out = self._commands
+        settle_plain(r, act, name, value)
+        if not self._is_working:
+            self._work()
         if self._waiters:
             self.wake_readers()
 
@@ -253,7 +270,19 @@ class Actor:
         if act.id not in self.state.acts:
             return
         body = act.step.body
-        if act.is_doomed:
+        if (
+            act.step.is_plain
+            and self.sink is None
+            and self.relay is None
+            and not act.is_doomed
+            and self.state.status is Status.RUNNING
+        ):
+            r, entries = self.reduction, self.entries
+            r.cause = self.base + len(entries)
+            entries.append((act.id, act.attempt, r.at, act.cause, act.step.name))
+            start_plain(r, act)
+            self._make_ready(act)
+        elif act.is_doomed:
             act.is_doomed = False
             self.apply(body.fail(self, act, act.error or {}))
         elif body.is_plain:
@@ -270,14 +299,15 @@ class Actor:
                 self._make_ready(act)
 
     def _make_ready(self, act: Activation) -> None:
-        if isinstance(self._ready, deque):
-            self._ready.append(act)
-        else:
+        if self._ready is None:
             self._ready = deque((act,))
+        else:
+            self._ready.append(act)
 
     def run_again(self, act: Activation) -> None:
         """Run the body of an activation from the top: the process that waited in it is gone."""
-        if act not in self._ready:
+        if self._ready is None or act not in self._ready:
+            self.reduction.at = self.now()
             self._start(act)
             if not self._is_working:
                 self._work()
@@ -311,7 +341,7 @@ class Actor:
         done = shown = 0
         while not self.is_passive:
             ready = self._ready
-            if not ready or not isinstance(ready, deque):
+            if not ready:
                 break
             self._drives = False
             act = ready.popleft()
@@ -335,7 +365,7 @@ class Actor:
             try:
                 result = step.body.perform(self, act)
                 if type(result) is CoroutineType or inspect.isawaitable(result):
-                    timeout_s = step.ir.policy.timeout_s
+                    timeout_s = step.timeout_s
                     result = await (result if timeout_s is None else _bounded(result, timeout_s, act))
             except asyncio.CancelledError as error:
                 self._drives = True
@@ -361,19 +391,18 @@ class Actor:
                 self._drives = True
                 act.task = None
                 if act.id in acts:
-                    try:
-                        settled = step.body.settle(self, act, result)
-                    except Exception as error:  # what it returned cannot be taken: the step failed
-                        settled = step.body.fail(self, act, error)
-                    if settled is not None:
-                        self._settle(act, settled)
+                    name = step.quick(self, act, result) if step.quick is not None else None
+                    if name is not None:
+                        self._settle_plain(act, name, result)
+                    else:
+                        self._settle(act, result)
             if act.is_cancelled and task is not None and task.cancelling():
                 task.uncancel()  # the body swallowed our cancellation
             if copy_context() != base:
                 break
             done += 1
-            if done % FAIR_STEPS == 0 or len(self.log) - shown > FAIR_TICKS:
-                shown = len(self.log)
+            if done % FAIR_STEPS == 0 or len(self.entries) - shown > FAIR_TICKS:
+                shown = len(self.entries)
                 self._drives = False
                 if self.sink is not None:
                     self.sink.flush_soon()
@@ -382,11 +411,18 @@ class Actor:
         if self.sink is not None:
             self.sink.flush_soon()
         if not self._ready:
-            self._ready = ()
+            self._ready = None
         elif not (self._spare or self.is_passive):
             self.spawn()
 
-    def _settle(self, act: Activation, settled: t.StepSettled) -> None:
+    def _settle(self, act: Activation, result: Any) -> None:
+        body = act.step.body
+        try:
+            settled = body.settle(self, act, result)
+        except Exception as error:  # what it returned cannot be taken: the step failed
+            settled = body.fail(self, act, error)
+        if settled is None:
+            return
         try:
             self.apply(settled)
         except NotSerializable as error:  # the store cannot keep what it returned: the step failed
@@ -428,6 +464,7 @@ class Actor:
         """Go on where a journal ended: arm timers, run what had started and not ended, start what was queued."""
         for timer in list(self.state.timers.values()):
             self._set_timer(t.SetTimer(timer))
+        self.reduction.at = self.now()
         queued = {act.id for queue in self.state.queues.values() for act in queue}
         queued.update(timer.ref for timer in self.state.timers.values() if timer.kind == "again")
         for act in list(self.state.acts.values()):
@@ -438,7 +475,7 @@ class Actor:
                     self._make_ready(act)
             elif not act.is_running and act.waits == 0 and act.id not in queued:
                 self._start(act)  # a fork cut the log between its making and its start
-        if self._commands and not self._is_working:
+        if not self._is_working:
             self._work()
         if self._ready and not (self._spare or self.is_passive):
             self.spawn()
@@ -460,7 +497,7 @@ class Actor:
         for handle in (self._handles or {}).values():
             handle.cancel()
         self._handles = None
-        self._ready = ()
+        self._ready = None
         self._commands.clear()
         if self._timeout_handle is not None:
             self._timeout_handle.cancel()

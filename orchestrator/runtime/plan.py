@@ -56,15 +56,18 @@ class StepPlan:
     __slots__ = (
         "body",
         "ir",
+        "is_plain",
         "join",
         "join_sites",
         "limit",
         "max_visits",
         "name",
         "needs_guard",
+        "quick",
         "rate",
         "recovers",
         "tags",
+        "timeout_s",
     )
 
     def __init__(self, ir: StepIR, body: StepBody, join_sites: frozenset[str]) -> None:
@@ -83,6 +86,10 @@ class StepPlan:
             and not (join.key is None and join.until is None and join.within is None and join.count_expr is None)
         )
         self.tags = bool(ir.finally_ is not None or ir.undo is not None)  # has an afterlife
+        self.timeout_s = ir.policy.timeout_s
+        # for bodies that have it: the name of the one event that an attempt gave, if that is all there is to its end
+        self.quick: Callable[[Actor, Activation, Any], str | None] | None = getattr(body, "quick", None)
+        self.is_plain = self.quick is not None and body.is_plain
 
 
 @dataclass(slots=True, eq=False)

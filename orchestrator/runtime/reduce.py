@@ -50,6 +50,45 @@ def reduce_tick(r: Reduction, tick: t.Tick) -> list[t.Command]:
     return out
 
 
+def start_plain(r: Reduction, act: Activation) -> None:
+    """The tick `r.cause` starts an attempt of a step that prepares nothing: what `reduce_tick` does about its StepStarted."""
+    if act.collects is not None:  # the attempt starts over: its process is gone
+        _settle_collects(r, act, True)
+    act.is_running = True
+    act.started_at = r.at
+    act.cause = r.cause
+    if not act.first_at:
+        act.first_at = r.at
+    r.state.seq = r.cause + 1
+
+
+def settle_plain(r: Reduction, act: Activation, name: str, value: Any) -> None:
+    """The tick `r.cause` ends a running step that holds nothing but what it emits, one event or (without a name) none."""
+    state = r.state
+    act.is_running = False
+    retire(r, act)
+    if name:
+        emit(r, name, value, None, act.scope, act.line)
+    if "queues" in state.made and act.step.name in state.queues:
+        pull(r, act.step)
+    if act.scope is not None:
+        release(r, act.scope)
+    if state.busy <= 0:
+        settle_quiet(r)
+    state.seq = r.cause + 1
+
+
+def is_plain(r: Reduction, act: Activation) -> bool:
+    """Whether `settle_plain` is all that the end of this attempt does."""
+    state = r.state
+    return (
+        state.status is Status.RUNNING
+        and act.owned is None
+        and act.collects is None
+        and not ("open_waits" in state.made and act.id in state.open_waits)
+    )
+
+
 def _started(r: Reduction, tick: t.Started) -> None:
     state = r.state
     state.status = Status.RUNNING
@@ -75,15 +114,10 @@ def _step_started(r: Reduction, tick: t.StepStarted) -> None:
     act = r.state.acts.get(tick.act)
     if act is None or act.attempt != tick.attempt:
         return
-    if act.collects is not None:  # the attempt starts over: its process is gone
-        _settle_collects(r, act, True)
-    act.is_running = True
-    act.started_at = tick.at
-    act.cause = tick.seq
-    if not act.first_at:
-        act.first_at = tick.at
-        if tick.deadline is not None:
-            set_act_timer(r, act, tick.deadline, "deadline")
+    is_first = not act.first_at
+    start_plain(r, act)
+    if is_first and tick.deadline is not None:
+        set_act_timer(r, act, tick.deadline, "deadline")
     if tick.input is not None:
         act.input = tick.input
     if tick.writes:
@@ -130,7 +164,7 @@ def _step_settled(r: Reduction, tick: t.StepSettled) -> None:
         return
     retire(r, act)
     step = act.step
-    if act.owned is not None or (state.open_waits and act.id in state.open_waits):
+    if act.owned is not None or ("open_waits" in state.made and act.id in state.open_waits):
         if act.record is not None and tick.error is None:
             detach_children(r, act)
         drop_waits(r, act)
@@ -147,7 +181,7 @@ def _step_settled(r: Reduction, tick: t.StepSettled) -> None:
         fail_run(r, tick.error)
         return
     emit_all(r, tick.emitted, act.scope, act.line, 0.0 if tick.cancels else tick.drain_s)
-    if step.name in state.queues:
+    if "queues" in state.made and step.name in state.queues:
         pull(r, step)
     if act.scope is not None:
         release(r, act.scope)
