@@ -57,7 +57,7 @@ class PythonBody:
         if act.stage is not None or run.sink is not None or run.relay is not None:
             return None
         name = "" if result is None else self.emits.get(type(result))
-        return name if name is not None and is_plain(run.reduction, act) else None
+        return name if name is not None and is_plain(run, act) else None
 
     def settle(self, run: Actor, act: Activation, result: Any) -> t.StepSettled:
         """What an attempt that returned leads to."""

@@ -235,7 +235,7 @@ class Workflow:
         parent = ambient_call(engine) if event is not None else None
         if engine is None:
             engine = parent.run.engine if parent is not None else current_engine()
-        start = Start(ClassLaunch(self, context, event, self._ended), engine, run_id, context, parent)
+        start = Start(ClassLaunch(self, context, event, counts=True), engine, run_id, context, parent)
         if is_durable(engine):
             self._go_durable(engine)
         if self._limit is not None and self._active >= self._limit:

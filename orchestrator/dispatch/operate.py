@@ -249,7 +249,7 @@ class _Replay:
             self._clock.advance(max(0.0, tick.at - self._clock.now()))
             try:
                 self._look(tick)
-                commands = reduce_tick(self._actor.reduction, tick)
+                commands = reduce_tick(self._actor, tick)
             except (KeyError, AssertionError) as error:
                 step = getattr(tick, "step", "") or "?"
                 self._found.append(Divergence(tick.seq, str(step), "what it refers to", "there", f"gone: {error}"))

@@ -147,7 +147,7 @@ class StoredRuns:
         plan, known = self.workflow.plan, actor.data
         if actor.plan is plan or (isinstance(known, RunSession) and known.current is not None):
             return
-        actor.plan = actor.reduction.plan = plan
+        actor.plan = plan
         for act in actor.state.acts.values():
             act.step = plan.steps[self.workflow.name]
         actor.data = None

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextvars import Context, ContextVar, copy_context
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -96,8 +96,8 @@ class Cell:
 current_cell: ContextVar[Cell | None] = ContextVar("orchestrator_cell", default=None)
 
 
-class Actor:
-    """A live run."""
+class Actor(Reduction):
+    """A live run: what its ticks are reduced on, and the shell around it."""
 
     __slots__ = (
         "__dict__",
@@ -115,10 +115,7 @@ class Actor:
         "engine",
         "entries",
         "on_finish",
-        "plan",
-        "reduction",
         "run_id",
-        "state",
         "timeout_s",
     )
     # What few runs need stands here until a run has its own.
@@ -137,20 +134,18 @@ class Actor:
     _timeout_handle: Handle | None = None
 
     def __init__(self, engine: Engine, plan: FlowPlan, run_id: str, state: RunState | None = None) -> None:
+        super().__init__(plan, state or RunState())
         self.engine = engine
-        self.plan = plan
         self.run_id = run_id
-        self.state = state or RunState()
-        self.reduction = Reduction(plan, self.state)
         self.entries: list[Any] = []  # the log in its short forms (runtime.log); seq = base + index
         self.data: Any = None  # what the front end keeps with the run (workflow instance, store, …)
         self.on_finish: Callable[[Actor], None] | None = None
         self.timeout_s: float | None = None
-        self._commands: list[t.Command] = []
-        self._ready: deque[Activation] | None = None  # an idle run holds no queue
+        self._commands = self.out
+        self._ready: Activation | deque[Activation] | None = None  # one alone needs no queue
         self._waiters: list[asyncio.Future[None]] | None = None
         self._end_waiters: list[asyncio.Future[None]] | None = None
-        self._tasks: set[asyncio.Task[None]] | None = None
+        self._tasks: asyncio.Task[None] | set[asyncio.Task[None]] | None = None  # drivers; one alone needs no set
         self._is_working = False
         self._spare = False
         self._drives = False  # a driver is between two bodies and will look at what is ready
@@ -200,7 +195,7 @@ class Actor:
             tick.seq = self.state.seq
             tick.at = round(self.engine.clock.now(), 6)  # as it is written
             self.sink.add(tick)
-        commands = reduce_tick(self.reduction, tick)
+        commands = reduce_tick(self, tick)
         if commands:
             self._commands.extend(commands)
         if self.relay is not None:
@@ -231,12 +226,12 @@ class Actor:
 
     def _settle_plain(self, act: Activation, name: str, value: Any) -> None:
         """Apply the StepSettled of a plain step that gave one event (or nothing, without a name), in its short form."""
-        r, entries = self.reduction, self.entries
-        r.at = self.engine.clock.now()
-        r.cause = self.base + len(entries)
-        entries.append((act.id, act.attempt, r.at, act.cause, name, value))
-        r.out = self._commands
-        settle_plain(r, act, name, value)
+        entries = self.entries
+        self.at = self.engine.clock.now()
+        self.cause = self.base + len(entries)
+        entries.append((act.id, act.attempt, self.at, act.cause, name, value))
+        self.out = self._commands
+        settle_plain(self, act, name, value)
         if not self._is_working:
             self._work()
         if self._waiters:
@@ -277,10 +272,10 @@ class Actor:
             and not act.is_doomed
             and self.state.status is Status.RUNNING
         ):
-            r, entries = self.reduction, self.entries
-            r.cause = self.base + len(entries)
-            entries.append((act.id, act.attempt, r.at, act.cause, act.step.name))
-            start_plain(r, act)
+            entries = self.entries
+            self.cause = self.base + len(entries)
+            entries.append((act.id, act.attempt, self.at, act.cause, act.step.name))
+            start_plain(self, act)
             self._make_ready(act)
         elif act.is_doomed:
             act.is_doomed = False
@@ -299,15 +294,26 @@ class Actor:
                 self._make_ready(act)
 
     def _make_ready(self, act: Activation) -> None:
-        if self._ready is None:
-            self._ready = deque((act,))
+        ready = self._ready
+        if ready is None:
+            self._ready = act
+        elif type(ready) is Activation:
+            self._ready = deque((ready, act))
         else:
-            self._ready.append(act)
+            ready.append(act)  # type: ignore[union-attr]  # a deque: hot path
+
+    def _put_back(self, act: Activation) -> None:
+        ready = self._ready
+        self._ready = act if ready is None else deque((act, *(ready if isinstance(ready, deque) else (ready,))))
+
+    def _is_ready(self, act: Activation) -> bool:
+        ready = self._ready
+        return ready is act or (isinstance(ready, deque) and act in ready)
 
     def run_again(self, act: Activation) -> None:
         """Run the body of an activation from the top: the process that waited in it is gone."""
-        if self._ready is None or act not in self._ready:
-            self.reduction.at = self.now()
+        if not self._is_ready(act):
+            self.at = self.now()
             self._start(act)
             if not self._is_working:
                 self._work()
@@ -318,102 +324,121 @@ class Actor:
         """Schedule one more driver for what is ready."""
         self._spare = True
         task = asyncio.get_running_loop().create_task(self._drive(), context=self._context.copy())
-        if self._tasks is None:
-            self._tasks = set()
-        self._tasks.add(task)
-        task.add_done_callback(self._task_done)
+        tasks = self._tasks
+        if tasks is None:
+            self._tasks = task
+        elif isinstance(tasks, set):
+            tasks.add(task)
+        else:
+            self._tasks = {tasks, task}
 
-    def _task_done(self, task: asyncio.Task[None]) -> None:
-        if self._tasks is not None:
-            self._tasks.discard(task)
-            if not self._tasks:
+    @property
+    def _drivers(self) -> Collection[asyncio.Task[None]]:
+        tasks = self._tasks
+        return () if tasks is None else tasks if isinstance(tasks, set) else (tasks,)
+
+    def _leave(self, task: asyncio.Task[None] | None) -> None:
+        tasks = self._tasks
+        if tasks is task:
+            self._tasks = None
+        elif isinstance(tasks, set):
+            tasks.discard(task)
+            if not tasks:
                 self._tasks = None
-        if not task.cancelled() and isinstance(task.exception(), KeyboardInterrupt | SystemExit):
-            return  # looked at: the loop has raised it already, and the run has failed with it
 
     async def _drive(self) -> None:
+        task = asyncio.current_task()
         self._spare = False
         cell = Cell(self)
         current_cell.set(cell)
-        base = copy_context()
-        task = asyncio.current_task()
-        acts = self.state.acts
-        done = shown = 0
-        while not self.is_passive:
-            ready = self._ready
-            if not ready:
-                break
-            self._drives = False
-            act = ready.popleft()
-            if act.id not in acts:
-                continue
-            step = act.step
-            if self.sink is not None:
-                if not self.sink.must_flush(step.body.is_pure):
-                    self.sink.flush_soon()
-                elif not await self.sink.barrier():
-                    return
-                elif self.is_passive:
-                    ready.appendleft(act)
+        base = self._context = copy_context()
+        try:
+            acts = self.state.acts
+            done = shown = 0
+            while not self.is_passive:
+                ready = self._ready
+                if not ready:
                     break
-                elif act.id not in acts:
-                    continue
-            if ready and not self._spare:
-                self.spawn()
-            cell.act = act
-            act.task = task
-            try:
-                result = step.body.perform(self, act)
-                if type(result) is CoroutineType or inspect.isawaitable(result):
-                    timeout_s = step.timeout_s
-                    result = await (result if timeout_s is None else _bounded(result, timeout_s, act))
-            except asyncio.CancelledError as error:
-                self._drives = True
-                act.task = None
-                if not act.is_cancelled:
-                    if task is not None and task.cancelling():
-                        self._drives = False
-                        self._interrupted(error)
-                        raise
-                    self.apply(step.body.fail(self, act, error))
-            except Exception as error:
-                self._drives = True
-                act.task = None
-                if act.id in acts:
-                    self.apply(step.body.fail(self, act, error))
-            except BaseException as error:
-                act.task = None
-                if act.id in acts:
-                    self.apply(step.body.fail(self, act, error))
-                if isinstance(error, KeyboardInterrupt | SystemExit):
-                    raise
-            else:
-                self._drives = True
-                act.task = None
-                if act.id in acts:
-                    name = step.quick(self, act, result) if step.quick is not None else None
-                    if name is not None:
-                        self._settle_plain(act, name, result)
-                    else:
-                        self._settle(act, result)
-            if act.is_cancelled and task is not None and task.cancelling():
-                task.uncancel()  # the body swallowed our cancellation
-            if copy_context() != base:
-                break
-            done += 1
-            if done % FAIR_STEPS == 0 or len(self.entries) - shown > FAIR_TICKS:
-                shown = len(self.entries)
                 self._drives = False
+                if type(ready) is Activation:
+                    act, self._ready = ready, None
+                else:
+                    act = ready.popleft()  # type: ignore[union-attr]  # a deque: hot path
+                if act.id not in acts:
+                    continue
+                step = act.step
                 if self.sink is not None:
-                    self.sink.flush_soon()
-                await asyncio.sleep(0)  # let readers and other runs have their turn
-        self._drives = False
-        if self.sink is not None:
-            self.sink.flush_soon()
-        if not self._ready:
-            self._ready = None
-        elif not (self._spare or self.is_passive):
-            self.spawn()
+                    if not self.sink.must_flush(step.body.is_pure):
+                        self.sink.flush_soon()
+                    elif not await self.sink.barrier():
+                        return
+                    elif self.is_passive:
+                        self._put_back(act)
+                        break
+                    elif act.id not in acts:
+                        continue
+                if self._ready and not self._spare:
+                    self.spawn()
+                cell.act = act
+                act.task = task
+                try:
+                    result = step.body.perform(self, act)
+                    if type(result) is CoroutineType or inspect.isawaitable(result):
+                        timeout_s = step.timeout_s
+                        result = await (result if timeout_s is None else _bounded(result, timeout_s, act))
+                except asyncio.CancelledError as error:
+                    self._drives = True
+                    act.task = None
+                    if not act.is_cancelled:
+                        if task is not None and task.cancelling():
+                            self._drives = False
+                            self._interrupted(error)
+                            raise
+                        self.apply(step.body.fail(self, act, error))
+                except Exception as error:
+                    self._drives = True
+                    act.task = None
+                    if act.id in acts:
+                        self.apply(step.body.fail(self, act, error))
+                except BaseException as error:
+                    act.task = None
+                    if act.id in acts:
+                        self.apply(step.body.fail(self, act, error))
+                    if isinstance(error, KeyboardInterrupt | SystemExit):
+                        raise
+                else:
+                    self._drives = True
+                    act.task = None
+                    if act.id in acts:
+                        name = step.quick(self, act, result) if step.quick is not None else None
+                        if name is not None:
+                            self._settle_plain(act, name, result)
+                        else:
+                            self._settle(act, result)
+                if act.is_cancelled and task is not None and task.cancelling():
+                    task.uncancel()  # the body swallowed our cancellation
+                if copy_context() != base:
+                    break
+                done += 1
+                if done % FAIR_STEPS == 0 or len(self.entries) - shown > FAIR_TICKS:
+                    shown = len(self.entries)
+                    self._drives = False
+                    if self.sink is not None:
+                        self.sink.flush_soon()
+                    await asyncio.sleep(0)  # let readers and other runs have their turn
+            self._drives = False
+            if self.sink is not None:
+                self.sink.flush_soon()
+            if not self._ready:
+                self._ready = None
+            elif not (self._spare or self.is_passive):
+                self.spawn()
+        except (KeyboardInterrupt, SystemExit):
+            if task is not None:
+                task.add_done_callback(_look_at)
+            raise
+        finally:
+            self._leave(task)
 
     def _settle(self, act: Activation, result: Any) -> None:
         body = act.step.body
@@ -454,7 +479,6 @@ class Actor:
     def adopt(self, state: RunState) -> None:
         """Go on with a state that was rebuilt from a journal."""
         self.state = state
-        self.reduction = Reduction(self.plan, state)
 
     def perform(self, command: t.Command) -> None:
         """Do what a committed tick asked for outside of the run."""
@@ -464,7 +488,7 @@ class Actor:
         """Go on where a journal ended: arm timers, run what had started and not ended, start what was queued."""
         for timer in list(self.state.timers.values()):
             self._set_timer(t.SetTimer(timer))
-        self.reduction.at = self.now()
+        self.at = self.now()
         queued = {act.id for queue in self.state.queues.values() for act in queue}
         queued.update(timer.ref for timer in self.state.timers.values() if timer.kind == "again")
         for act in list(self.state.acts.values()):
@@ -647,7 +671,7 @@ class Actor:
     async def wait_closed(self, timeout_s: float | None = None) -> bool:
         """Wait until every body of an ended run has left; tells whether all did in that time."""
         here = _current_task_or_none()
-        left = [task for task in self._tasks or () if not task.done() and task is not here]
+        left = [task for task in self._drivers if not task.done() and task is not here]
         if not left:
             return True
         _, late = await asyncio.wait(left, timeout=timeout_s)
@@ -667,6 +691,12 @@ async def _bounded(awaitable: Any, timeout_s: float, act: Activation) -> Any:
         raise StepTimedOut(f"step `{name}` took longer than {timeout_s:g} s", step=name) from error
     finally:
         act.limit = None
+
+
+def _look_at(task: asyncio.Task[None]) -> None:
+    """The loop has raised what ended a driver: nobody needs to be told that it was never looked at."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _current_task_or_none() -> asyncio.Task[Any] | None:

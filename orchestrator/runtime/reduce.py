@@ -96,7 +96,8 @@ def _started(r: Reduction, tick: t.Started) -> None:
     state.inputs = tick.inputs
     if tick.vars:
         state.vars.update(own_copy(tick.vars))
-    state.meta.update(tick.meta)
+    if tick.meta:
+        state.meta.update(tick.meta)
     if tick.deadline is not None:
         set_timer(r, tick.deadline, "run", None)
     emit(r, tick.type, tick.value, None, None, None)
