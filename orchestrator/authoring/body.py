@@ -23,7 +23,6 @@ from orchestrator.errors import LimitExceeded, OrchestratorError, StepError, Ste
 from orchestrator.events import Event, StepFailedEvent
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
-from orchestrator.runtime.reduce import is_plain
 from orchestrator.runtime.state import Activation, EventRef
 
 if TYPE_CHECKING:  # the tracer wraps bodies
@@ -45,19 +44,13 @@ class PythonBody:
         signature = step.signature
         self.is_pure = step.effect == "none"
         self.emits = {cls: names.name_of(cls) for cls in signature.emits}
+        self.gives: dict[type[Any], str] = {**self.emits, type(None): ""}
         self.fans = {cls: names.name_of(cls) for cls in signature.fans}
         self.observer = observer
         call = _caller(step)
         self.perform: Call = call if observer is None else observer.wrap(step.name, call, signature.is_async)
 
     # After an attempt.
-
-    def quick(self, run: Actor, act: Activation, result: Any) -> str | None:
-        """The event that an attempt gave if a run in memory can settle it by that alone ("" for none); else None."""
-        if act.stage is not None or run.sink is not None or run.relay is not None:
-            return None
-        name = "" if result is None else self.emits.get(type(result))
-        return name if name is not None and is_plain(run, act) else None
 
     def settle(self, run: Actor, act: Activation, result: Any) -> t.StepSettled:
         """What an attempt that returned leads to."""

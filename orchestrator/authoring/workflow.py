@@ -119,7 +119,8 @@ class Workflow:
     @property
     def flow(self) -> ClassFlow:
         """The lowered class; lowered again if free steps were added since."""
-        return class_flow(type(self))
+        known: tuple[int, ClassFlow] | None = type(self).__dict__.get("_class_flow")
+        return known[1] if known is not None and known[0] == FREE_STEPS.count else class_flow(type(self))
 
     @property
     def external(self) -> tuple[type[Event], ...]:

@@ -26,7 +26,7 @@ from orchestrator.errors import NotSerializable, StepTimedOut
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.log import TICKS, Log, Mark
 from orchestrator.runtime.plan import FlowPlan
-from orchestrator.runtime.reduce import reduce_tick, settle_plain, start_plain
+from orchestrator.runtime.reduce import is_plain, reduce_tick, settle_plain, start_plain
 from orchestrator.runtime.reduction import Reduction
 from orchestrator.runtime.state import Activation, RunState, Status
 
@@ -149,7 +149,7 @@ class Actor(Reduction):
         self._is_working = False
         self._spare = False
         self._drives = False  # a driver is between two bodies and will look at what is ready
-        self._context: Context = copy_context()
+        self._context: Context | None = copy_context()  # None once the run is over: it leads back to the run
 
     # What may be asked.
 
@@ -224,15 +224,20 @@ class Actor(Reduction):
         if self._waiters:
             self.wake_readers()
 
+    def _may_settle_plain(self, act: Activation) -> bool:
+        return self.sink is None and self.relay is None and is_plain(self, act)
+
     def _settle_plain(self, act: Activation, name: str, value: Any) -> None:
         """Apply the StepSettled of a plain step that gave one event (or nothing, without a name), in its short form."""
         entries = self.entries
         self.at = self.engine.clock.now()
         self.cause = self.base + len(entries)
         entries.append((act.id, act.attempt, self.at, act.cause, name, value))
-        self.out = self._commands
+        commands = self.out = self._commands
         settle_plain(self, act, name, value)
-        if not self._is_working:
+        if len(commands) == 1 and type(commands[0]) is Activation and self._may_start_plain(commands[0]):
+            self._start_plain(commands.pop())  # type: ignore[arg-type]  # an Activation
+        else:
             self._work()
         if self._waiters:
             self.wake_readers()
@@ -265,18 +270,8 @@ class Actor(Reduction):
         if act.id not in self.state.acts:
             return
         body = act.step.body
-        if (
-            act.step.is_plain
-            and self.sink is None
-            and self.relay is None
-            and not act.is_doomed
-            and self.state.status is Status.RUNNING
-        ):
-            entries = self.entries
-            self.cause = self.base + len(entries)
-            entries.append((act.id, act.attempt, self.at, act.cause, act.step.name))
-            start_plain(self, act)
-            self._make_ready(act)
+        if self._may_start_plain(act):
+            self._start_plain(act)
         elif act.is_doomed:
             act.is_doomed = False
             self.apply(body.fail(self, act, act.error or {}))
@@ -292,6 +287,26 @@ class Actor(Reduction):
                 self.apply(started)
             if isinstance(started, t.StepStarted) and not started.parks:
                 self._make_ready(act)
+
+    def _may_start_plain(self, act: Activation) -> bool:
+        return (
+            act.step.gives is not None
+            and self.sink is None
+            and self.relay is None
+            and not act.is_doomed
+            and self.state.status is Status.RUNNING
+        )
+
+    def _start_plain(self, act: Activation) -> None:
+        """Apply the StepStarted of a plain step in its short form."""
+        entries = self.entries
+        self.cause = self.base + len(entries)
+        entries.append((act.id, act.attempt, self.at, act.cause, act.step.name))
+        start_plain(self, act)
+        if self._ready is None:
+            self._ready = act
+        else:
+            self._make_ready(act)
 
     def _make_ready(self, act: Activation) -> None:
         ready = self._ready
@@ -323,7 +338,8 @@ class Actor(Reduction):
     def spawn(self) -> None:
         """Schedule one more driver for what is ready."""
         self._spare = True
-        task = asyncio.get_running_loop().create_task(self._drive(), context=self._context.copy())
+        context = copy_context() if self._context is None else self._context.copy()
+        task = asyncio.get_running_loop().create_task(self._drive(), context=context)
         tasks = self._tasks
         if tasks is None:
             self._tasks = task
@@ -410,11 +426,11 @@ class Actor(Reduction):
                     self._drives = True
                     act.task = None
                     if act.id in acts:
-                        name = step.quick(self, act, result) if step.quick is not None else None
-                        if name is not None:
-                            self._settle_plain(act, name, result)
-                        else:
+                        name = None if step.gives is None else step.gives.get(type(result))
+                        if name is None or act.stage is not None or not self._may_settle_plain(act):
                             self._settle(act, result)
+                        else:
+                            self._settle_plain(act, name, result)
                 if act.is_cancelled and task is not None and task.cancelling():
                     task.uncancel()  # the body swallowed our cancellation
                 if copy_context() != base:
@@ -526,6 +542,7 @@ class Actor(Reduction):
         if self._timeout_handle is not None:
             self._timeout_handle.cancel()
             self._timeout_handle = None
+        self._context = None
         self._wake_ended()
         self.engine.forget(self)
 
@@ -591,6 +608,7 @@ class Actor(Reduction):
         if self._timeout_handle is not None:
             self._timeout_handle.cancel()
             self._timeout_handle = None
+        self._context = None
         self.wake_readers()
         self._wake_ended()
         self.engine.finished(self)

@@ -15,6 +15,7 @@ from orchestrator.runtime.ending import cancel_run, end_drain, fail_run, next_cl
 from orchestrator.runtime.joins import expire_join
 from orchestrator.runtime.reduction import (
     Reduction,
+    activate,
     doom,
     free_slot,
     own_copy,
@@ -29,7 +30,7 @@ from orchestrator.runtime.reduction import (
     write_state,
 )
 from orchestrator.runtime.routing import apply_delivered, emit, emit_all
-from orchestrator.runtime.state import TERMINAL, Activation, Phase, Status, Timer, Undo
+from orchestrator.runtime.state import TERMINAL, Activation, EventRef, Phase, Status, Timer, Undo
 from orchestrator.runtime.waiting import detach_children, drop_waits, expire_wait, open_wait, withdraw_wait
 
 CALLS = "calls"  # where an activation records what its context answered before a flush
@@ -68,7 +69,13 @@ def settle_plain(r: Reduction, act: Activation, name: str, value: Any) -> None:
     act.is_running = False
     retire(r, act)
     if name:
-        emit(r, name, value, None, act.scope, act.line)
+        step = r.plan.direct.get(name)
+        if step is None or ("waits" in state.made and name in state.waits):
+            emit(r, name, value, None, act.scope, act.line)
+        else:
+            event = EventRef(state.next_id, name, value, act.scope, act.line)
+            state.next_id += 1
+            activate(r, step, (event,), act.scope, act.line)
     if "queues" in state.made and act.step.name in state.queues:
         pull(r, act.step)
     if act.scope is not None:

@@ -282,16 +282,17 @@ class RunState:
             raise AttributeError(name)
         value = make()
         setattr(self, name, value)
-        if name in WORK:
-            self.made += (name,)
+        self.made += (name,)
         return value
 
     def drop_work(self) -> None:
         """Forget everything that is under way; drivers that hold `acts` see it empty."""
         self.acts.clear()
-        made, self.made = self.made, ()
+        made = self.made
+        self.made = tuple(name for name in made if name not in WORK)
         for name in made:
-            delattr(self, name)
+            if name in WORK:
+                delattr(self, name)
         self.busy = 0
 
     @property
@@ -309,3 +310,4 @@ _MAKE: dict[str, Callable[[], Any]] = {
     **dict.fromkeys(("cleanup", "undo"), list),
     "seen": set,
 }
+ALL = frozenset(_MAKE)
