@@ -224,9 +224,6 @@ class Actor(Reduction):
         if self._waiters:
             self.wake_readers()
 
-    def _may_settle_plain(self, act: Activation) -> bool:
-        return self.sink is None and self.relay is None and is_plain(self, act)
-
     def _settle_plain(self, act: Activation, name: str, value: Any) -> None:
         """Apply the StepSettled of a plain step that gave one event (or nothing, without a name), in its short form."""
         entries = self.entries
@@ -235,8 +232,13 @@ class Actor(Reduction):
         entries.append((act.id, act.attempt, self.at, act.cause, name, value))
         commands = self.out = self._commands
         settle_plain(self, act, name, value)
-        if len(commands) == 1 and type(commands[0]) is Activation and self._may_start_plain(commands[0]):
-            self._start_plain(commands.pop())  # type: ignore[arg-type]  # an Activation
+        if len(commands) == 1:
+            following = commands[0]
+            if type(following) is Activation and following.step.gives is not None and not following.is_doomed:
+                commands.clear()
+                self._start_plain(following)
+            else:
+                self._work()
         else:
             self._work()
         if self._waiters:
@@ -427,7 +429,7 @@ class Actor(Reduction):
                     act.task = None
                     if act.id in acts:
                         name = None if step.gives is None else step.gives.get(type(result))
-                        if name is None or act.stage is not None or not self._may_settle_plain(act):
+                        if name is None or self.sink is not None or self.relay is not None or not is_plain(self, act):
                             self._settle(act, result)
                         else:
                             self._settle_plain(act, name, result)

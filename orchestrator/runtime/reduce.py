@@ -67,7 +67,11 @@ def settle_plain(r: Reduction, act: Activation, name: str, value: Any) -> None:
     """The tick `r.cause` ends a running step that holds nothing but what it emits, one event or (without a name) none."""
     state = r.state
     act.is_running = False
-    retire(r, act)
+    del state.acts[act.id]  # it waits for nothing: no need to ask as `retire` does
+    state.busy -= 1
+    if act.has_slot:
+        act.has_slot = False
+        state.running[act.step.name] -= 1
     if name:
         step = r.plan.direct.get(name)
         if step is None or ("waits" in state.made and name in state.waits):
@@ -89,7 +93,8 @@ def is_plain(r: Reduction, act: Activation) -> bool:
     """Whether `settle_plain` is all that the end of this attempt does."""
     state = r.state
     return (
-        state.status is Status.RUNNING
+        act.stage is None
+        and state.status is Status.RUNNING
         and act.owned is None
         and act.collects is None
         and not ("open_waits" in state.made and act.id in state.open_waits)
