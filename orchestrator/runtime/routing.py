@@ -58,7 +58,7 @@ def emit(
         return
     event = EventRef(state.next_id, type, value, scope, line)
     state.next_id += 1
-    woken = answer_waits(r, event) if type in state.waits else ()
+    woken = answer_waits(r, event) if "waits" in state.made and type in state.waits else ()
     if target is not None:
         deliver(r, r.plan.steps[target], event)
         return
