@@ -38,7 +38,7 @@ def load_workflow(target: str, root: Path) -> Any:  # a Workflow or a Functional
 
     module_name, _, name = target.partition(":")
     try:
-        value = getattr(_import(module_name, root), name)
+        value = getattr(import_module(module_name, root), name)
         if isinstance(value, type) and issubclass(value, Workflow):
             value = value()
     except Exception as error:  # the module's own code: whatever it raises, the flow that calls it cannot go on
@@ -53,7 +53,8 @@ def _is_function(value: Any) -> bool:
     return functional is not None and isinstance(value, functional.FunctionalWorkflow)
 
 
-def _import(module: str, root: Path) -> Any:
+def import_module(module: str, root: Path) -> Any:
+    """A module of the project or of the environment. Raises: what importing it raises."""
     place = str(root.resolve())
     if place in sys.path:
         return importlib.import_module(module)

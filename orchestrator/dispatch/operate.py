@@ -249,12 +249,12 @@ class _Replay:
             self._clock.advance(max(0.0, tick.at - self._clock.now()))
             try:
                 self._look(tick)
-                commands = reduce_tick(self._actor.reduction, tick)
+                commands = reduce_tick(self._actor, tick)
             except (KeyError, AssertionError) as error:
                 step = getattr(tick, "step", "") or "?"
                 self._found.append(Divergence(tick.seq, str(step), "what it refers to", "there", f"gone: {error}"))
                 break
-            self._actor.log.append(tick)
+            self._actor.entries.append(tick)
             for command in commands:
                 if isinstance(command, t.Wake):
                     self._wakes[command.act.id] = command

@@ -10,7 +10,7 @@ from orchestrator.functional.events import WorkflowErrorDetails
 from orchestrator.functional.outcomes import Outcome, Raised, Returned, Superfluous
 from orchestrator.functional.questions import schema_of
 from orchestrator.functional.session import RunSession
-from orchestrator.functional.values import Encoded, encode
+from orchestrator.functional.values import Encoded, encode, plain_json
 from orchestrator.ir.model import BodyIR, EventIR, FlowIR, StepIR
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
@@ -147,6 +147,20 @@ class FunctionBody:
     def wake(self, run: Actor, act: Activation, wake: t.Wake) -> None:
         """An answer has come."""
         session_of(self.workflow, run).wake(act, wake.path)
+
+    def questions(self, run: Actor) -> dict[str, Any]:
+        """The open questions of a live run, as `question_data` takes them."""
+        session = session_of(self.workflow, run)
+        asked = {request_id: session.asked[request_id] for request_id in session.pending()}
+        return {
+            request_id: {"text": q.text, "source": q.source, "schema": q.schema, "data": plain_json(q.data)}
+            for request_id, q in asked.items()
+        }
+
+    def answer(self, run: Actor, request_id: str, value: Any) -> None:
+        """Take an answer to an open question. Raises: RequestError, InvalidResponse; the question stays open."""
+        session = session_of(self.workflow, run)
+        session.answer(session.check_answers({request_id: value}))
 
     def child_start(self, run: Actor, act: Activation, child: str) -> tuple[Any, t.Started]:
         """The plan and first tick of a flow that the function starts."""
