@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from orchestrator.server.access import Role
 from orchestrator.server.accounts import Accounts
+from orchestrator.server.oidc import _is_trusted
 from tests.oidc.kit import CONFIG, Site, back_from, go, me, refusal
 from tests.support import oidc_provider as op
 
@@ -75,6 +76,7 @@ WRONG_CLAIMS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "no nonce": lambda c: {k: v for k, v in c.items() if k != "nonce"},
     "issuer": lambda c: c | {"iss": "https://evil.example"},
     "audience": lambda c: c | {"aud": "somebody-else"},
+    "audience beside a right azp": lambda c: c | {"aud": "somebody-else", "azp": "orchestrator"},
     "azp": lambda c: c | {"aud": ["orchestrator", "other"], "azp": "other"},
     "no azp": lambda c: c | {"aud": ["orchestrator", "other"]},
     "expired": lambda c: c | {"exp": int(time.time()) - 120},
@@ -235,6 +237,7 @@ BROKEN: dict[str, Callable[[Any], Response]] = {
     "no JSON": lambda body: Response("hello"),
     "a list": lambda body: JSONResponse([body]),
     "huge": lambda body: Response(b"x" * 2_000_000),
+    "huge and right": lambda body: JSONResponse(body | {"more": "x" * 2_000_000}),
     "a redirect": lambda body: Response(status_code=302, headers={"Location": "http://169.254.169.254/"}),
 }
 
@@ -277,3 +280,18 @@ def test_the_cookie_of_an_attempt_tells_no_other_browser_how_to_finish_it(site: 
     assert "httponly" in header and "samesite=lax" in header and "path=/sign-in" in header
     query = parse_qs(urlsplit(begun.headers["location"]).query)
     assert "code_verifier" not in query
+
+
+@pytest.mark.parametrize(
+    ("url", "issuer", "is_trusted"),
+    [
+        ("https://keys.example/jwks", "https://login.example", True),
+        ("http://127.0.0.1/jwks", "http://127.0.0.1:9000", True),
+        ("http://127.0.0.1/jwks", "https://login.example", False),
+        ("http://keys.example/jwks", "http://127.0.0.1:9000", False),
+        ("file:///etc/passwd", "https://login.example", False),
+        ("http://[::1", "http://127.0.0.1", False),
+    ],
+)
+def test_plain_http_is_for_this_machine_and_its_own_issuers(url: str, issuer: str, is_trusted: bool) -> None:
+    assert _is_trusted(url, like=issuer) is is_trusted
