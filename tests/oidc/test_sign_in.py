@@ -39,6 +39,27 @@ def test_the_flow_has_pkce_state_and_nonce_and_the_secret_goes_in_the_header(sit
     assert asked["redirect_uri"] == "http://127.0.0.1/sign-in/oidc/callback"
 
 
+def test_a_public_client_needs_no_secret(site: Site) -> None:
+    site.provider.client_secret = ""
+    site.config = site.config.replace('client_secret = "OIDC_SECRET"\n', "")
+    with site.client() as client:
+        assert go(client).status_code == 303
+    assert "client_secret" not in dict(site.provider.seen)["token"]
+
+
+def test_a_secret_goes_into_the_form_where_the_provider_wants_it_there(site: Site) -> None:
+    site.provider.metadata["token_endpoint_auth_methods_supported"] = ["client_secret_post"]
+    with site.client() as client:
+        assert go(client).status_code == 303
+    assert dict(site.provider.seen)["token"]["client_secret"] == site.provider.client_secret
+
+
+def test_a_wrong_secret_is_told_with_the_word_of_the_provider(site: Site) -> None:
+    site.provider.client_secret = "another"
+    status, text = refusal(site)
+    assert status == 502 and "invalid_client" in text
+
+
 def test_the_sign_in_page_offers_it_with_its_label(site: Site) -> None:
     site.config = site.config.replace("[oidc]\n", '[oidc]\nlabel = "Acme <ID>"\n')
     with site.client() as client:
