@@ -66,8 +66,8 @@ async def waiting_file(root: Path) -> bytes:
 
 
 async def exported(journal: Any) -> list[str]:  # a Store
-    names = [name for name in journal.rows]
-    return [json.dumps({"v": 1, **asdict(await journal.export_run(name))}, ensure_ascii=False) for name in names]
+    runs = [await journal.export_run(name) for name in list(journal.rows)]
+    return [json.dumps({"v": 1, **asdict(run)}, ensure_ascii=False) for run in runs]
 
 
 def write(path: Path, lines: Iterable[str]) -> None:

@@ -38,10 +38,10 @@ def case_of(path: Path) -> Case:
     return CASES[path.stem.rpartition("-")[0]]
 
 
-async def fill(journal: Any, path: Path) -> list[str]:  # a Store
+async def fill(journal: Any, lines: list[str]) -> list[str]:  # a Store
     """Import what a file holds; gives the ids of its runs."""
     names = []
-    for line in path.read_text("utf-8").splitlines():
+    for line in lines:
         data = json.loads(line)
         requests = [RequestRow(**{**row, "audience": tuple(row["audience"])}) for row in data["requests"]]
         audit = [AuditRow(**row) for row in data["audit"]]
@@ -61,11 +61,13 @@ def test_this_version_is_recorded() -> None:
 
 @pytest.mark.parametrize("path", WHOLE, ids=name)
 def test_a_recorded_run_gives_the_same_decisions(path: Path, tmp_path: Path) -> None:
+    lines = path.read_text("utf-8").splitlines()
+
     async def work() -> None:
         journal: Any = open_journal(f"sqlite:///{tmp_path}/runs.db")
         world = World(tmp_path, journal, **Calls().steps())
         world.prepare(case_of(path))
-        for run_id in await fill(journal, path):
+        for run_id in await fill(journal, lines):
             report = await check_replay(journal, run_id, world.project.bind)
             assert report.is_same, report.divergences
             assert (await journal.run(run_id)).status in FINAL
@@ -77,9 +79,11 @@ def test_a_recorded_run_gives_the_same_decisions(path: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("path", CUT, ids=name)
 def test_a_recorded_run_that_was_cut_off_goes_on(path: Path, tmp_path: Path) -> None:
+    lines = path.read_text("utf-8").splitlines()
+
     async def work() -> None:
         journal, calls, case = MemoryJournal(), Calls(), case_of(path)
-        await fill(journal, path)
+        await fill(journal, lines)
         finished = settled_calls(journal)
         world = World(tmp_path, journal, **calls.steps())
         world.prepare(case)
