@@ -23,7 +23,10 @@ def emit_all(
 ) -> None:
     """Send out what a step emitted, in order; in a flow file that floods its own run, end it instead."""
     if r.plan.is_bounded and len(r.state.acts) > (most := most_undelivered(r.state)):
-        fail_run(r, _limit_passed(f"more than {most} events of the run wait for their turn"))
+        fail_run(
+            r,
+            _limit_passed(f"more than {most} events of the run wait for their turn; raise [limits] undelivered_events"),
+        )
         return
     for item in emitted:
         if type(item) is Fan:
@@ -129,7 +132,9 @@ def fan_out(r: Reduction, fan: Fan, scope: Scope | None, line: Line | None) -> N
 def _keep_unclaimed(r: Reduction, event: EventRef) -> None:
     queue = r.state.unclaimed.setdefault(event.type, deque())
     if len(queue) >= (most := most_undelivered(r.state)):
-        fail_run(r, _limit_passed(f"{most} events `{event.type}` came that no step takes"))
+        fail_run(
+            r, _limit_passed(f"{most} events `{event.type}` came that no step takes; raise [limits] undelivered_events")
+        )
         return
     queue.append(event)
 
