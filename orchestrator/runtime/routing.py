@@ -13,6 +13,8 @@ from orchestrator.runtime.state import EventRef, Group, Line, Payload, Scope, St
 from orchestrator.runtime.ticks import Delivered, Emission, Fan, Guard
 from orchestrator.runtime.waiting import answer_waits
 
+BIG_FAN = 100  # members; each of these pays for the count of what the run holds
+
 
 def emit_all(
     r: Reduction,
@@ -22,17 +24,29 @@ def emit_all(
     drain_s: float | None = None,
 ) -> None:
     """Send out what a step emitted, in order; in a flow file that floods its own run, end it instead."""
-    if r.plan.is_bounded and len(r.state.acts) > (most := most_undelivered(r.state)):
-        fail_run(
-            r,
-            _limit_passed(f"more than {most} events of the run wait for their turn; raise [limits] undelivered_events"),
-        )
+    if r.plan.is_bounded and _is_flooded(r, emitted):
+        most = most_undelivered(r.state)
+        what = f"more than {most} events of the run wait for their turn; raise [limits] undelivered_events"
+        fail_run(r, _limit_passed(what))
         return
     for item in emitted:
         if type(item) is Fan:
             fan_out(r, item, scope, line)
         else:
             emit(r, item[0], item[1], item[2], scope, line, drain_s)  # type: ignore[index]  # closed union, hot path
+
+
+def _is_flooded(r: Reduction, emitted: tuple[Emission | Fan, ...]) -> bool:
+    """Whether the run holds too much already. Events that joins hold are counted when a big fan-out adds to them."""
+    state = r.state
+    most = most_undelivered(state)
+    if len(state.acts) > most:
+        return True
+    if not any(type(item) is Fan and len(item.members) >= BIG_FAN for item in emitted):
+        return False
+    held = sum(len(act.events) for act in state.acts.values())
+    held += sum(len(came) for group in state.groups.values() for came in group.collected.values())
+    return held > most
 
 
 def emit(
