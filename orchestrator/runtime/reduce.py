@@ -334,7 +334,10 @@ def _wait_opened(r: Reduction, tick: t.WaitOpened) -> None:
     if act is None:
         return
     free_slot(r, act)
-    open_wait(r, act, tick.path, type=tick.type, match=tick.match, due=tick.due, request_id=tick.request_id)
+    asked = tick.announce[1] if tick.request_id is not None and tick.announce is not None else None
+    open_wait(
+        r, act, tick.path, type=tick.type, match=tick.match, due=tick.due, request_id=tick.request_id, asked=asked
+    )
 
 
 def _wait_closed(r: Reduction, tick: t.WaitClosed) -> None:

@@ -13,7 +13,7 @@ from orchestrator.runtime.state import EventRef, Group, Line, Payload, Scope, St
 from orchestrator.runtime.ticks import Delivered, Emission, Fan, Guard
 from orchestrator.runtime.waiting import answer_waits
 
-BIG_FAN = 100  # members; each of these pays for the count of what the run holds
+LOOKS = 8  # how often what joins hold is counted while as many events are emitted as may wait
 
 
 def emit_all(
@@ -37,12 +37,18 @@ def emit_all(
 
 
 def _is_flooded(r: Reduction, emitted: tuple[Emission | Fan, ...]) -> bool:
-    """Whether the run holds too much already. Events that joins hold are counted when a big fan-out adds to them."""
+    """Whether the run holds too much already.
+
+    What joins hold is counted once per eighth of the limit that was emitted, so that each event pays for a few others at most;
+    the moment follows from the state, so that a replay counts when the run did.
+    """
     state = r.state
     most = most_undelivered(state)
     if len(state.acts) > most:
         return True
-    if not any(type(item) is Fan and len(item.members) >= BIG_FAN for item in emitted):
+    stride = most // LOOKS + 1
+    more = sum(len(item.members) if type(item) is Fan else 1 for item in emitted)
+    if state.next_id // stride == (state.next_id + more) // stride:
         return False
     held = sum(len(act.events) for act in state.acts.values())
     held += sum(len(came) for group in state.groups.values() for came in group.collected.values())

@@ -177,6 +177,7 @@ class Wait:
     match: dict[str, Any] | None
     timer: int | None = None
     request_id: str | None = None
+    asked: Any = None  # what a question of a function shows
 
 
 @dataclass(slots=True)
