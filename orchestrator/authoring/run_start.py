@@ -54,7 +54,7 @@ class Launch(Protocol):
         ...
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, repr=False, eq=False)
 class Start:
     """A run that was asked for; `run` is set once it began, and is another actor when the run came back from its store."""
 
@@ -79,7 +79,7 @@ class FunctionCall(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Call:
     """A step's call of `run()`: the step's run and activation, and the place of the call among its others."""
 

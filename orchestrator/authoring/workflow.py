@@ -16,15 +16,14 @@ from orchestrator.authoring.context import Context, running_loop
 from orchestrator.authoring.definition import GRAPH_CHECKS, MARK, StepDef
 from orchestrator.authoring.engines import engine_of
 from orchestrator.authoring.handler import WorkflowHandler
-from orchestrator.authoring.resources import ResourceManager
 from orchestrator.authoring.run_start import Start, ambient_call, is_durable, start_run
 from orchestrator.errors import ContextStateError, UsageError, WorkflowRuntimeError, WorkflowValidationError
 from orchestrator.events import Event, StartEvent
-from orchestrator.ir.codec import flow_hash
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.engine import current_engine
 
-if TYPE_CHECKING:  # only named
+if TYPE_CHECKING:  # only named, or loaded when they are used
+    from orchestrator.authoring.resources import ResourceManager
     from orchestrator.authoring.serializer import JsonSerializer
     from orchestrator.ir.model import FlowIR
     from orchestrator.runtime.engine import Engine
@@ -152,6 +151,8 @@ class Workflow:
     def resources(self) -> ResourceManager:
         """What makes and keeps its resources."""
         if self._resource_manager is None:
+            from orchestrator.authoring.resources import ResourceManager
+
             self._resource_manager = ResourceManager()
         return self._resource_manager
 
@@ -352,6 +353,7 @@ class Workflow:
     def plan_of(self, stored: FlowIR) -> FlowPlan:
         """A stored version of the workflow, ready to run. Raises: PluginError if it needs what is gone."""
         from orchestrator.authoring.observing import observer_for
+        from orchestrator.ir.codec import flow_hash
 
         plan = self.plan()
         if plan.hash == flow_hash(stored):
