@@ -57,6 +57,13 @@ class Context(Generic[S]):
 
             restore(self._outside, previous_context, serializer)
 
+    @classmethod
+    def over(cls, outside: Outside) -> Context[Any]:
+        """The context of a run that began without one."""
+        context: Context[Any] = cls.__new__(cls)
+        context._outside = outside
+        return context
+
     # Everywhere.
 
     @property

@@ -125,13 +125,15 @@ class WorkflowHandler:
     @property
     def ctx(self) -> Context[Any]:
         """The context of the run, from outside. Raises: ContextStateError for a flow of a file, which has none."""
-        context = self._start.context
-        if context is None:
+        start = self._start
+        if start.context is None and start.outside is not None:
+            start.context = Context.over(start.outside)
+        if start.context is None:
             raise ContextStateError(
                 "the run of a flow file has no context; its questions are in `handler.requests()`, its events in "
                 "`handler.stream_events()`"
             )
-        return context
+        return start.context
 
     def is_done(self) -> bool:
         """Whether the run has ended."""

@@ -296,9 +296,10 @@ class Actor(Reduction):
     def spawn(self) -> None:
         """Schedule one more driver for what is ready."""
         self._spare = True
-        context = copy_context() if self._context is None else self._context.copy()
+        tasks, context = self._tasks, self._context
+        if tasks is not None and context is not None:  # a driver compares its own context with this one
+            context = context.copy()
         task = asyncio.get_running_loop().create_task(self._drive(), context=context)
-        tasks = self._tasks
         if tasks is None:
             self._tasks = task
         elif isinstance(tasks, set):
