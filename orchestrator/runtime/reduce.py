@@ -96,7 +96,6 @@ def is_plain(r: Reduction, act: Activation) -> bool:
         act.stage is None
         and state.status is Status.RUNNING
         and act.owned is None
-        and act.collects is None
         and not ("open_waits" in state.made and act.id in state.open_waits)
     )
 

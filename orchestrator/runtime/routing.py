@@ -109,6 +109,11 @@ def deliver(r: Reduction, step: StepPlan, event: EventRef) -> None:
         activate(r, step, (event,), event.scope, event.line)
 
 
+def takes(r: Reduction, event: str) -> bool:
+    """Whether a step takes an event, or a wait is for it."""
+    return event in r.plan.routes or event in r.state.waits
+
+
 def apply_delivered(r: Reduction, tick: Delivered) -> None:
     """The guard of a step has decided about an event."""
     event = r.state.pending.pop((tick.event, tick.step), None)
