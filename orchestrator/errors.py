@@ -143,6 +143,12 @@ class NotSerializable(StoreError):
     code = "store.not_serializable"
 
 
+class PayloadTooLarge(NotSerializable):
+    """An event or a state that is larger than a run may have; the code names the limit."""
+
+    code = "limit.event_bytes"
+
+
 class UnknownRun(StoreError):
     """No run of that id in this store."""
 

@@ -36,7 +36,8 @@ def serve_desk(desk: Desk, host: str, port: int, *, more: Any = (), trusts_proxy
     from orchestrator.server.serving import BindError, UnsafeBind, bind, check_bind, run_server, url_of
 
     try:
-        check_bind(host, desk.accounts)
+        if desk.oidc is None:
+            check_bind(host, desk.accounts)
         listener = bind(host, port)
     except UnsafeBind as error:
         raise CommandFailed(str(error), Exit.AUTH) from error

@@ -15,6 +15,9 @@ if TYPE_CHECKING:  # compile.py imports this module
     from orchestrator.plugin.catalog import PluginProblem
 
 
+DEFAULT_VISITS = 100
+
+
 class CallableCatalog(Protocol):
     """What the compiler needs of `orchestrator.plugin.catalog.Catalog`."""
 
@@ -36,6 +39,11 @@ class ProjectContext:
     config: ProjectConfig = field(default_factory=ProjectConfig)
     is_secret_set: Callable[[str], bool] | None = None
     read_schema: Callable[[str], Json] | None = None
+
+    @property
+    def most_visits(self) -> int:
+        """How often a step of a loop may run where the flow does not say."""
+        return int(self.config.limits.get("max_visits", DEFAULT_VISITS))
 
     @property
     def groups(self) -> Mapping[str, tuple[str, ...]] | None:

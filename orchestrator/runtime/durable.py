@@ -38,7 +38,7 @@ from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.admission import admission_of
 from orchestrator.runtime.clock import Clock
 from orchestrator.runtime.codec import PLAIN, decode_tick, encode_tick
-from orchestrator.runtime.engine import Engine, new_run_id, undelivered
+from orchestrator.runtime.engine import Engine, deepen, new_run_id, undelivered
 from orchestrator.runtime.intake import take_inbox
 from orchestrator.runtime.journal import (
     Admission,
@@ -471,6 +471,7 @@ class DurableEngine(Engine):
         """The row of a child run, created in its parent's commit and started here right after it, and its plan."""
         body: Any = act.step.body
         plan, tick = body.child_start(parent, act, child)
+        deepen(parent, tick)
         tick.at = at
         pool = pool_of(plan.ir)
         new = NewRun(

@@ -16,6 +16,7 @@ from orchestrator.errors import JournalConflict, OrchestratorError, RunFinished,
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.clock import Clock, RealClock
+from orchestrator.runtime.limits import check_depth
 from orchestrator.runtime.plan import FlowPlan
 from orchestrator.runtime.state import Activation, RunState
 
@@ -120,6 +121,7 @@ class Engine:
         body: Any = act.step.body
         try:
             plan, tick = body.child_start(parent, act, child)
+            deepen(parent, tick)
         except OrchestratorError as error:
             record = {"code": error.code, "message": str(error), "step": None, "attempt": 0, "details": None}
             parent.apply(t.ChildSettled(0, 0.0, -1, child, "failed", error=record))
@@ -188,3 +190,11 @@ UNDELIVERED = "undelivered"
 def undelivered(run_id: str, event: str) -> dict[str, str]:
     """What a run's stream shows when an event that it sent to another run found nobody."""
     return {"type": UNDELIVERED, "event": event, "run_id": run_id}
+
+
+def deepen(parent: Actor, start: t.Started) -> None:
+    """Note in the first tick of a child run how many runs stand above it. Raises: LimitExceeded `limit.subflow_depth`."""
+    depth = parent.state.meta.get("depth", 0 if parent.parent is None else 1) + 1
+    check_depth(depth, parent.plan.limits, parent.run_id)
+    if depth > 1:
+        start.meta["depth"] = depth

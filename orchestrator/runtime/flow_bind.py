@@ -20,6 +20,7 @@ from orchestrator.plugin.schema_check import compile_schema
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.flow_scope import due_of
 from orchestrator.runtime.flow_step import FlowStepBody, resolved
+from orchestrator.runtime.limits import DEFAULT_LIMITS, RunLimits
 from orchestrator.runtime.plan import FlowPlan, plan_flow
 from orchestrator.runtime.state import Activation
 
@@ -147,6 +148,7 @@ class FlowBinding:
     resolve_flow: Callable[[FlowIR, str], FlowPlan] | None = None
     intercept: Intercept | None = None
     people: Mapping[str, list[str]] | None = None
+    limits: RunLimits = DEFAULT_LIMITS
     replaced: frozenset[str] = frozenset()  # steps whose sub-flow is not run but intercepted
     memory: CallMemory = field(default_factory=CallMemory)
     _invokers: dict[str, Invoker] = field(default_factory=dict)
@@ -222,7 +224,8 @@ def bind_flow(flow: FlowIR, binding: FlowBinding) -> FlowPlan:
 
     Raises: ExprSyntaxError for IR that no compiler has checked.
     """
-    return plan_flow(flow, {name: FlowStepBody(flow, step, binding) for name, step in flow.steps.items()})
+    bodies = {name: FlowStepBody(flow, step, binding) for name, step in flow.steps.items()}
+    return plan_flow(flow, bodies, limits=binding.limits)
 
 
 def start_tick(plan: FlowPlan, inputs: Mapping[str, Any], now: float, **meta: Any) -> t.Started:
@@ -242,7 +245,9 @@ def start_tick(plan: FlowPlan, inputs: Mapping[str, Any], now: float, **meta: An
         raise UsageError(f"flow `{flow.name}` cannot start: {shown}", code="inputs")
     deadline = due_of(flow.timeout, now, flow.timezone) if flow.timeout is not None else None
     state = json.loads(json.dumps(flow.state))
-    return t.Started(0, 0.0, -1, flow.start, dict(values), values, state, dict(meta), deadline)
+    if plan.limits.undelivered_events != DEFAULT_LIMITS.undelivered_events:
+        meta["undelivered"] = plan.limits.undelivered_events  # kept with the run: a replay decides by it
+    return t.Started(0, 0.0, -1, flow.start, dict(values), values, state, meta, deadline)
 
 
 def _start_of(

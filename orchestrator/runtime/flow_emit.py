@@ -9,9 +9,9 @@ from typing import Any
 from orchestrator.expr import Compiled, CompiledValue, compile_expr, compile_url_value, compile_value
 from orchestrator.ir.model import EmitEntryIR, EmitIR, FillIR, Value
 from orchestrator.runtime.flow_scope import Scope, TimeError
+from orchestrator.runtime.limits import RunLimits, check_fan_out
 from orchestrator.runtime.ticks import Emission, Fan, StateOp
 
-MAX_FAN_OUT = 10_000
 Lenient = Mapping[str, frozenset[str]]
 
 
@@ -47,10 +47,11 @@ class ValueMap:
 class Entry:
     """One way out of a step, compiled."""
 
-    __slots__ = ("cancels", "drain_s", "event", "fill", "for_each", "set", "site", "when", "with_")
+    __slots__ = ("cancels", "drain_s", "event", "fill", "for_each", "limits", "set", "site", "when", "with_")
 
-    def __init__(self, ir: EmitEntryIR, lenient: Lenient) -> None:
+    def __init__(self, ir: EmitEntryIR, lenient: Lenient, limits: RunLimits) -> None:
         self.event = ir.event
+        self.limits = limits
         self.when: Compiled | None = compile_expr(ir.when, lenient_fields=lenient) if ir.when is not None else None
         self.for_each = compile_expr(ir.for_each, lenient_fields=lenient) if ir.for_each is not None else None
         self.with_ = ValueMap(ir.with_, lenient)
@@ -75,7 +76,7 @@ class Entry:
     def fan(self, scope: Scope) -> Fan:
         """One event per item."""
         assert self.for_each is not None
-        items = list_of(self.for_each.evaluate(scope))
+        items = list_of(self.for_each.evaluate(scope), self.limits)
         members = []
         for index, item in enumerate(items):
             emission = self.emission({**scope, "item": item, "index": index})
@@ -89,8 +90,8 @@ class EmitRule:
 
     __slots__ = ("_entries", "_site", "_takes_all")
 
-    def __init__(self, ir: EmitIR, lenient: Lenient) -> None:
-        self._entries = tuple(Entry(entry, lenient) for entry in ir.entries)
+    def __init__(self, ir: EmitIR, lenient: Lenient, limits: RunLimits) -> None:
+        self._entries = tuple(Entry(entry, lenient, limits) for entry in ir.entries)
         self._takes_all = ir.takes_all
         self._site = ir.site
 
@@ -150,13 +151,12 @@ def fill_fields(fields: dict[str, Any], fill: tuple[FillIR, ...], scope: Scope) 
             fields[name] = ev[name] if isinstance(ev, dict) and name in ev else result
 
 
-def list_of(value: Any) -> list[Any]:
+def list_of(value: Any, limits: RunLimits) -> list[Any]:
     """A value to go over, item by item.
 
-    Raises: TimeError unless it is a list of at most 10,000 items.
+    Raises: TimeError unless it is a list, LimitExceeded for one that is too long.
     """
     if not isinstance(value, list | tuple):
         raise TimeError(f"`for_each` needs a list, this is {type(value).__name__}")
-    if len(value) > MAX_FAN_OUT:
-        raise TimeError(f"`for_each` has {len(value)} items; the limit is {MAX_FAN_OUT} (limit.fan_out)")
+    check_fan_out(len(value), limits, "`for_each`")
     return list(value)

@@ -62,12 +62,13 @@ class FlowStepBody:
         )
         self._within = compile_value(join.within) if join is not None and join.within is not None else None
         self._set = ValueMap(step.set, lenient)
-        self._emit = EmitRule(step.emit, lenient) if step.emit is not None else None
+        self._emit = EmitRule(step.emit, lenient, binding.limits) if step.emit is not None else None
         self._call = _Call(step.body.call, lenient) if step.body.call is not None else None
         self._fallback = _Call(step.fallback, lenient) if step.fallback is not None else None
         self._finally = _Call(step.finally_, lenient) if step.finally_ is not None else None
         self._undo = _Call(step.undo, lenient) if step.undo is not None else None
         self._catch = tuple(_Catch(entry, lenient) for entry in step.catch)
+        self._limits = binding.limits
         self._items = compile_expr(step.for_each.items, lenient_fields=lenient) if step.for_each is not None else None
         policy = step.policy
         self._deadline = compile_value(policy.deadline, lenient_fields=lenient) if policy.deadline is not None else None
@@ -152,7 +153,7 @@ class FlowStepBody:
         elif act.input is not None and self._extra is None:
             return out
         if self._items is not None:
-            items = list_of(self._items.evaluate(scope))
+            items = list_of(self._items.evaluate(scope), self._limits)
             scope["items"] = items
         if self._extra is not None:
             self._extra.prepare(run, act, scope, out)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.ir.link import routes
 from orchestrator.ir.model import FlowIR, JoinIR, RateIR, StepIR
+from orchestrator.runtime.limits import DEFAULT_LIMITS, RunLimits
 
 if TYPE_CHECKING:  # bodies work on the actor, which holds a plan
     from orchestrator.runtime.actor import Actor
@@ -103,6 +104,7 @@ class FlowPlan:
     start: Callable[[Mapping[str, Any], float], Started] | None = None  # of a Python workflow that a flow file calls
     attach: Callable[[Actor], None] | None = None  # gives such a run its live side
     plain: Callable[[str, Any], Any] | None = None  # the result of such a run, as its caller sees it
+    limits: RunLimits = DEFAULT_LIMITS
     _hash: str | None = None
 
     @property
@@ -128,6 +130,7 @@ def plan_flow(
     *,
     codec: Any = None,  # a ValueCodec; see FlowPlan
     whole: Callable[[], FlowIR] | None = None,
+    limits: RunLimits = DEFAULT_LIMITS,
 ) -> FlowPlan:
     """The flow with its tables; `bodies` has one for every step.
 
@@ -172,4 +175,5 @@ def plan_flow(
         codec=codec,
         keeps_unclaimed=ir.kind == "class",
         whole=whole,
+        limits=limits,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+from orchestrator.runtime.limits import DEFAULT_LIMITS
 from orchestrator.runtime.plan import FlowPlan, StepPlan
 from orchestrator.runtime.state import Activation, EventRef, Group, Line, RunState, Scope, Timer
 from orchestrator.runtime.ticks import CancelTask, ClearTimer, Command, SetTimer, StateOp, Wake
@@ -71,6 +72,14 @@ def activate(
     if queue or step.rate is not None:
         if queue is None:
             queue = state.queues[step.name] = deque()
+        elif len(queue) >= (most := most_undelivered(state)) and (scope is None or scope.group.size <= most):
+            doom(
+                r,
+                act,
+                "limit.undelivered",
+                f"{most} events wait for step `{step.name}` already; raise [limits] undelivered_events",
+            )
+            return act
         queue.append(act)
         pull(r, step)
         return act
@@ -309,6 +318,12 @@ def is_inside(scope: Scope | None, group: Group) -> bool:
             return True
         scope = scope.group.parent
     return False
+
+
+def most_undelivered(state: RunState) -> int:
+    """How many events of one step may wait for their turn: what the run began with, or the default."""
+    most: int = state.meta.get("undelivered", DEFAULT_LIMITS.undelivered_events)
+    return most
 
 
 def write_state(r: Reduction, ops: tuple[StateOp, ...]) -> None:

@@ -32,6 +32,7 @@ from orchestrator.runtime.rows import (
     request_rows,
     settled_row,
 )
+from orchestrator.runtime.sizes import SizeWatch
 from orchestrator.runtime.snapshot import encode_state
 
 if TYPE_CHECKING:  # the engine makes sinks
@@ -94,6 +95,7 @@ class ActorSink:
         self._tail_ticks = 0
         self._tail_bytes = 0
         self._snapshot_bytes = 0
+        self._sizes = SizeWatch(actor.plan.limits, codec)
 
     # What the actor calls.
 
@@ -105,7 +107,9 @@ class ActorSink:
             found = acts.get(act)
             return found.step.name if found is not None else "?"
 
-        self._texts.append(dumps(encode_tick(tick, self.codec, step_of)))
+        text = dumps(encode_tick(tick, self.codec, step_of))
+        self._sizes.check(tick, text, self.actor.state.vars, step_of)
+        self._texts.append(text)
         kind = type(tick)
         if kind is not t.Streamed:
             self._has_work = True
@@ -216,6 +220,7 @@ class ActorSink:
         """The actor was rebuilt from the journal up to here."""
         self.committed = seq
         self._tail_ticks, self._tail_bytes, self._snapshot_bytes = tail_ticks, tail_bytes, snapshot_bytes
+        self._sizes = SizeWatch(self.actor.plan.limits, self.codec, tail_bytes + snapshot_bytes)
         self._status = status
 
     def take_entry(self, entry: InboxEntry) -> bool:
