@@ -90,6 +90,12 @@ class Project:
             self._hub = ServiceHub(self.config, model=self.model)
         return self._hub
 
+    def record_models(self, *, record: Path | None = None, replay: Path | None = None) -> None:
+        """Keep the answers of models in a file, or take them from one, whatever the config says."""
+        llm = replace(self.config.llm, record=str(record or ""), replay=str(replay or ""))
+        self.config = replace(self.config, llm=llm)
+        self._hub = self._binding = None
+
     @property
     def limits(self) -> RunLimits:
         """What one run may hold here: `[limits]` of the config over the defaults."""

@@ -28,9 +28,18 @@ from orchestrator.errors import OrchestratorError, UsageError
 if TYPE_CHECKING:  # only named
     from orchestrator.authoring.project import Project
     from orchestrator.journal.store import Store
+    from orchestrator.plugin.config import LlmConfig
+    from orchestrator.plugin.config_values import LlmProvider
 
 DISTRIBUTION = "orchestrator-flows"
-EXTRAS = {"postgres": "psycopg", "dbos": "dbos", "otel": "opentelemetry-api", "lsp": "pygls"}
+EXTRAS = {
+    "postgres": "psycopg",
+    "dbos": "dbos",
+    "otel": "opentelemetry-api",
+    "mcp": "mcp",
+    "agents": "pydantic-ai-slim",
+    "oidc": "authlib",
+}
 LATE_S, SLOW_FLUSH_S, LITTLE_ROOM = 60.0, 0.05, 100_000_000
 FLUSHES = 11
 
@@ -98,6 +107,17 @@ def _config(project: Project) -> Iterator[Look]:
         )
     else:
         yield Look("ok", "people", "none are named: here anybody may answer", "`[people]` is needed for `serve`")
+    yield from _notifiers(project)
+
+
+def _notifiers(project: Project) -> Iterator[Look]:
+    from orchestrator.authoring.notices import notifier_problems
+
+    problems = list(notifier_problems(project))
+    for problem in problems:
+        yield Look("error", "people", f"[people] notify: {problem}")
+    if project.config.people.notify and not problems:
+        yield Look("ok", "people", f"told of requests by {', '.join(project.config.people.notify)}")
 
 
 def _plugins(project: Project) -> Iterator[Look]:
@@ -156,11 +176,14 @@ def _model(project: Project) -> Look:
         return Look("ok", "model", "the built-in fake answers")
     if llm.replay:
         return Look("ok", "model", f"answers are replayed from {llm.replay}")
-    if not llm.base_url:
+    ends: list[LlmConfig | LlmProvider] = [*([llm] if llm.base_url else []), *llm.providers.values()]
+    if not ends:
         return Look("ok", "model", "none is configured", "`[llm] base_url, model`, or `--fake-llm`")
-    if llm.api_key and not project.has_secret(llm.api_key):
-        return Look("warning", "model", f"{llm.base_url}: the secret {llm.api_key} is not set", "put it into .env")
-    return Look("ok", "model", f"{llm.model or 'no default model'} at {llm.base_url}")
+    for end in ends:
+        if end.api_key and not project.has_secret(end.api_key):
+            return Look("warning", "model", f"{end.base_url}: the secret {end.api_key} is not set", "put it into .env")
+    shown = [f"{end.model or 'no default model'} at {end.base_url}" for end in ends]
+    return Look("ok", "model", "; ".join(shown))
 
 
 def _store(project: Project, option: str | None) -> Iterator[Look]:

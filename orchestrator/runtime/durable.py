@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import (
     Fenced,
@@ -56,6 +56,9 @@ from orchestrator.runtime.plan import FlowPlan
 from orchestrator.runtime.rebuild import Rebuilt, rebuild
 from orchestrator.runtime.sink import ActorSink, SnapshotRule
 from orchestrator.runtime.state import Activation
+
+if TYPE_CHECKING:  # loaded with the first flow that keeps results
+    from orchestrator.runtime.flow_bind import CallMemory
 
 LEASE_S = 15.0
 KEEP_WARM_S = 60.0
@@ -110,6 +113,16 @@ class DurableEngine(Engine):
         self._queued: dict[str, tuple[Actor, bool]] = {}
         self._claiming = asyncio.Lock()
         self.is_closing = False
+        self._call_memory: CallMemory | None = None
+
+    @property
+    def call_memory(self) -> CallMemory:
+        """Results under `id` and `cache` keys, in the journal."""
+        if self._call_memory is None:
+            from orchestrator.runtime.durable_memory import JournalMemory
+
+            self._call_memory = JournalMemory(self.journal, self.clock)
+        return self._call_memory
 
     # Starting and finding runs.
 

@@ -201,7 +201,7 @@ class FlowStepBody:
         key, cache = act.input.get("id"), act.input.get("cache")
         if key is None and cache is None:
             return await self._invoke(run, act, call, act.input["with"], "")
-        memory = self.binding.memory
+        memory = run.engine.call_memory or self.binding.memory
         name = f"{self.flow.name}:{self.ir.name}"
         if cache is not None and key is None:
             ttl_s = self.ir.cache.ttl_s if self.ir.cache is not None else None

@@ -398,7 +398,6 @@ def test_an_id_is_made_once_across_runs_and_restarts(tmp_path: Path) -> None:
             journal = SqliteJournal(tmp_path / "runs.db")
             world = World(tmp_path, journal, **calls.steps())
             service = world.service(serves=True)
-            world.remember(engine_of(service))
             actor = await service.start(world.plan(text), {}, run_id=f"r{number}", pin=True)
             await actor.wait_finished()
             assert actor.state.result is not None and actor.state.result.value == {"n": 2}
@@ -416,7 +415,6 @@ def test_a_call_with_an_id_is_joined_while_another_run_makes_it(tmp_path: Path) 
     async def work(world: World) -> None:
         plan = world.plan(text)
         services = [world.service(serves=True) for _ in range(2)]
-        world.remember(engine_of(services[0]))
         actors = [await s.start(plan, {}, run_id=f"r{n}", pin=True) for n, s in enumerate(services)]
         for actor in actors:
             await actor.wait_finished()
