@@ -299,12 +299,18 @@ class _Replay:
 
 def _plain(value: Any) -> Json:
     """A part of a tick as JSON; moments are left out, they are those of the replay."""
-    text = json.dumps(value, sort_keys=True, default=repr)
+    text = json.dumps(value, sort_keys=True, default=_parts)
     data = json.loads(_MOMENT.sub("", text))
     if isinstance(data, dict):
         for name in ("remind", "deadline", "escalate"):
             data.pop(name, None)
     return data
+
+
+def _parts(value: Any) -> Json:
+    if isinstance(value, t.Fan):
+        return {"site": value.site, "members": value.members, "is_list": value.is_list}
+    return repr(value)
 
 
 def _short(value: Json) -> str:

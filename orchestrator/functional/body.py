@@ -65,6 +65,7 @@ def session_of(workflow: FunctionalWorkflow[Any], run: Actor) -> RunSession:
     told = run.on_finish
     session = RunSession(workflow, run)
     session.keep_questions(tick for tick in run.log if isinstance(tick, t.WaitOpened))
+    session.keep_open_questions()
     if told is not None:
         finish = session.finished
 
@@ -74,6 +75,21 @@ def session_of(workflow: FunctionalWorkflow[Any], run: Actor) -> RunSession:
 
         run.on_finish = tell
     return session
+
+
+def go_on(run: Actor) -> None:
+    """Have the function of a run that its store gave back run again: a branch of it may have worked when its process died.
+
+    One that only waits comes to the same pause, from its record. What came for the run meanwhile is applied first.
+    """
+
+    def start() -> None:
+        is_idle = not (run.is_over or run.is_passive or run.has_drivers or run.has_ready)
+        if is_idle and run.lost is None and run.state.acts:
+            body: Any = next(iter(run.plan.steps.values())).body
+            session_of(body.workflow, run).start_pass()
+
+    asyncio.get_running_loop().call_soon(start)
 
 
 class FunctionBody:

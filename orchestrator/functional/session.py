@@ -21,8 +21,8 @@ from orchestrator.functional.events import (
 from orchestrator.functional.log_events import event_of, failed_event
 from orchestrator.functional.outcomes import Aborted, Outcome
 from orchestrator.functional.passes import Pass
-from orchestrator.functional.questions import Question, check_answer, encode_answer, request_event
-from orchestrator.functional.values import Value, decode, shown
+from orchestrator.functional.questions import Question, check_answer, encode_answer, question_of, request_event
+from orchestrator.functional.values import Value, decode
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.state import Activation, Status
@@ -271,12 +271,14 @@ class RunSession:
     def keep_questions(self, ticks: Iterable[t.WaitOpened]) -> None:
         """Know again what was asked before; the type of an answer is known when the code asks again."""
         for tick in ticks:
-            if tick.announce is None or tick.request_id is None:
-                continue
-            asked = tick.announce[1]
-            question = Question(tick.path, tick.request_id, shown(asked["data"]), asked["text"], asked["source"])
-            question.schema = asked["schema"]
-            self.add_question(question)
+            if tick.announce is not None and tick.request_id is not None:
+                self.add_question(question_of(tick.path, tick.request_id, tick.announce[1]))
+
+    def keep_open_questions(self) -> None:
+        """The same for those that are open, of a run whose beginning is not in memory."""
+        for wait in (wait for paths in self.actor.state.open_waits.values() for wait in paths.values()):
+            if wait.asked is not None and wait.request_id is not None and wait.request_id not in self.asked:
+                self.add_question(question_of(wait.path, wait.request_id, wait.asked))
 
     def question_at(self, path: str) -> Question | None:
         """The question that was asked last at a path."""

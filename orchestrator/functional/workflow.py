@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, TypeVar, cast, overload
 
 from orchestrator.errors import RunError, RunFinished
 from orchestrator.functional.agent import FunctionalWorkflowAgent
-from orchestrator.functional.body import FunctionBody, flow_from_function
+from orchestrator.functional.body import FunctionBody, flow_from_function, go_on
 from orchestrator.functional.codec import FunctionCodec
 from orchestrator.functional.context import WorkflowRunContext
 from orchestrator.functional.errors import RunArgumentError, SignatureError
@@ -82,7 +82,7 @@ class FunctionalWorkflow(Generic[R]):
         """The workflow, ready for an engine."""
         body = FunctionBody(self)
         plan = plan_flow(self.ir, {self.name: body}, codec=FunctionCodec(self.shape))
-        plan.answer, plan.questions = body.answer, body.questions
+        plan.answer, plan.questions, plan.attach = body.answer, body.questions, go_on
         return plan
 
     def build(self, *, checkpoint_storage: AnyStorage = None, store: Store = None) -> FunctionalWorkflow[R]:

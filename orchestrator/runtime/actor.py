@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from contextvars import Context, ContextVar, copy_context
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import NotSerializable, StepTimedOut
 from orchestrator.runtime import ticks as t
@@ -30,57 +30,13 @@ from orchestrator.runtime.reduce import is_plain, reduce_tick, settle_plain, sta
 from orchestrator.runtime.reduction import Reduction
 from orchestrator.runtime.state import Activation, RunState, Status
 
-if TYPE_CHECKING:  # the engine holds actors
+if TYPE_CHECKING:  # the engine holds actors; a run in memory has no sink
     from orchestrator.runtime.clock import Handle
     from orchestrator.runtime.engine import Engine
+    from orchestrator.runtime.sinks import Sink
 
 FAIR_STEPS = 256
 FAIR_TICKS = 1024
-
-
-class Sink(Protocol):
-    """Where a durable run puts its ticks, and what must wait for their commit."""
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether the end of the run is committed."""
-        ...
-
-    @property
-    def is_releasing(self) -> bool:
-        """Whether the claim is being given up."""
-        ...
-
-    def add(self, tick: t.Tick) -> None:
-        """A tick is about to be applied; it comes into the run's log when readers may know it.
-
-        Raises: NotSerializable; then it must not be applied.
-        """
-        ...
-
-    def hold(self, command: t.Command) -> None:
-        """A command that reaches outside of the run waits for the commit."""
-        ...
-
-    def must_flush(self, is_pure: bool) -> bool:
-        """Whether the next body has to wait for a commit."""
-        ...
-
-    async def flush(self) -> None:
-        """Commit everything applied so far. Raises: what the journal raises."""
-        ...
-
-    async def barrier(self) -> bool:
-        """The same; False if the run does not go on here."""
-        ...
-
-    def flush_soon(self) -> None:
-        """Have everything applied so far committed before long."""
-        ...
-
-    def type_of(self, value: Any) -> str:
-        """The event type of a streamed payload."""
-        ...
 
 
 class Cell:
@@ -340,9 +296,10 @@ class Actor(Reduction):
     def spawn(self) -> None:
         """Schedule one more driver for what is ready."""
         self._spare = True
-        context = copy_context() if self._context is None else self._context.copy()
+        tasks, context = self._tasks, self._context
+        if tasks is not None and context is not None:  # a driver compares its own context with this one
+            context = context.copy()
         task = asyncio.get_running_loop().create_task(self._drive(), context=context)
-        tasks = self._tasks
         if tasks is None:
             self._tasks = task
         elif isinstance(tasks, set):

@@ -96,7 +96,7 @@ class StepPlan:
         return self.join is None and not self.needs_guard
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, repr=False, eq=False)
 class FlowPlan:
     """A bound flow."""
 

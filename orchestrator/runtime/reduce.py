@@ -96,7 +96,6 @@ def is_plain(r: Reduction, act: Activation) -> bool:
         act.stage is None
         and state.status is Status.RUNNING
         and act.owned is None
-        and act.collects is None
         and not ("open_waits" in state.made and act.id in state.open_waits)
     )
 
@@ -334,7 +333,10 @@ def _wait_opened(r: Reduction, tick: t.WaitOpened) -> None:
     if act is None:
         return
     free_slot(r, act)
-    open_wait(r, act, tick.path, type=tick.type, match=tick.match, due=tick.due, request_id=tick.request_id)
+    asked = tick.announce[1] if tick.request_id is not None and tick.announce is not None else None
+    open_wait(
+        r, act, tick.path, type=tick.type, match=tick.match, due=tick.due, request_id=tick.request_id, asked=asked
+    )
 
 
 def _wait_closed(r: Reduction, tick: t.WaitClosed) -> None:
