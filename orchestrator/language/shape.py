@@ -256,7 +256,7 @@ def read_choice(node: Node, choices: tuple[str, ...], what: str, findings: Findi
         help=f"did you mean `{meant}`?" if meant else None,
         fix=Fix(f"write `{meant}`", (Edit(node.span, meant),)) if meant else None,
     )
-    return None
+    return Located(meant, node) if meant else None  # a misspelt word counts as the one that was meant
 
 
 def read_bool(node: Node, what: str, findings: Findings) -> bool | None:
