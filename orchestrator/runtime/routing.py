@@ -13,6 +13,7 @@ from orchestrator.runtime.state import EventRef, Group, Line, Payload, Scope, St
 from orchestrator.runtime.ticks import Delivered, Emission, Fan, Guard
 from orchestrator.runtime.waiting import answer_waits
 
+FEW = 1_000  # events that any run may hold; below it only the limit of each step counts
 BIG_FAN = 100  # members; each of these pays for the count of what the run holds
 
 
@@ -25,7 +26,7 @@ def emit_all(
 ) -> None:
     """Send out what a step emitted, in order; in a flow file that floods its own run, end it instead."""
     if r.plan.is_bounded and _is_flooded(r, emitted):
-        fail_run(r, _limit_passed(f"more than {most_undelivered(r.state)} events of the run wait for their turn"))
+        fail_run(r, _limit_passed("more events of the run wait for their turn than [limits] undelivered_events allows"))
         return
     for item in emitted:
         if type(item) is Fan:
@@ -37,7 +38,7 @@ def emit_all(
 def _is_flooded(r: Reduction, emitted: tuple[Emission | Fan, ...]) -> bool:
     """Whether the run holds too much already. Events that joins hold are counted when a big fan-out adds to them."""
     state = r.state
-    most = most_undelivered(state)
+    most = max(most_undelivered(state), FEW)
     if len(state.acts) > most:
         return True
     if not any(type(item) is Fan and len(item.members) >= BIG_FAN for item in emitted):
