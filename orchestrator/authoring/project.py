@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,12 @@ class Project:
 
             self._hub = ServiceHub(self.config, model=self.model)
         return self._hub
+
+    def record_models(self, *, record: Path | None = None, replay: Path | None = None) -> None:
+        """Keep the answers of models in a file, or take them from one, whatever the config says."""
+        llm = replace(self.config.llm, record=str(record or ""), replay=str(replay or ""))
+        self.config = replace(self.config, llm=llm)
+        self._hub = self._binding = None
 
     @property
     def limits(self) -> RunLimits:
@@ -253,18 +260,22 @@ class Project:
         return known[1]
 
     def _python_plan_of(self, flow: FlowIR) -> FlowPlan:
-        """The plan of a stored class or function: that of the import which has its name."""
-        for target in self._python_targets():
-            workflow, plan = self._python.get(target) or (None, None)
-            if workflow is None and target.rpartition(":")[2] != flow.name:
-                continue
+        """The plan of a stored class or function: of an import which has its name, or of an allowed module that has it."""
+        from orchestrator.authoring.python_import import targets_named
+
+        loaded = [target for target, (_, plan) in self._python.items() if plan.ir.name == flow.name]
+        imported = (target for target in self._python_targets() if target.rpartition(":")[2] == flow.name)
+        for target in chain(loaded, imported, targets_named(flow, self.config, self.root)):
             plan = self.python_plan(target)
             if (plan.ir.name, plan.ir.kind) == (flow.name, flow.kind):
                 if flow.kind == "function" or plan.hash == flow_hash(flow):
                     return plan
                 older: FlowPlan = self._python[target][0].plan_of(flow)
                 return replace(older, start=plan.start, attach=plan.attach, plain=plan.plain)
-        raise UsageError(f"no flow of this project calls a {flow.kind} workflow `{flow.name}`", code="run.unbound")
+        raise UsageError(
+            f"no flow of this project calls a {flow.kind} workflow `{flow.name}`, and no module of `[python] allow` has it",
+            code="run.unbound",
+        )
 
     def _python_targets(self) -> Iterator[str]:
         seen: set[str] = set()

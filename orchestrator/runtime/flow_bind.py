@@ -121,6 +121,13 @@ class CallMemory:
         future.set_result(result)
         return result
 
+    async def spent(self, run_id: str) -> Any:  # plain JSON
+        """What a run has spent on models in other processes; in memory there are none."""
+        return None
+
+    async def keep_spent(self, run_id: str, spent: Any) -> None:  # plain JSON
+        """Let other processes know what a run has spent."""
+
     async def cached(
         self, scope: str, key: str, ttl_s: float | None, now: float, call: Callable[[], Awaitable[Any]]
     ) -> Any:
@@ -170,6 +177,7 @@ class FlowBinding:
             invoker = self._invokers[target] = bind(info)
         context = CallContext(run, act, asyncio.get_running_loop(), suffix)
         services = self.hub.services(context, invoker.info)
+        services.ledger = run.engine.call_memory
         if run.plan.ir.secrets:
             inputs = resolved(inputs, lambda name: services.secrets.get(name).reveal())
         return await invoker(inputs, services)
@@ -215,7 +223,7 @@ class FlowBinding:
             return
         problems = compile_schema(schema).problems(emission[1])
         if problems:
-            shown = "; ".join(f"{p.path}: {p.message}" if p.path else p.message for p in problems[:5])
+            shown = "; ".join(f"`{p.path.lstrip('.')}` {p.message}" if p.path else p.message for p in problems[:5])
             raise StepError("type.payload", f"event `{emission[0]}`: {shown}")
 
 
@@ -241,7 +249,7 @@ def start_tick(plan: FlowPlan, inputs: Mapping[str, Any], now: float, **meta: An
             values[name] = part["default"]
     problems = compile_schema({"additionalProperties": False, **schema}).problems(values)
     if problems:
-        shown = "; ".join(f"{p.path}: {p.message}" if p.path else p.message for p in problems[:8])
+        shown = "; ".join(f"`{p.path.lstrip('.')}` {p.message}" if p.path else p.message for p in problems[:8])
         raise UsageError(f"flow `{flow.name}` cannot start: {shown}", code="inputs")
     deadline = due_of(flow.timeout, now, flow.timezone) if flow.timeout is not None else None
     state = json.loads(json.dumps(flow.state))

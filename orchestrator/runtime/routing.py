@@ -13,8 +13,7 @@ from orchestrator.runtime.state import EventRef, Group, Line, Payload, Scope, St
 from orchestrator.runtime.ticks import Delivered, Emission, Fan, Guard
 from orchestrator.runtime.waiting import answer_waits
 
-FEW = 1_000  # events that any run may hold; below it only the limit of each step counts
-BIG_FAN = 100  # members; each of these pays for the count of what the run holds
+LOOKS = 8  # how often what joins hold is counted while as many events are emitted as may wait
 
 
 def emit_all(
@@ -26,7 +25,9 @@ def emit_all(
 ) -> None:
     """Send out what a step emitted, in order; in a flow file that floods its own run, end it instead."""
     if r.plan.is_bounded and _is_flooded(r, emitted):
-        fail_run(r, _limit_passed("more events of the run wait for their turn than [limits] undelivered_events allows"))
+        most = most_undelivered(r.state)
+        what = f"more than {most} events of the run wait for their turn; raise [limits] undelivered_events"
+        fail_run(r, _limit_passed(what))
         return
     for item in emitted:
         if type(item) is Fan:
@@ -36,12 +37,18 @@ def emit_all(
 
 
 def _is_flooded(r: Reduction, emitted: tuple[Emission | Fan, ...]) -> bool:
-    """Whether the run holds too much already. Events that joins hold are counted when a big fan-out adds to them."""
+    """Whether the run holds too much already.
+
+    What joins hold is counted once per eighth of the limit that was emitted, so that each event pays for a few others at most;
+    the moment follows from the state, so that a replay counts when the run did.
+    """
     state = r.state
-    most = max(most_undelivered(state), FEW)
+    most = most_undelivered(state)
     if len(state.acts) > most:
         return True
-    if not any(type(item) is Fan and len(item.members) >= BIG_FAN for item in emitted):
+    stride = most // LOOKS + 1
+    more = sum(len(item.members) if type(item) is Fan else 1 for item in emitted)
+    if state.next_id // stride == (state.next_id + more) // stride:
         return False
     held = sum(len(act.events) for act in state.acts.values())
     held += sum(len(came) for group in state.groups.values() for came in group.collected.values())
@@ -74,7 +81,7 @@ def emit(
         return
     event = EventRef(state.next_id, type, value, scope, line)
     state.next_id += 1
-    woken = answer_waits(r, event) if type in state.waits else ()
+    woken = answer_waits(r, event) if "waits" in state.made and type in state.waits else ()
     if target is not None:
         deliver(r, r.plan.steps[target], event)
         return
@@ -100,6 +107,11 @@ def deliver(r: Reduction, step: StepPlan, event: EventRef) -> None:
         add_to_join(r, step, event)
     else:
         activate(r, step, (event,), event.scope, event.line)
+
+
+def takes(r: Reduction, event: str) -> bool:
+    """Whether a step takes an event, or a wait is for it."""
+    return event in r.plan.routes or event in r.state.waits
 
 
 def apply_delivered(r: Reduction, tick: Delivered) -> None:
@@ -145,7 +157,9 @@ def fan_out(r: Reduction, fan: Fan, scope: Scope | None, line: Line | None) -> N
 def _keep_unclaimed(r: Reduction, event: EventRef) -> None:
     queue = r.state.unclaimed.setdefault(event.type, deque())
     if len(queue) >= (most := most_undelivered(r.state)):
-        fail_run(r, _limit_passed(f"{most} events `{event.type}` came that no step takes"))
+        fail_run(
+            r, _limit_passed(f"{most} events `{event.type}` came that no step takes; raise [limits] undelivered_events")
+        )
         return
     queue.append(event)
 

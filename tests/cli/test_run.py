@@ -71,6 +71,18 @@ def test_a_misspelt_flow_file_gets_a_suggestion(hello: Path) -> None:
     assert "did you mean" in done.err
 
 
+def test_the_name_of_a_flow_is_answered_with_its_file(hello: Path, tmp_path: Path) -> None:
+    write(tmp_path, "orchestrator.toml", "")
+    write(tmp_path, "flows/bye.flow.yaml", HELLO)
+    assert "did you mean flows/bye.flow.yaml?" in cli("run", "bye", cwd=tmp_path).err
+    assert "here: flows/bye.flow.yaml, hello.flow.yaml" in cli("run", cwd=tmp_path).err
+
+
+def test_an_input_of_the_wrong_type_is_named(tmp_path: Path) -> None:
+    done = cli("run", write(tmp_path, "n.flow.yaml", HELLO.replace("name: str", "name: int")), "-i", "name=[1]")
+    assert (done.code, "cannot start: `name` must be integer, not array" in done.err) == (2, True)
+
+
 def test_inputs_come_from_files_too(hello: Path, tmp_path: Path) -> None:
     write(tmp_path, "in.yaml", "name: NO\ncount: 2\n")
     assert json.loads(cli("run", hello, "-i", f"@{tmp_path / 'in.yaml'}", "-q").out) == {"text": "hello-no"}
