@@ -26,6 +26,7 @@ from orchestrator.runtime.reduction import (
     retire,
     set_act_timer,
     set_timer,
+    start_finally,
     unpark,
     write_state,
 )
@@ -242,16 +243,7 @@ def _afterlife(r: Reduction, act: Activation, tick: t.StepSettled) -> bool:
     if is_lost:
         state.cleanup.append(Undo(step.name, act.events, act.input, None, status, Phase.FINALLY, tick.error))
         return False
-    after = Activation(state.next_id, step, act.events, act.scope, act.line, r.cause)
-    state.next_id += 1
-    after.phase = Phase.FINALLY
-    after.input = act.input
-    after.outcome = (status, tick.result)
-    after.error = tick.error
-    after.pending = tick
-    state.acts[after.id] = after
-    state.busy += 1
-    r.out.append(after)
+    start_finally(r, act, status, tick)
     if step.name in state.queues:
         pull(r, step)
     return True
