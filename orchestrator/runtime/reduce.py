@@ -34,6 +34,7 @@ from orchestrator.runtime.routing import apply_delivered, emit, emit_all
 from orchestrator.runtime.state import TERMINAL, Activation, EventRef, Phase, Status, Timer, Undo
 from orchestrator.runtime.waiting import detach_children, drop_waits, expire_wait, open_wait, withdraw_wait
 
+OUT_OF_TIME = frozenset({"timeout", "deadline"})  # codes of a step that `meta.status` tells as `timeout`
 CALLS = "calls"  # where an activation records what its context answered before a flush
 
 
@@ -239,7 +240,7 @@ def _afterlife(r: Reduction, act: Activation, tick: t.StepSettled) -> bool:
         state.undo.append(Undo(step.name, act.events, act.input, tick.result))
     if step.ir.finally_ is None:
         return False
-    status = "failed" if tick.error is not None else "done"
+    status = "done" if tick.error is None else "timeout" if tick.error.get("code") in OUT_OF_TIME else "failed"
     if is_lost:
         state.cleanup.append(Undo(step.name, act.events, act.input, None, status, Phase.FINALLY, tick.error))
         return False

@@ -75,3 +75,20 @@ def test_members_that_a_join_cancels_run_their_finally(tmp_path: Path) -> None:
 
     assert result_of(RACE, tmp_path, **{"t.sleep": sleep, "t.note": note}) == {"got": 0.02}
     assert sorted(notes) == ["cancelled 5.0", "cancelled 6.0", "done 0.02"]
+
+
+def test_finally_knows_that_time_ran_out(tmp_path: Path) -> None:
+    notes: list[str] = []
+    text = (
+        "flow: slow\nsteps:\n  work: {on: Start, call: t.sleep, with: {s: 5.0}, timeout: 20ms, "
+        'finally: {call: t.note, with: {text: "${{ meta.status }}"}}, emit: Stop}\n  late: {on: work.failed, emit: Stop}\n'
+    )
+
+    async def sleep(s: float) -> None:
+        await asyncio.sleep(s)
+
+    def note(text: str) -> None:
+        notes.append(text)
+
+    result_of(text, tmp_path, **{"t.sleep": sleep, "t.note": note})
+    assert notes == ["timeout"]
