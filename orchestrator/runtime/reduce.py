@@ -26,6 +26,7 @@ from orchestrator.runtime.reduction import (
     retire,
     set_act_timer,
     set_timer,
+    start_finally,
     unpark,
     write_state,
 )
@@ -33,6 +34,7 @@ from orchestrator.runtime.routing import apply_delivered, emit, emit_all
 from orchestrator.runtime.state import TERMINAL, Activation, EventRef, Phase, Status, Timer, Undo
 from orchestrator.runtime.waiting import detach_children, drop_waits, expire_wait, open_wait, withdraw_wait
 
+OUT_OF_TIME = frozenset({"timeout", "deadline"})  # codes of a step that `meta.status` tells as `timeout`
 CALLS = "calls"  # where an activation records what its context answered before a flush
 
 
@@ -238,20 +240,11 @@ def _afterlife(r: Reduction, act: Activation, tick: t.StepSettled) -> bool:
         state.undo.append(Undo(step.name, act.events, act.input, tick.result))
     if step.ir.finally_ is None:
         return False
-    status = "failed" if tick.error is not None else "done"
+    status = "done" if tick.error is None else "timeout" if tick.error.get("code") in OUT_OF_TIME else "failed"
     if is_lost:
         state.cleanup.append(Undo(step.name, act.events, act.input, None, status, Phase.FINALLY, tick.error))
         return False
-    after = Activation(state.next_id, step, act.events, act.scope, act.line, r.cause)
-    state.next_id += 1
-    after.phase = Phase.FINALLY
-    after.input = act.input
-    after.outcome = (status, tick.result)
-    after.error = tick.error
-    after.pending = tick
-    state.acts[after.id] = after
-    state.busy += 1
-    r.out.append(after)
+    start_finally(r, act, status, tick)
     if step.name in state.queues:
         pull(r, step)
     return True
