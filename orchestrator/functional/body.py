@@ -85,8 +85,9 @@ def go_on(run: Actor) -> None:
 
     def start() -> None:
         is_idle = not (run.is_over or run.is_passive or run.has_drivers or run.has_ready)
-        if is_idle and run.lost is None and run.state.acts:
-            body: Any = next(iter(run.plan.steps.values())).body
+        body: Any = next(iter(run.plan.steps.values())).body
+        is_opening = run.run_id in body.workflow.opening  # whoever takes it up says what comes next
+        if is_idle and run.lost is None and run.state.acts and not is_opening:
             session_of(body.workflow, run).start_pass()
 
     asyncio.get_running_loop().call_soon(start)
