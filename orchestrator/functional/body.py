@@ -120,7 +120,13 @@ class FunctionBody:
         current = session.begin_pass(act)
         if run.sink is not None:
             await run.sink.flush()
-        outcome = await current.execute(lambda: self.workflow.start_body(current, act.events[0].value))
+        work = current.execute(lambda: self.workflow.start_body(current, act.events[0].value))
+        if current.traces:
+            from orchestrator.functional.tracing import traced_pass
+
+            outcome = await traced_pass(run, work)
+        else:
+            outcome = await work
         if run.sink is not None:
             await run.sink.flush()
         return outcome

@@ -19,6 +19,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.authoring.observing import is_tracing
 from orchestrator.functional.calls import read_call
 from orchestrator.functional.errors import ReplayDiverged, RequestError, RunReleased
 from orchestrator.functional.events import WorkflowEvent, framework_event
@@ -73,6 +74,7 @@ class Pass:
         "session",
         "stale",
         "tasks",
+        "traces",
         "visited",
         "waiting",
     )
@@ -85,6 +87,7 @@ class Pass:
         self.is_released = False
         self.is_durable = session.actor.sink is not None
         self.is_replaying = bool(act.record)
+        self.traces = is_tracing()
         self.visited: set[str] = set()
         self.stale: set[str] = set()  # recorded failures inside a step that is tried again: those calls are made again
         self.reads: dict[
