@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.authoring.python_child import show_in_parent
 from orchestrator.errors import RunCancelled
 from orchestrator.functional.events import WorkflowErrorDetails
 from orchestrator.functional.outcomes import Outcome, Raised, Returned, Superfluous
@@ -78,8 +79,9 @@ def session_of(workflow: FunctionalWorkflow[Any], run: Actor) -> RunSession:
 
 
 def go_on(run: Actor) -> None:
-    """Have the function of a run that its store gave back run again: a branch of it may have worked when its process died.
+    """Show a run in that of its caller, and have the function of one that its store gave back run again.
 
+    A branch of it may have worked when its process died.
     One that only waits comes to the same pause, from its record. What came for the run meanwhile is applied first.
     """
 
@@ -90,6 +92,7 @@ def go_on(run: Actor) -> None:
         if is_idle and run.lost is None and run.state.acts and not is_opening:
             session_of(body.workflow, run).start_pass()
 
+    show_in_parent(run)
     asyncio.get_running_loop().call_soon(start)
 
 
