@@ -142,7 +142,7 @@ async def _ask(llm: Llm, messages: list[ModelMessage], info: AgentInfo) -> Model
         chat.insert(0, {"role": "system", "content": info.instructions})
     reply = await llm.chat(
         messages=chat,
-        tools=[_tool_of(tool) for tool in (*info.function_tools, *info.output_tools)],
+        tools=[_tool_of(tool) for tool in (*info.output_tools, *info.function_tools)],  # the fake calls the first one
         temperature=settings.get("temperature"),
         max_tokens=settings.get("max_tokens"),
     )

@@ -44,6 +44,7 @@ class PythonBody:
         signature = step.signature
         self.is_pure = step.effect == "none"
         self.emits = {cls: names.name_of(cls) for cls in signature.emits}
+        self.gives: dict[type[Any], str] = {**self.emits, type(None): ""}
         self.fans = {cls: names.name_of(cls) for cls in signature.fans}
         self.observer = observer
         call = _caller(step)

@@ -192,7 +192,7 @@ def _only_inside(member: str) -> ContextStateError:
 class Outside:
     """What a context holds before and outside a run; the store's source there."""
 
-    __slots__ = ("_run", "act", "gate", "model", "saved", "vars", "workflow")
+    __slots__ = ("_run", "act", "edits", "model", "saved", "vars", "workflow")
 
     def __init__(self, workflow: Workflow) -> None:
         self.workflow = workflow
@@ -200,8 +200,19 @@ class Outside:
         self.saved: Any = None  # what a snapshot holds of a run that is to be resumed
         self.model: type[BaseModel] | None = workflow.flow.state_model
         self.vars: dict[str, Any] | None = None
-        self.gate = EditGate()
+        self.edits: EditGate | None = None
         self.act = 0
+
+    @property
+    def gate(self) -> EditGate:
+        """Lets one `edit_state` block work at a time; that of the run, if there is one."""
+        run = self.run
+        if run is not None:
+            gate: EditGate = run.data.gate
+            return gate
+        if self.edits is None:
+            self.edits = EditGate()
+        return self.edits
 
     @property
     def run(self) -> Actor | None:

@@ -61,7 +61,8 @@ class WorkflowHandler:
         start = self._start
         if start.call is not None:
             return await start.call.result()
-        await self._begun()
+        if start.run is None or start.began is not None:
+            await self._begun()
         if start.run is None:
             return await self._recorded()
         if not start.run.is_over:
@@ -258,7 +259,8 @@ class WorkflowHandler:
 
 async def _close(run: Actor) -> None:
     """Wait until nothing of an ended run is left: its steps, and the resources that end with it."""
-    await run.wait_closed(GRACE_S)
+    if run.has_drivers:
+        await run.wait_closed(GRACE_S)
     data = run.data
     if isinstance(data, RunData) and data.closing is not None:
         await asyncio.shield(data.closing)

@@ -91,6 +91,12 @@ class Project:
             self._hub = ServiceHub(self.config, model=self.model)
         return self._hub
 
+    def record_models(self, *, record: Path | None = None, replay: Path | None = None) -> None:
+        """Keep the answers of models in a file, or take them from one, whatever the config says."""
+        llm = replace(self.config.llm, record=str(record or ""), replay=str(replay or ""))
+        self.config = replace(self.config, llm=llm)
+        self._hub = self._binding = None
+
     @property
     def limits(self) -> RunLimits:
         """What one run may hold here: `[limits]` of the config over the defaults."""
@@ -182,15 +188,27 @@ class Project:
         return is_plugin or configured_provider(self.config)(name) is not None
 
     def _read_schema(self, path: str) -> Any:  # a JSON Schema
-        import json
+        """A schema file of the project, read as strictly as a schema that stands in a flow. Raises: ValueError."""
+        from orchestrator.plugin.http_body import parse_json
+        from orchestrator.plugin.schema_check import SchemaRefused, compile_schema
 
         file = (self.root / path).resolve()
         if not file.is_relative_to(self.root.resolve()):
             raise ValueError("it lies outside of the project")
         try:
-            return json.loads(file.read_text("utf-8"))
-        except OSError as error:
-            raise ValueError(error.strerror or str(error)) from error
+            data = read_flow(file)
+            if len(data) > MAX_BYTES:
+                raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
+            schema = parse_json(data)
+            if not isinstance(schema, dict | bool):
+                raise ValueError("a schema is an object")
+            return compile_schema(schema).schema
+        except UsageError as error:
+            raise ValueError(str(error).removeprefix(f"{file}: ")) from error
+        except UnicodeDecodeError:
+            raise ValueError("it is not UTF-8") from None
+        except SchemaRefused as error:
+            raise ValueError(str(error)) from error
 
     def plan(self, flow: FlowIR) -> FlowPlan:
         """A flow, bound to this project's callables; the same plan for the same content.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.authoring.stage import EditGate
@@ -31,7 +31,8 @@ class RunData:
     workflow: Workflow
     flow: ClassFlow
     loop: asyncio.AbstractEventLoop
-    gate: EditGate = field(default_factory=EditGate)
+    edits: EditGate | None = None  # made by the first who edits
+    counts: bool = False  # whether the workflow counts the run among those that are under way
     failure: StepFailure | None = None
     last_event: StopEvent | None = None  # what ends the stream; made once
     saved_children: dict[str, Any] | None = None  # snapshots of children of a restored run
@@ -41,6 +42,13 @@ class RunData:
     closing: asyncio.Task[None] | None = None  # tears resources down after the end
     uses_resources: bool = False
     burst: int | None = None  # where the log stood when the step that runs began to stream
+
+    @property
+    def gate(self) -> EditGate:
+        """Lets one `edit_state` block of the run work at a time."""
+        if self.edits is None:
+            self.edits = EditGate()
+        return self.edits
 
     def end_burst(self) -> None:
         """Others have had their turn."""

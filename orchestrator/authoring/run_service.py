@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -173,6 +173,6 @@ async def follow(actor: Actor, after: int = -1) -> AsyncIterator[tuple[int, Any]
         await actor.wait_for_more()
 
 
-def path_of(log: list[Any]) -> list[str]:
+def path_of(log: Sequence[Any]) -> list[str]:
     """The steps whose bodies ran, in order: one entry per activation."""
     return [x.step for x in log if type(x) is t.StepStarted and x.attempt == 1 and x.phase == "main"]

@@ -119,7 +119,8 @@ class Workflow:
     @property
     def flow(self) -> ClassFlow:
         """The lowered class; lowered again if free steps were added since."""
-        return class_flow(type(self))
+        known: tuple[int, ClassFlow] | None = type(self).__dict__.get("_class_flow")
+        return known[1] if known is not None and known[0] == FREE_STEPS.count else class_flow(type(self))
 
     @property
     def external(self) -> tuple[type[Event], ...]:
@@ -235,7 +236,7 @@ class Workflow:
         parent = ambient_call(engine) if event is not None else None
         if engine is None:
             engine = parent.run.engine if parent is not None else current_engine()
-        start = Start(ClassLaunch(self, context, event, self._ended), engine, run_id, context, parent)
+        start = Start(ClassLaunch(self, context, event, counts=True), engine, run_id, context, parent)
         if is_durable(engine):
             self._go_durable(engine)
         if self._limit is not None and self._active >= self._limit:

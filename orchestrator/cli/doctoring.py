@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import shutil
 import statistics
 import sys
 import tempfile
@@ -28,9 +29,18 @@ from orchestrator.errors import OrchestratorError, UsageError
 if TYPE_CHECKING:  # only named
     from orchestrator.authoring.project import Project
     from orchestrator.journal.store import Store
+    from orchestrator.plugin.config import LlmConfig
+    from orchestrator.plugin.config_values import LlmProvider
 
 DISTRIBUTION = "orchestrator-flows"
-EXTRAS = {"postgres": "psycopg", "dbos": "dbos", "otel": "opentelemetry-api", "lsp": "pygls"}
+EXTRAS = {
+    "postgres": "psycopg",
+    "dbos": "dbos",
+    "otel": "opentelemetry-api",
+    "mcp": "mcp",
+    "agents": "pydantic-ai-slim",
+    "oidc": "authlib",
+}
 LATE_S, SLOW_FLUSH_S, LITTLE_ROOM = 60.0, 0.05, 100_000_000
 FLUSHES = 11
 
@@ -50,6 +60,7 @@ def look_over(project: Project, store: str | None) -> Iterator[Look]:
     yield from _machine()
     yield from _config(project)
     yield from _plugins(project)
+    yield from _mcp(project)
     yield from _flows(project)
     yield _model(project)
     yield from _store(project, store)
@@ -98,6 +109,34 @@ def _config(project: Project) -> Iterator[Look]:
         )
     else:
         yield Look("ok", "people", "none are named: here anybody may answer", "`[people]` is needed for `serve`")
+    yield from _notifiers(project)
+    if config.oidc.is_set:
+        yield _sign_in(project)
+
+
+def _sign_in(project: Project) -> Look:
+    from orchestrator.server.oidc import check_config
+
+    oidc = project.config.oidc
+    try:
+        check_config(oidc)
+    except UsageError as error:
+        return Look("error", "sign-in", error.message)
+    if oidc.client_secret and not project.has_secret(oidc.client_secret):
+        return Look(
+            "warning", "sign-in", f"{oidc.issuer}: the secret {oidc.client_secret} is not set", "put it into .env"
+        )
+    return Look("ok", "sign-in", f"by {oidc.issuer}, for {plural(len(oidc.roles), 'group')}")
+
+
+def _notifiers(project: Project) -> Iterator[Look]:
+    from orchestrator.authoring.notices import notifier_problems
+
+    problems = list(notifier_problems(project))
+    for problem in problems:
+        yield Look("error", "people", f"[people] notify: {problem}")
+    if project.config.people.notify and not problems:
+        yield Look("ok", "people", f"told of requests by {', '.join(project.config.people.notify)}")
 
 
 def _plugins(project: Project) -> Iterator[Look]:
@@ -109,6 +148,26 @@ def _plugins(project: Project) -> Iterator[Look]:
     own = [n for n in project.catalog.names() if (i := project.catalog.get(n)) is not None and i.provider != "bundled"]
     if not any(problem.code != "PLG004" for problem in problems):
         yield Look("ok", "plugins", f"{plural(len(own), 'callable')} besides the bundled ones")
+
+
+def _mcp(project: Project) -> Iterator[Look]:
+    """The MCP servers of the project, none of which is started for this; tools that are not pinned are told by `_plugins`."""
+    servers = project.config.mcp_servers
+    if servers and not _is_installed(EXTRAS["mcp"]):
+        from orchestrator.plugin.mcp import INSTALL
+
+        yield Look("error", "mcp", INSTALL)
+    for name, server in servers.items():
+        needed = (*server.secrets, *([server.bearer] if server.bearer else ()))
+        unset = [secret for secret in needed if not project.has_secret(secret)]
+        if server.command and shutil.which(server.command[0]) is None:
+            yield Look(
+                "warning", "mcp", f"{name}: the program {server.command[0]} is not here", "install it, or mend PATH"
+            )
+        elif unset:
+            yield Look("warning", "mcp", f"{name}: the secret {', '.join(unset)} is not set", "put it into .env")
+        else:
+            yield Look("ok", "mcp", f"{name}: {server.url or server.command[0]}")
 
 
 def _flows(project: Project) -> Iterator[Look]:
@@ -156,11 +215,14 @@ def _model(project: Project) -> Look:
         return Look("ok", "model", "the built-in fake answers")
     if llm.replay:
         return Look("ok", "model", f"answers are replayed from {llm.replay}")
-    if not llm.base_url:
+    ends: list[LlmConfig | LlmProvider] = [*([llm] if llm.base_url else []), *llm.providers.values()]
+    if not ends:
         return Look("ok", "model", "none is configured", "`[llm] base_url, model`, or `--fake-llm`")
-    if llm.api_key and not project.has_secret(llm.api_key):
-        return Look("warning", "model", f"{llm.base_url}: the secret {llm.api_key} is not set", "put it into .env")
-    return Look("ok", "model", f"{llm.model or 'no default model'} at {llm.base_url}")
+    for end in ends:
+        if end.api_key and not project.has_secret(end.api_key):
+            return Look("warning", "model", f"{end.base_url}: the secret {end.api_key} is not set", "put it into .env")
+    shown = [f"{end.model or 'no default model'} at {end.base_url}" for end in ends]
+    return Look("ok", "model", "; ".join(shown))
 
 
 def _store(project: Project, option: str | None) -> Iterator[Look]:

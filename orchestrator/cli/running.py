@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.authoring.notices import Notices
 from orchestrator.authoring.project import Project
 from orchestrator.authoring.run_service import path_of
 from orchestrator.cli.asking import Answers, GroupsOf
@@ -66,6 +67,9 @@ async def _run(session: Session, begin: Begin) -> Ended:
     progress = Progress(screen, is_quiet=session.is_quiet, shows_text=session.shows_text)
     journal = open_store(session.project, session.url) if session.is_durable else None
     engine = Engine() if journal is None else DurableEngine(journal, session.project.bind)
+    notices = Notices(lambda: session.project)
+    if session.is_durable:
+        notices.attach(engine)
     front = Foreground(engine, progress, session.answers, until=session.until)
     if not session.is_quiet:
         front.ask_on_terminal(session.user, groups_of(session.project))
@@ -88,6 +92,7 @@ async def _run(session: Session, begin: Begin) -> Ended:
             await _close(engine, actor)
             if journal is not None:
                 await journal.aclose()
+            await notices.aclose()
             await session.project.hub.aclose()
     return ended
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.exits import Exit
-from orchestrator.cli.files import complete_flows, flow_files, open_project
+from orchestrator.cli.exits import CommandFailed, Exit
+from orchestrator.cli.files import complete_flows, exists, flow_files, open_project
 from orchestrator.cli.output import plural, print_json, say, show_findings
 from orchestrator.diagnostics import Diagnostic
 from orchestrator.errors import CompileFailed, UsageError
@@ -23,15 +23,45 @@ if TYPE_CHECKING:  # loads the runtime
 @click.option(
     "--min-edges", type=click.IntRange(0, 100), metavar="PERCENT", help="Fail below this share of edges taken."
 )
+@click.option(
+    "--replay",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Answer model calls from a recording.",
+)
+@click.option(
+    "--record",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Ask the model what FILE does not hold.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(paths: tuple[Path, ...], only: str | None, min_edges: int | None, as_json: bool) -> int:
+def command(
+    paths: tuple[Path, ...],
+    only: str | None,
+    min_edges: int | None,
+    replay: Path | None,
+    record: Path | None,
+    as_json: bool,
+) -> int:
     """Run the tests that stand in flow files.
 
     PATHS are flow files or folders; all flows of the project by default. Time is virtual, so waits of days pass at once.
+
+    Steps with an effect need a mock. With --replay or --record, or `[llm] replay`, the steps that call `llm.*` need none: their
+    answers stand in the recording, which --record makes against the project's model.
     """
     from orchestrator.testing.flow_tests import run_tests_in
 
+    if replay is not None and record is not None:
+        raise click.UsageError("give either --replay or --record")
     project = open_project(paths)
+    if replay is not None:
+        if not exists(replay):
+            raise CommandFailed(f"there is no recording {replay}; --record {replay} makes one", Exit.NOT_FOUND)
+        project.record_models(replay=replay.resolve())
+    if record is not None:
+        project.record_models(record=record.resolve())
     reports: list[FlowTestReport] = []
     broken: list[Diagnostic] = []
     unreadable: list[str] = []

@@ -128,7 +128,11 @@ def make_worker(project: Project, options: WorkerOptions) -> Worker:
 
 
 async def _work(project: Project, options: WorkerOptions) -> int:
+    from orchestrator.authoring.notices import Notices
+
     worker = make_worker(project, options)
+    notices = Notices(lambda: project)
+    notices.attach(worker)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -145,6 +149,7 @@ async def _work(project: Project, options: WorkerOptions) -> int:
             server.close()
         await worker.aclose(grace_s=options.grace_s)
         await worker.journal.aclose()
+        await notices.aclose()
         await project.hub.aclose()
     return Exit.OK
 

@@ -101,7 +101,7 @@ class RunSession:
 
     def begin_phase(self, *, is_announced: bool = True) -> Phase:
         """A new look at the run, from here on."""
-        phase = Phase(self.actor.base + len(self.actor.log))
+        phase = Phase(self.actor.base + len(self.actor.entries))
         self._phases.append(phase)
         if is_announced:
             self._announce_start()
@@ -117,7 +117,7 @@ class RunSession:
     def _end_phases(self, state: WorkflowRunState, error: BaseException | None = None) -> None:
         last = status_event(state)
         last.run_id, last.at = self.actor.run_id, self.actor.now()
-        last.sequence = self.actor.base + len(self.actor.log)
+        last.sequence = self.actor.base + len(self.actor.entries)
         phases, self._phases = self._phases, []
         pending = [] if self.actor.is_over else self.pending()
         for phase in phases:
@@ -135,7 +135,7 @@ class RunSession:
             if request_id not in self.asked or self.given.get(request_id) != value:
                 raise RequestError(f"run {self.actor.run_id!r} has ended and takes no more answers")
         phase = self.begin_phase()
-        self.actor.log.append(self.last_tick)
+        self.actor.entries.append(self.last_tick)
         self.finished(self.actor)
         return phase
 
@@ -336,9 +336,9 @@ class RunSession:
 
     def events(self, start: int, end: int) -> Iterator[WorkflowEvent]:
         """The events of a stretch of the log."""
-        actor = self.actor
+        actor, log = self.actor, self.actor.log
         for index in range(max(0, start - actor.base), end - actor.base):
-            event = event_of(actor.log[index], self.workflow.name)
+            event = event_of(log[index], self.workflow.name)
             if event is None:
                 continue
             if not event.run_id:
@@ -350,7 +350,7 @@ class RunSession:
 
     def result_inside(self, prefix: str, start: int, name: str, value: Value, with_status: bool) -> WorkflowRunResult:
         """The result of an inner workflow: what happened under its path, and what it returned."""
-        end = self.actor.base + len(self.actor.log)
+        end = self.actor.base + len(self.actor.entries)
         events = [event for event in self.events(start, end) if event.call_path.startswith(prefix)]
         if value is not None:
             output = framework_event("output", value, executor_id=name)

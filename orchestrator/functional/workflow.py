@@ -295,7 +295,7 @@ class FunctionalWorkflow(Generic[R]):
         call = self._run_inside(frame, message)
 
         async def result() -> WorkflowRunResult:
-            start = session.actor.base + len(session.actor.log)
+            start = session.actor.base + len(session.actor.entries)
             value = await call
             return session.result_inside(before, start, self.name, value, with_status)
 

@@ -27,6 +27,7 @@ if typing.TYPE_CHECKING:  # the names are loaded lazily at run time, see __getat
     from orchestrator.plugin.invoke import Invoker, bind
     from orchestrator.plugin.llm import ChatReply, Llm
     from orchestrator.plugin.mail import Mail, Mailer
+    from orchestrator.plugin.notice import Notice
     from orchestrator.plugin.process import Processes
     from orchestrator.plugin.schema_check import check_value
     from orchestrator.plugin.secrets import Secret
@@ -57,6 +58,7 @@ _HOME = {
     "Llm": ("orchestrator.plugin.llm", "Llm"),
     "Mail": ("orchestrator.plugin.mail", "Mail"),
     "Mailer": ("orchestrator.plugin.mail", "Mailer"),
+    "Notice": ("orchestrator.plugin.notice", "Notice"),
     "Processes": ("orchestrator.plugin.process", "Processes"),
     "Secret": ("orchestrator.plugin.secrets", "Secret"),
     "Clock": ("orchestrator.plugin.services", "Clock"),
@@ -84,6 +86,7 @@ __all__ = [
     "Llm",
     "Mail",
     "Mailer",
+    "Notice",
     "Plugin",
     "Processes",
     "ProjectFiles",

@@ -32,6 +32,7 @@ from orchestrator.plugin.http_client import HttpClient, HttpResponse
 from orchestrator.plugin.info import CallableInfo
 from orchestrator.plugin.llm import ChatReply, Llm
 from orchestrator.plugin.mail import Mailer
+from orchestrator.plugin.notice import Notice
 from orchestrator.plugin.process import Processes
 from orchestrator.plugin.secrets import Secret
 from orchestrator.plugin.services import Clock, StepContext
@@ -52,6 +53,7 @@ _OURS: dict[str, TypeForm] = {
     "Mailer": Mailer,
     "Processes": Processes,
     "Duration": Duration,
+    "Notice": Notice,
 }
 _BUILTINS: dict[str, TypeForm] = {
     t.__name__: t for t in (str, int, float, bool, bytes, list, dict, tuple, set, frozenset, object)

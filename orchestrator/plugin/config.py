@@ -16,7 +16,7 @@ from typing import Any
 
 from orchestrator.diagnostics import Diagnostic, Severity, Span
 from orchestrator.plugin import config_values as v
-from orchestrator.plugin.config_values import McpServer, OidcConfig
+from orchestrator.plugin.config_values import LlmProvider, McpServer, OidcConfig
 
 FILE_NAME = "orchestrator.toml"
 
@@ -33,6 +33,7 @@ class LlmConfig:
     record: str = ""
     replay: str = ""
     fake: bool = False
+    providers: Mapping[str, LlmProvider] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +47,12 @@ class SecretsConfig:
 
 @dataclass(frozen=True, slots=True)
 class PeopleConfig:
-    """`[people]`. `users`: name -> facts such as `email`; `groups`: name -> user names."""
+    """`[people]`. `users`: name -> facts such as `email`; `groups`: name -> user names; `notify`: callables that tell them."""
 
     users: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     is_strict: bool = False
+    notify: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +123,12 @@ KEYS: dict[str, dict[str, Callable[[v.Toml], Any]]] = {
         "record": v.text,
         "replay": v.text,
         "fake": v.flag,
+        "providers": v.llm_providers,
     },
     "plugins": {"folder": v.text, "allow": v.texts},
     "python": {"allow": v.texts},
     "secrets": {"provider": v.text, "grant": v.lists, "hosts": v.lists},
-    "people": {"users": v.users, "groups": v.lists},
+    "people": {"users": v.users, "groups": v.lists, "notify": v.texts},
     "smtp": {
         "host": v.text,
         "port": v.port,
@@ -255,7 +258,12 @@ def _assemble(file: Path | None, values: dict[str, dict[str, Any]]) -> ProjectCo
         plugins_allow=values["plugins"].get("allow", ()),
         python_allow=values["python"].get("allow", ()),
         secrets=SecretsConfig(**values["secrets"]),
-        people=PeopleConfig(people.get("users", {}), people.get("groups", {}), is_strict=bool(people)),
+        people=PeopleConfig(
+            people.get("users", {}),
+            people.get("groups", {}),
+            is_strict="users" in people or "groups" in people,
+            notify=people.get("notify", ()),
+        ),
         smtp=SmtpConfig(**values["smtp"]),
         process_allow=values["process"].get("allow", ()),
         mcp_servers=values["mcp"].get("servers", {}),

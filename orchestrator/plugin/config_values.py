@@ -30,6 +30,17 @@ class McpServer:
 
 
 @dataclass(frozen=True, slots=True)
+class LlmProvider:
+    """`[llm.providers.NAME]`: one more endpoint; `model: NAME/llama-3` asks it, `model: NAME` asks its own default."""
+
+    base_url: str = ""
+    model: str = ""
+    api_key: str = ""
+    timeout_s: float = 300.0
+    prices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class OidcConfig:
     """`[oidc]`: who signs people in. `client_secret` is the name of a secret, empty for a public client.
 
@@ -135,6 +146,29 @@ def secret_name(value: Toml) -> str:
     if name and not SECRET_NAME.match(name):
         raise WrongValue("the name of a secret, such as OPENAI_API_KEY, never its value")
     return name
+
+
+_PROVIDER_KEYS = {
+    "base_url": text,
+    "model": text,
+    "api_key": secret_name,
+    "timeout_s": number,
+    "prices": prices,
+}
+
+
+def llm_providers(value: Toml) -> Mapping[str, LlmProvider]:
+    found = {}
+    for name, content in table(value).items():
+        given = table(content)
+        odd = next((key for key in given if key not in _PROVIDER_KEYS), None)
+        if odd is not None:
+            raise WrongValue(f'tables with {", ".join(_PROVIDER_KEYS)}; "{name}" has "{odd}"')
+        if "/" in name or not given.get("base_url"):
+            raise WrongValue(f'tables with a base_url, under names without "/"; see "{name}"')
+        values: dict[str, Any] = {key: _PROVIDER_KEYS[key](inner) for key, inner in given.items()}
+        found[name] = LlmProvider(**values)
+    return found
 
 
 def mcp_servers(value: Toml) -> Mapping[str, McpServer]:

@@ -11,20 +11,18 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.errors import StepError
-from orchestrator.plugin.config import LlmConfig, ProjectConfig
+from orchestrator.plugin.config import ProjectConfig
 from orchestrator.plugin.files import ProjectFiles
 from orchestrator.plugin.providers import configured_provider
-from orchestrator.plugin.secrets import Provider, Secret, SecretVault
+from orchestrator.plugin.secrets import Provider, SecretVault
 from orchestrator.plugin.services import Clock, StepContext
 
 if TYPE_CHECKING:  # loaded when first used
     from orchestrator.plugin.http_client import HttpClient, HttpPool
     from orchestrator.plugin.info import CallableInfo
-    from orchestrator.plugin.llm import Budget, ChatModel, Llm
+    from orchestrator.plugin.llm import Budget, ChatModel, Ledger, Llm
     from orchestrator.plugin.mail import Mailer
     from orchestrator.plugin.mcp import McpSessions
     from orchestrator.plugin.process import Processes
@@ -104,28 +102,29 @@ class ServiceHub:
     @cached_property
     def model(self) -> ChatModel:
         """The language model of the config. Raises: StepError `llm.not_configured`."""
+        from orchestrator.plugin.llm_choice import chat_model
+
         return self._given_model or chat_model(self.config, self._model_pool, self.provider)
 
     @cached_property
     def _model_pool(self) -> HttpPool:
-        """Connections to the model: who named its host in the config meant it, also where flows may not go by themselves."""
-        from urllib.parse import urlsplit
-
         from orchestrator.plugin.egress import EgressRules
         from orchestrator.plugin.http_client import HttpPool
+        from orchestrator.plugin.llm_choice import model_hosts
 
-        host = urlsplit(self.config.llm.base_url).hostname
-        return HttpPool(EgressRules((*self.config.http_allow_hosts, *([host] if host else []))))
+        return HttpPool(EgressRules((*self.config.http_allow_hosts, *model_hosts(self.config.llm))))
 
     def budget(self, run_id: str) -> Budget:
-        """What a run may still spend. Counted in this process; the oldest of very many runs are forgotten."""
+        """What a run may still spend; the oldest of very many runs are forgotten here."""
         from orchestrator.plugin.llm import Budget
 
         budget = self._budgets.get(run_id)
         if budget is None:
             limits = self.config.limits
             tokens = limits.get("llm_tokens")
-            budget = Budget(max_tokens=None if tokens is None else int(tokens), max_cost=limits.get("llm_cost"))
+            budget = Budget(
+                max_tokens=None if tokens is None else int(tokens), max_cost=limits.get("llm_cost"), run_id=run_id
+            )
             self._budgets[run_id] = budget
             if len(self._budgets) > MAX_BUDGETS:
                 self._budgets.popitem(last=False)
@@ -148,6 +147,7 @@ class CallServices:
     context: StepContext
     secrets: SecretVault
     on_delta: Callable[[str], None] | None = None
+    ledger: Ledger | None = None
     _http: HttpClient | None = field(default=None, init=False)
 
     @property
@@ -202,47 +202,5 @@ class CallServices:
             budget=self.hub.budget(context.run_id),
             on_delta=self.on_delta or write_delta,
             vault=self.secrets,
+            ledger=self.ledger,
         )
-
-
-def chat_model(config: ProjectConfig, pool: HttpPool, provider: Provider) -> ChatModel:
-    """The model that `[llm]` names: an endpoint, a recording, the fake, or an endpoint that is recorded."""
-    llm, root = config.llm, config.root or Path.cwd()
-    if llm.fake:
-        from orchestrator.plugin.llm_fake import FakeModel
-
-        return FakeModel()
-    if llm.replay:
-        from orchestrator.plugin.llm_record import RecordedModel
-
-        return RecordedModel(root / llm.replay)
-    from orchestrator.plugin.llm_openai import Endpoint, OpenAiModel
-
-    if not llm.base_url:
-        raise StepError(
-            "llm.not_configured",
-            "no language model is configured; set [llm] base_url and model in orchestrator.toml, or run with --fake-llm",
-        )
-    endpoint = Endpoint(llm.base_url, _api_key(llm, provider), llm.timeout_s, llm.prices)
-    model: ChatModel = OpenAiModel(pool, endpoint)
-    if llm.record:
-        from orchestrator.plugin.llm_record import RecordedModel
-
-        model = RecordedModel(root / llm.record, model)
-    return model
-
-
-def _api_key(llm: LlmConfig, provider: Provider) -> Secret | None:
-    """`api_key` names a secret; from the environment variable it may also be the key itself."""
-    if not llm.api_key:
-        return None
-    value = provider(llm.api_key)
-    if value is not None:
-        return Secret(value, llm.api_key)
-    import os
-
-    if os.environ.get("ORCHESTRATOR_LLM_API_KEY") == llm.api_key:
-        return Secret(llm.api_key, "LLM_API_KEY")
-    raise StepError(
-        "secret.missing", f"secret {llm.api_key} ([llm] api_key) is not set; put it into the environment or .env"
-    )

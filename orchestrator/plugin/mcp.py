@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -46,6 +47,7 @@ ERRORS = (
 )
 INSTALL = 'MCP needs the extra: pip install "orchestrator-flows[mcp]"'
 MAX_TOOLS = 1000
+QUIET = logging.NullHandler()
 TEXT_RESULT: Json = {
     "type": "object",
     "properties": {
@@ -270,6 +272,9 @@ class _Session:
             from mcp.types import Implementation
         except ImportError:
             raise StepError("mcp.not_installed", INSTALL) from None
+        logging.getLogger("mcp").addHandler(
+            QUIET
+        )  # lines that are not MCP are no matter for a terminal; logging may show them
         server = self.server
         about = Implementation(name="orchestrator", version="1")
         if server.url:

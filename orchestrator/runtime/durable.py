@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import (
     Fenced,
@@ -56,6 +56,9 @@ from orchestrator.runtime.plan import FlowPlan
 from orchestrator.runtime.rebuild import Rebuilt, rebuild
 from orchestrator.runtime.sink import ActorSink, SnapshotRule
 from orchestrator.runtime.state import Activation
+
+if TYPE_CHECKING:  # loaded with the first flow that keeps results
+    from orchestrator.runtime.flow_bind import CallMemory
 
 LEASE_S = 15.0
 KEEP_WARM_S = 60.0
@@ -110,6 +113,16 @@ class DurableEngine(Engine):
         self._queued: dict[str, tuple[Actor, bool]] = {}
         self._claiming = asyncio.Lock()
         self.is_closing = False
+        self._call_memory: CallMemory | None = None
+
+    @property
+    def call_memory(self) -> CallMemory:
+        """Results under `id` and `cache` keys, in the journal."""
+        if self._call_memory is None:
+            from orchestrator.runtime.durable_memory import JournalMemory
+
+            self._call_memory = JournalMemory(self.journal, self.clock)
+        return self._call_memory
 
     # Starting and finding runs.
 
@@ -348,7 +361,7 @@ class DurableEngine(Engine):
             listener(actor)
         actor.adopt(rebuilt.state)
         actor.is_passive = is_passive
-        actor.log.extend(rebuilt.ticks)
+        actor.entries.extend(rebuilt.ticks)
         actor.base = rebuilt.base
         self.runs[claim.run_id] = actor
         sink = self._attach(actor, claim.epoch)
@@ -382,7 +395,7 @@ class DurableEngine(Engine):
         actor = Actor(self, plan, run_id)
         rebuilt = rebuild(claim, plan, await self.journal.load(run_id))
         actor.adopt(rebuilt.state)
-        actor.log, actor.base = [*await self.earlier(run_id, plan, 0, rebuilt.base), *rebuilt.ticks], 0
+        actor.entries, actor.base = [*await self.earlier(run_id, plan, 0, rebuilt.base), *rebuilt.ticks], 0
         return actor
 
     async def earlier(self, run_id: str, plan: FlowPlan, start: int, end: int) -> list[t.Tick]:

@@ -20,8 +20,9 @@ from orchestrator.runtime.limits import check_depth
 from orchestrator.runtime.plan import FlowPlan
 from orchestrator.runtime.state import Activation, RunState
 
-if TYPE_CHECKING:  # loaded for flows that limit their runs
+if TYPE_CHECKING:  # loaded for flows that limit their runs, or keep results
     from orchestrator.runtime.admission import Gate
+    from orchestrator.runtime.flow_bind import CallMemory
 
 _engines: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Engine] = weakref.WeakKeyDictionary()
 
@@ -55,6 +56,11 @@ class Engine:
         self.on_actor: list[Callable[[Actor], None]] = []  # told of every actor before it has a tick
         self._gate: Gate | None = None
         self.resolve_child: Callable[[str], FlowPlan] | None = None
+
+    @property
+    def call_memory(self) -> CallMemory | None:
+        """Where results under `id` and `cache` keys are kept beyond this process; None: in the binding of a flow."""
+        return None
 
     @property
     def gate(self) -> Gate:

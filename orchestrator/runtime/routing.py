@@ -21,7 +21,10 @@ def emit_all(
     line: Line | None,
     drain_s: float | None = None,
 ) -> None:
-    """Send out what a step emitted, in order."""
+    """Send out what a step emitted, in order; in a flow file that floods its own run, end it instead."""
+    if r.plan.is_bounded and len(r.state.acts) > (most := most_undelivered(r.state)):
+        fail_run(r, _limit_passed(f"more than {most} events of the run wait for their turn"))
+        return
     for item in emitted:
         if type(item) is Fan:
             fan_out(r, item, scope, line)
@@ -55,7 +58,7 @@ def emit(
         return
     event = EventRef(state.next_id, type, value, scope, line)
     state.next_id += 1
-    woken = answer_waits(r, event) if type in state.waits else ()
+    woken = answer_waits(r, event) if "waits" in state.made and type in state.waits else ()
     if target is not None:
         deliver(r, r.plan.steps[target], event)
         return
@@ -126,18 +129,13 @@ def fan_out(r: Reduction, fan: Fan, scope: Scope | None, line: Line | None) -> N
 def _keep_unclaimed(r: Reduction, event: EventRef) -> None:
     queue = r.state.unclaimed.setdefault(event.type, deque())
     if len(queue) >= (most := most_undelivered(r.state)):
-        fail_run(
-            r,
-            {
-                "code": "limit.undelivered",
-                "message": f"{most} events `{event.type}` came that no step takes",
-                "step": None,
-                "attempt": 0,
-                "details": None,
-            },
-        )
+        fail_run(r, _limit_passed(f"{most} events `{event.type}` came that no step takes"))
         return
     queue.append(event)
+
+
+def _limit_passed(message: str) -> dict[str, Any]:
+    return {"code": "limit.undelivered", "message": message, "step": None, "attempt": 0, "details": None}
 
 
 def _error_of(value: Any) -> dict[str, Any]:

@@ -128,7 +128,7 @@ class ActorSink:
         if self.engine.is_strict:
             self._ticks.append(tick)
         else:
-            self.actor.log.append(tick)
+            self.actor.entries.append(tick)
             self.actor.wake_readers()
 
     def hold(self, command: t.Command) -> None:
@@ -369,7 +369,7 @@ class ActorSink:
         ticks, held = self._flying
         covered, self._covered = self._covered, []
         if ticks:
-            self.actor.log.extend(ticks)
+            self.actor.entries.extend(ticks)
             self.actor.wake_readers()
         self.engine.committed(self, batch, held, result)
         for future in covered:

@@ -17,7 +17,7 @@ from orchestrator.runtime.people import Ballot, Request
 from orchestrator.runtime.plan import FlowPlan
 from orchestrator.runtime.reduction import Reduction
 from orchestrator.runtime.state import (
-    WORK,
+    ALL,
     Activation,
     EventRef,
     Group,
@@ -247,9 +247,9 @@ class _Decoder:
         for row in d["waits"]:
             asked = self.codec.decode("Request", row[7]) if len(row) > 7 else None
             index_wait(s, Wait(row[0], row[1], row[2], row[3], value(row[4]), row[5], row[6], asked))
-        for name in WORK:
+        for name in ALL:
             getattr(s, name)
-        s.made = tuple(sorted(WORK))
+        s.made = tuple(sorted(ALL))
         return s
 
     def _lineage(self, d: Json) -> None:

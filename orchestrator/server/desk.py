@@ -31,6 +31,7 @@ from orchestrator.server.limits import RateLimiter
 from orchestrator.server.membership import LivePeople
 from orchestrator.server.memory_book import MemoryBook, MemoryEngine
 from orchestrator.server.metrics import Metrics
+from orchestrator.server.noticing import notices_of
 from orchestrator.server.operations import check_flow_event, drained
 from orchestrator.server.problems import Refused
 from orchestrator.server.questions import open_questions
@@ -84,6 +85,7 @@ class Desk:
         self.scheduler = Scheduler(self, store.store if store is not None else None)
         self.streams = 0
         self.oidc = self._sign_in()
+        self.notices = notices_of(self)
         self.on_start: list[Callable[[], Awaitable[None]]] = []
         self.on_stop: list[Callable[[], Awaitable[None]]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -145,6 +147,7 @@ class Desk:
                 record.actor.discard()
         if self.store is not None:
             await self.store.close()
+        await self.notices.aclose()
         if self.oidc is not None:
             await self.oidc.aclose()
         for project in (*self._old_projects, *([self.project] if self.project is not None else [])):

@@ -59,17 +59,23 @@ def make_link(desk: Desk, row: RequestRow, person: str, verdicts: tuple[str, ...
     expires = desk.clock.now() + lasts_s
     if row.due_at is not None:
         expires = min(expires, row.due_at)
-    body = [
-        row.run_id,
-        row.request_id,
-        row.revision,
-        person,
-        list(verdicts),
-        round(expires, 3),
-        secrets.token_urlsafe(12),
-    ]
+    token = signed_link(desk, row.run_id, row.request_id, row.revision, person, expires, verdicts)
+    return token, expires
+
+
+def signed_link(
+    desk: Desk,
+    run_id: str,
+    request_id: str,
+    revision: int,
+    person: str,
+    expires_at: float,
+    verdicts: tuple[str, ...] = (),
+) -> str:
+    """The token of a link, whatever it is for."""
+    body = [run_id, request_id, revision, person, list(verdicts), round(expires_at, 3), secrets.token_urlsafe(12)]
     token = _signer(desk).dumps(body)
-    return token if isinstance(token, str) else token.decode(), expires
+    return token if isinstance(token, str) else token.decode()
 
 
 def read_link(desk: Desk, token: str) -> Link:

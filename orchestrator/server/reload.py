@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator.authoring.project import Project
+from orchestrator.authoring.project import SKIPPED_FOLDERS, Project
 from orchestrator.errors import OrchestratorError
 from orchestrator.server.desk import Desk
 
@@ -60,14 +61,15 @@ class Reloader:
         return f"; with errors: {', '.join(broken)}" if broken else ""
 
     def _look(self) -> dict[Path, Stamp]:
-        """The times of everything but flow files: config, plugins, .env, imported schemas."""
+        """The times of everything but flow files: config, plugins, pinned tools, .env."""
         project = self._desk.project
         if project is None:
             return {}
         folder = project.config.plugins_path
         files = [project.config.file, project.root / "orchestrator.toml", project.root / ".env"]
-        if folder is not None and folder.is_dir():
-            files += sorted(folder.rglob("*.py"))
+        if folder is not None:
+            files += _sources(folder)
+        files += sorted(project.config.mcp_path.glob("*.plugin.json"))
         found: dict[Path, Stamp] = {}
         for file in files:
             try:
@@ -77,3 +79,12 @@ class Reloader:
             if file is not None and stat is not None:
                 found[file] = (stat.st_mtime_ns, stat.st_size)
         return found
+
+
+def _sources(folder: Path) -> list[Path]:
+    """The Python files under a folder; what tools keep for themselves (`.venv`, `.git`) is left out."""
+    found: list[Path] = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name not in SKIPPED_FOLDERS]
+        found += [Path(parent, name) for name in files if name.endswith(".py")]
+    return sorted(found)

@@ -52,6 +52,8 @@ class FlowBench:
         }
         self._mocks: dict[str, Any] = {step: mock_of(mock.value) for step, mock in test.mocks.items()}
         self._unmocked: set[tuple[str, str]] = set()
+        llm = project.config.llm
+        self._has_recording = bool(llm.replay or llm.record)
         people = project.config.people
         self._groups_of: dict[str, list[str]] | None = {} if people.groups else None
         for group, users in people.groups.items():
@@ -214,7 +216,7 @@ class FlowBench:
         if not is_child and name in self._mocks:
             return mocked_call(name, self._mocks[name])
         info = self.project.catalog.get(target)
-        if info is not None and info.effect == "none":
+        if info is not None and (info.effect == "none" or (info.namespace == "llm" and self._has_recording)):
             return None
         top = self._step_here(run, name)
         if (top, name) not in self._unmocked:

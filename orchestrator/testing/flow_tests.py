@@ -130,6 +130,8 @@ async def _run_test(project: Project, flow: FlowIR, test: TestSpec) -> FlowTestR
     except OrchestratorError as error:
         where = test.inputs.span if error.code == "inputs" and test.inputs is not None else test.name.span
         bench.problems.append(Problem(str(error), where))
+    finally:
+        await project.hub.aclose()
     run = bench.actor
     result.problems += bench.problems
     if run is not None:

@@ -9,6 +9,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from orchestrator.plugin import Llm, Plugin, ProjectFiles, StepError
+from orchestrator_plugins._template import fill_template
 
 Json = Any  # plain JSON
 ERRORS = (
@@ -30,8 +31,10 @@ ERRORS = (
     "timeout",
     "limit.http_body",
 )
-FILE_ERRORS = (*ERRORS, "files.not_found", "files.denied", "files.failed", "limit.file")
-Model = Annotated[str | None, Field(description="Model name; default is [llm] model of the project.")]
+FILE_ERRORS = (*ERRORS, "text.missing", "files.not_found", "files.denied", "files.failed", "limit.file")
+Model = Annotated[
+    str | None, Field(description="Model name, such as small or PROVIDER/small; default is [llm] model of the project.")
+]
 Temperature = Annotated[float | None, Field(ge=0, le=2, description="0 is steady, 1 is lively.")]
 MaxTokens = Annotated[int | None, Field(ge=1, description="Bound of the answer's length.")]
 System = Annotated[str | None, Field(description="Who the model is and how it should answer.")]
@@ -101,6 +104,9 @@ async def chat(
     files: ProjectFiles,
     prompt: Annotated[str | None, Field(description="The question. Either this, `prompt_file` or `messages`.")] = None,
     prompt_file: Annotated[str | None, Field(description="A file of the project that holds the question.")] = None,
+    values: Annotated[
+        dict[str, Json] | None, Field(description="Fills {name} in the prompt or its file, as text.template does.")
+    ] = None,
     messages: Annotated[list[Json] | None, Field(description="A whole chat of `{role, content}` entries.")] = None,
     system: System = None,
     schema: Annotated[
@@ -122,6 +128,10 @@ async def chat(
         if prompt is not None:
             raise StepError("type.payload", "give either `prompt` or `prompt_file`")
         prompt = files.read_bytes(prompt_file, max_bytes=200_000).decode("utf-8", errors="replace")
+    if values is not None:
+        if prompt is None:
+            raise StepError("type.payload", "`values` fill a `prompt` or `prompt_file`, and there is none")
+        prompt = fill_template(prompt, values)
     reply = await llm.chat(
         prompt,
         messages=messages or (),

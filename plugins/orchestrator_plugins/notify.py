@@ -10,11 +10,18 @@ from typing import Annotated, Any
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from orchestrator.plugin import Clock, Context, HttpClient, HttpRequest, Mail, Mailer, Plugin, Secret, StepError
+from orchestrator.plugin import Clock, Context, HttpClient, HttpRequest, Mail, Mailer, Notice, Plugin, Secret, StepError
 
 Json = Any  # plain JSON
 HTTP_ERRORS = ("http.4xx", "http.5xx", "http.connect", "http.blocked", "http.protocol", "http.redirect", "timeout")
 MAIL_ERRORS = ("mail.not_configured", "mail.refused", "mail.failed", "secret.missing", "secret.denied")
+SLACK_ERRORS = (*HTTP_ERRORS, "slack.refused", "secret.missing", "secret.denied")
+WORDS = {
+    "opened": "Please decide",
+    "reminded": "Still waiting for you",
+    "escalated": "Nobody has decided",
+    "delegated": "Handed over to you",
+}
 Receivers = Annotated[list[str] | str, Field(description="One address or several.")]
 plugin = Plugin("notify", doc="Tell people.")
 
@@ -90,6 +97,58 @@ async def email(
     message_id = f"<{digest}@orchestrator.invalid>"
     await mailer.send(Mail(receivers, subject, text, html, reply_to, message_id))
     return Sent(status=250, id=message_id)
+
+
+@plugin.step(errors=MAIL_ERRORS, idempotent=False)
+async def people_by_mail(
+    mailer: Mailer, ctx: Context, notice: Annotated[Notice, Field(description="What happened to which request.")]
+) -> list[str]:
+    """Tell the people of a request by mail, each with a link of their own: `[people] notify = ["notify.people_by_mail"]`.
+
+    Gives the names of those who were told. People without an address are left out.
+    """
+    told = []
+    for person in notice["to"]:
+        if not person["email"]:
+            continue
+        digest = hashlib.sha256(f"{ctx.idempotency_key}/{person['name']}".encode()).hexdigest()[:32]
+        text = message_text(notice, person["link"] or notice["url"])
+        subject = f"{WORDS[notice['what']]}: {' '.join(notice['title'].split())}"[:200]
+        await mailer.send(Mail((person["email"],), subject, text, message_id=f"<{digest}@orchestrator.invalid>"))
+        told.append(person["name"])
+    return told
+
+
+@plugin.step(errors=SLACK_ERRORS, idempotent=False, secrets=["SLACK_WEBHOOK_URL"], hosts=["hooks.slack.com"])
+async def people_by_slack(
+    http: HttpClient,
+    slack_webhook_url: Secret,
+    notice: Annotated[Notice, Field(description="What happened to which request.")],
+) -> int:
+    """Tell a Slack channel of requests to people: `[people] notify = ["notify.people_by_slack"]`.
+
+    The secret SLACK_WEBHOOK_URL is the channel's incoming webhook. A channel gets no personal links.
+    """
+    who = ", ".join([person["name"] for person in notice["to"]] or notice["groups"]) or "anybody"
+    text = f"*{WORDS[notice['what']]}*: {_slack_text(message_text(notice, notice['url']))}\nFor {_slack_text(who)}"
+    response = await http.send(HttpRequest("POST", slack_webhook_url.reveal(), json={"text": text}))
+    http.check(response)
+    if response.text.strip() not in ("ok", "") and not response.is_json:
+        raise StepError("slack.refused", f"Slack answered {response.text[:100]!r}")
+    return response.status
+
+
+def message_text(notice: Notice, link: str) -> str:
+    """A notice in words."""
+    lines = [notice["title"], f"It was asked by the flow {notice['flow']}."]
+    if notice["due_at"]:
+        lines.append(f"It is due at {notice['due_at']}.")
+    lines.append(f"Decide here: {link}" if link else f"Decide with: orchestrator inbox (run {notice['run_id']})")
+    return "\n".join(lines)
+
+
+def _slack_text(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def sign(body: str, secret: str, at: int) -> str:

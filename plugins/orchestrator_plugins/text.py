@@ -10,10 +10,10 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from orchestrator.plugin import Plugin, ProjectFiles, StepError
+from orchestrator_plugins._template import fill_template
 
 Json = Any  # plain JSON
 _SPELLED = {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ł": "l", "þ": "th", "ð": "d", "ı": "i"}
-_PLACE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 plugin = Plugin("text", doc="Work with text.")
 
 
@@ -156,29 +156,4 @@ def template(
     if (template is None) == (file is None):
         raise StepError("type.payload", "give either `template` or `file`")
     source = template if template is not None else files.read_bytes(str(file)).decode("utf-8", errors="replace")
-    known: Json = values or {}
-
-    def fill(match: re.Match[str]) -> str:
-        if match[1] is None:
-            return match[0][0]
-        value = known
-        for part in match[1].strip().split("."):
-            if isinstance(value, list) and part.isdigit() and int(part) < len(value):
-                value = value[int(part)]
-            elif isinstance(value, dict) and part in value:
-                value = value[part]
-            else:
-                raise StepError("text.missing", f"the template wants {{{match[1]}}}, which is not in `values`")
-        return _shown(value)
-
-    return _PLACE.sub(fill, source)
-
-
-def _shown(value: Json) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return ", ".join(_shown(v) for v in value)
-    return str(value)
+    return fill_template(source, values or {})

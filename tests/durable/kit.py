@@ -15,7 +15,6 @@ from orchestrator.journal.memory import MemoryJournal
 from orchestrator.runtime.answering import AnswerRefused
 from orchestrator.runtime.codec import PLAIN, decode_tick
 from orchestrator.runtime.durable import DurableEngine
-from orchestrator.runtime.durable_memory import JournalMemory
 from orchestrator.runtime.journal import FINAL, InboxEntry, Journal
 from orchestrator.runtime.plan import FlowPlan
 from tests.durable.battery import Case
@@ -43,10 +42,6 @@ class World:
         for name, text in case.others.items():
             self.write(text, name)
         return self.plan(case.text, case.name)
-
-    def remember(self, engine: DurableEngine) -> None:
-        """Keep the results of calls with an `id` or `cache` in the journal."""
-        self.project.binding.memory = JournalMemory(engine.journal, engine.clock)
 
     def engine(self, *, serves: bool = False, **options: Any) -> DurableEngine:
         engine = DurableEngine(self.journal, self.project.plan, poll_s=options.pop("poll_s", 0.01), **options)

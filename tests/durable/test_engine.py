@@ -398,7 +398,6 @@ def test_an_id_is_made_once_across_runs_and_restarts(tmp_path: Path) -> None:
             journal = SqliteJournal(tmp_path / "runs.db")
             world = World(tmp_path, journal, **calls.steps())
             service = world.service(serves=True)
-            world.remember(engine_of(service))
             actor = await service.start(world.plan(text), {}, run_id=f"r{number}", pin=True)
             await actor.wait_finished()
             assert actor.state.result is not None and actor.state.result.value == {"n": 2}
@@ -416,10 +415,41 @@ def test_a_call_with_an_id_is_joined_while_another_run_makes_it(tmp_path: Path) 
     async def work(world: World) -> None:
         plan = world.plan(text)
         services = [world.service(serves=True) for _ in range(2)]
-        world.remember(engine_of(services[0]))
         actors = [await s.start(plan, {}, run_id=f"r{n}", pin=True) for n, s in enumerate(services)]
         for actor in actors:
             await actor.wait_finished()
 
     run(tmp_path, work, **calls.steps())
     assert len(calls.made) == 1
+
+
+EACH = """
+flow: each
+inputs: {items: [int]}
+outputs: {n: [int]}
+steps:
+  one:
+    on: Start
+    for_each: "${{ inputs.items }}"
+    concurrency: 1
+    KEY
+    call: t.work
+    with: {n: "${{ item }}"}
+    emit: {event: Stop, with: {n: "${{ result }}"}}
+"""
+
+
+@pytest.mark.parametrize("key", ['id: "n-${{ item }}"', "cache: {key: item, ttl: 1h}"])
+def test_items_have_keys_of_their_own_over_runs(tmp_path: Path, key: str) -> None:
+    calls = Calls()
+
+    async def work(world: World) -> None:
+        plan = world.plan(EACH.replace("KEY", key))
+        for number, items in enumerate(([1, 2, 2], [2, 3])):
+            actor = await world.service().start(plan, {"items": items}, run_id=f"r{number}", pin=True)
+            await actor.wait_finished()
+            assert actor.state.result is not None, actor.state.error
+            assert actor.state.result.value == {"n": [n + 1 for n in items]}
+
+    run(tmp_path, work, **calls.steps())
+    assert len(calls.made) == 3

@@ -79,6 +79,8 @@ def test_a_plugins_page_has_every_callable_in_order() -> None:
     page = plugin_markdown("notify", "Tell people.", [i for i in infos if i])
     assert [line for line in page.splitlines() if line.startswith("##")] == [
         "## `notify.email`",
+        "## `notify.people_by_mail`",
+        "## `notify.people_by_slack`",
         "## `notify.slack`",
         "## `notify.webhook`",
     ]

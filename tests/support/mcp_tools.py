@@ -67,6 +67,13 @@ async def count(ctx: Context[Any], to: int) -> str:
     return str(to)
 
 
+@server.tool(structured_output=False)
+def chatter() -> str:
+    """Print where only MCP may stand, and answer."""
+    print("printing in the middle", flush=True)
+    return "done"
+
+
 if len(sys.argv) > 1 and sys.argv[1] == "more":
 
     @server.tool(structured_output=False)
@@ -85,6 +92,8 @@ if len(sys.argv) > 1 and sys.argv[1] == "other":
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["noisy"]:
+        print("Starting up!", flush=True)
     if sys.argv[1:] == ["broken"]:
         print("the licence key is missing", file=sys.stderr)
         sys.exit(1)
