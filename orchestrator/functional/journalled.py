@@ -69,6 +69,8 @@ class StoredRuns:
             raise RunArgumentError(f"run {run_id!r} is one of `{row.flow}`, not of workflow `{self.workflow.name}`")
         if row.status in FINAL:
             return await self._read(run_id, row.flow, row.flow_hash)
+        if row.status == "parked" and (row.parked or {}).get("code") == ReplayDiverged.code:
+            await self.store.unpark([ReplayDiverged.code], now=self.engine.clock.now())  # the function may be back
         self.workflow.opening.add(run_id)
         try:
             actor = await self.engine.acquire(run_id)
