@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from orchestrator.authoring.collecting import is_complete
-from orchestrator.authoring.context import Context, active_steps, call_in_loop, running_loop
+from orchestrator.authoring.context import Context, active_steps, call_in_loop
 from orchestrator.authoring.copying import copy_value
 from orchestrator.authoring.delivery import check_event, check_target
 from orchestrator.authoring.flooding import BURST_LOOK, flooded, watch_burst
@@ -140,14 +140,15 @@ class StepContext(Context[Any]):
         """Show an event to readers at once; None is ignored."""
         if ev is None:
             return
-        act = self._check()
-        run = self._run
-        if run.data.loop is running_loop():
-            run.stream(ev, act.id, act.attempt)
-            if not run.next_seq & BURST_LOOK:
-                watch_burst(run, act, ev)
-        else:
+        act, run = self._act, self._run
+        if act.attempt != self._attempt or act.is_cancelled or act.id not in run.state.acts:
+            self._check()  # raises
+        if run.data.loop is not asyncio._get_running_loop():
             run.data.loop.call_soon_threadsafe(run.stream, ev, act.id, act.attempt)
+            return
+        run.stream(ev, act.id, act.attempt)
+        if not (len(run.entries) if run.sink is None else run.state.seq) & BURST_LOOK:
+            watch_burst(run, act, ev)
 
     async def running_steps(self) -> list[str]:
         """The names of the steps that work right now."""

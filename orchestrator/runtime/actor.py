@@ -357,7 +357,7 @@ class Actor(Reduction):
                 cell.act = act
                 act.task = task
                 try:
-                    result = step.body.perform(self, act)
+                    result = step.perform(self, act)
                     if type(result) is CoroutineType or inspect.isawaitable(result):
                         timeout_s = step.timeout_s
                         result = await (result if timeout_s is None else _bounded(result, timeout_s, act))

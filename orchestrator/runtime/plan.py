@@ -63,6 +63,7 @@ class StepPlan:
         "max_visits",
         "name",
         "needs_guard",
+        "perform",
         "rate",
         "recovers",
         "tags",
@@ -73,6 +74,7 @@ class StepPlan:
         self.name = ir.name
         self.ir = ir
         self.body = body
+        self.perform = body.perform
         self.join: JoinIR | None = ir.join
         self.limit: int | None = ir.policy.concurrency if ir.for_each is None else None  # else it bounds the items
         self.rate: RateIR | None = ir.policy.rate
