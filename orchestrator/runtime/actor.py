@@ -384,6 +384,8 @@ class Actor(Reduction):
                 else:
                     self._drives = True
                     act.task = None
+                    if act.context is not None and step.leave is not None:
+                        step.leave(act)
                     if act.id in acts:
                         name = None if step.gives is None else step.gives.get(type(result))
                         if name is None or self.sink is not None or self.relay is not None or not is_plain(self, act):

@@ -59,6 +59,7 @@ class StepPlan:
         "ir",
         "join",
         "join_sites",
+        "leave",
         "limit",
         "max_visits",
         "name",
@@ -90,6 +91,8 @@ class StepPlan:
         self.timeout_s = ir.policy.timeout_s
         # of a plain body: the name of the event that it gives by the class of what it returns, "" for nothing
         self.gives: Mapping[type[Any], str] | None = getattr(body, "gives", None) if body.is_plain else None
+        # of a plain body: lets go of the context of an attempt that has ended
+        self.leave: Callable[[Activation], None] | None = getattr(body, "leave", None)
 
     @property
     def is_direct(self) -> bool:
