@@ -206,6 +206,8 @@ class StepContext(Context[Any]):
         check_event(ev)
         if not expected:
             return []
+        if self._run.data.loop is asyncio._get_running_loop():
+            return self._collect(ev, expected, buffer_id or "default")
         return self.call(lambda: self._collect(ev, expected, buffer_id or "default"))
 
     def _collect(self, ev: Event, expected: list[type[Event]], buffer_id: str) -> list[Event] | None:
@@ -217,14 +219,15 @@ class StepContext(Context[Any]):
     def _collect_now(self, ev: Event, expected: list[type[Event]], buffer_id: str) -> list[Event] | None:
         act, run = self._check(), self._run
         name_of = run.data.flow.names.name_of
+        name = name_of(type(ev))
         buffer = run.state.buffers.get((act.step.name, buffer_id))
         count = 1 if buffer is None else 1 + sum(map(len, buffer.values()))
         names: tuple[str, ...] = ()
         if count >= len(expected):
             names = tuple(map(name_of, expected))
-            if buffer is not None and not is_complete(buffer, name_of(type(ev)), names):
+            if buffer is not None and not is_complete(buffer, name, names):
                 names = ()
-        run.apply(t.Collected(0, 0.0, act.cause, act.id, buffer_id, name_of(type(ev)), ev, names))
+        run.apply(t.Collected(0, 0.0, act.cause, act.id, buffer_id, name, ev, names))
         found: list[Event] | None = act.collected
         act.collected = None
         return found
