@@ -16,6 +16,7 @@ from orchestrator.runtime.joins import expire_join
 from orchestrator.runtime.reduction import (
     Reduction,
     activate,
+    count_down,
     doom,
     free_slot,
     own_copy,
@@ -73,7 +74,7 @@ def settle_plain(r: Reduction, act: Activation, name: str, value: Any) -> None:
     state.busy -= 1
     if act.has_slot:
         act.has_slot = False
-        state.running[act.step.name] -= 1
+        count_down(state, act.step.name)
     if name:
         step = r.plan.direct.get(name)
         if step is None or ("waits" in state.made and name in state.waits):

@@ -149,10 +149,18 @@ def free_slot(r: Reduction, act: Activation) -> None:
     """Give back the activation's slot and start the next one that waits for it."""
     if act.has_slot:
         act.has_slot = False
-        name = act.step.name
-        r.state.running[name] -= 1
+        count_down(r.state, act.step.name)
     if "queues" in r.state.made and act.step.name in r.state.queues:
         pull(r, act.step)
+
+
+def count_down(state: RunState, step: str) -> None:
+    """One running activation of a step less; steps with none are not in the table, so it stays small."""
+    left = state.running[step] - 1
+    if left:
+        state.running[step] = left
+    else:
+        del state.running[step]
 
 
 def restart(r: Reduction, act: Activation) -> None:
@@ -207,7 +215,7 @@ def retire(r: Reduction, act: Activation) -> None:
         state.busy -= 1
     if act.has_slot:
         act.has_slot = False
-        state.running[act.step.name] -= 1
+        count_down(state, act.step.name)
 
 
 def release(r: Reduction, scope: Scope | None) -> None:
