@@ -16,6 +16,7 @@ PAGES = sorted(
     for path in ROOT.glob(pattern)
 )
 MADE = (
+    "docs/api.md",
     "docs/checks.md",
     "docs/cli.md",
     "docs/expressions.md",
