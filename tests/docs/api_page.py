@@ -99,5 +99,5 @@ def _text(value: Any, *, as_line: bool = False) -> str:  # Any: as above
     head, found, example = text.partition("Example:\n")
     if not found:
         return text
-    code = inspect.cleandoc(example)
-    return f"{head}```python\n# Example\n{code}\n```" if ">>>" not in code else f"{head}```pycon\n{code}\n```"
+    code = inspect.cleandoc(example).splitlines()  # indented, since a formatter of fenced code would change the page
+    return f"{head}Example:\n\n" + "\n".join(f"    {line}".rstrip() for line in code)
