@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import subprocess
 from collections.abc import Iterator
 
 import click
@@ -16,6 +17,7 @@ LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
 CODE = re.compile(r"```[\w]*\n.*?^```|`[^`\n]+`", re.S | re.M)
 TOPS = sorted(path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith("."))
 PATH = re.compile(rf"`((?:{'|'.join(TOPS)}|\.ci)/[\w./-]*)`")
+TRACKED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.splitlines()
 WRITTEN = [page for page in PAGES if page not in MADE]
 
 
@@ -43,6 +45,14 @@ def test_links_lead_somewhere(page: str) -> None:
 )  # which is about a new project
 def test_files_that_are_named_exist(page: str) -> None:
     assert [name for name in PATH.findall(text_of(page)) if "NNNN" not in name and not (ROOT / name).exists()] == []
+
+
+def test_the_architecture_names_every_package_and_folder() -> None:
+    page = text_of("docs/ARCHITECTURE.md")
+    packages = [path.name for path in (ROOT / "orchestrator").iterdir() if (path / "__init__.py").exists()]
+    assert [name for name in packages if f"`orchestrator/{name}/" not in page] == []
+    tops = [line.split("/")[0] for line in TRACKED if "/" in line]
+    assert [name for name in set(tops) if name[0] != "." and f"`{name}/" not in page] == []
 
 
 def command_at(words: list[str]) -> tuple[click.Command | None, list[str]]:
