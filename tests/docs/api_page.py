@@ -8,11 +8,15 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from orchestrator.errors import OrchestratorError
+
 MODULES = {
     "orchestrator": "Workflow classes, and loading flow files.",
     "orchestrator.functional": "Workflows as functions.",
+    "orchestrator.errors": "What can be caught; those of the class API are names of `orchestrator` too.",
     "orchestrator.retry": "Policies for `@step(retry_policy=…)`.",
     "orchestrator.plugin": "For those who write steps for flow files.",
+    "orchestrator.agents": "pydantic-ai agents as steps, and flows as their tools; needs the extra `[agents]`.",
     "orchestrator.testing": "For tests.",
     "orchestrator.server": "For serving workflows over HTTP.",
 }
@@ -49,6 +53,9 @@ def _entry(name: str, value: Any) -> Iterator[str]:  # Any: whatever a module ma
     if shown is not None:
         yield f"`{name}{shown}`\n\n"
     yield f"{_text(value)}\n"
+    if inspect.isclass(value) and issubclass(value, OrchestratorError):
+        bases = ", ".join(f"`{base.__name__}`" for base in value.__bases__)
+        yield f"\nCode `{value.code}`; a kind of {bases}.\n"
     if inspect.isclass(value):
         members = list(_members(name, value))
         if members:
