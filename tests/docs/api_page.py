@@ -6,7 +6,10 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterator
+from enum import Enum
 from typing import Any
+
+from pydantic import BaseModel
 
 from orchestrator.errors import OrchestratorError
 
@@ -53,9 +56,16 @@ def _entry(name: str, value: Any) -> Iterator[str]:  # Any: whatever a module ma
     if shown is not None:
         yield f"`{name}{shown}`\n\n"
     yield f"{_text(value)}\n"
+    making = vars(value).get("__init__") if inspect.isclass(value) else None
+    if making is not None and making.__doc__ and not issubclass(value, BaseModel):
+        yield f"\n{inspect.getdoc(making)}\n"
+    if inspect.isclass(value) and issubclass(value, Enum):
+        yield f"\nOne of {', '.join(f'`{one.name}`' for one in value)}.\n"
     if inspect.isclass(value) and issubclass(value, OrchestratorError):
         bases = ", ".join(f"`{base.__name__}`" for base in value.__bases__)
         yield f"\nCode `{value.code}`; a kind of {bases}.\n"
+    if inspect.isclass(value) and issubclass(value, BaseModel) and (fields := _fields(value)):
+        yield f"\nFields: {', '.join(fields)}.\n"
     if inspect.isclass(value):
         members = list(_members(name, value))
         if members:
@@ -63,11 +73,20 @@ def _entry(name: str, value: Any) -> Iterator[str]:  # Any: whatever a module ma
             yield from members
 
 
+def _fields(model: type[Any]) -> list[str]:
+    """The declared fields of a model, as they are written; a model's signature depends on what was imported before."""
+    kinds = [kind for kind in model.__mro__ if kind.__module__.startswith("orchestrator")]
+    written = {key: text for kind in reversed(kinds) for key, text in inspect.get_annotations(kind).items()}
+    return [
+        f"`{key}: {text}`" for key, text in written.items() if key[0] != "_" and not str(text).startswith("ClassVar")
+    ]
+
+
 def _members(name: str, owner: type[Any]) -> Iterator[str]:
     seen = set()
     for kind in owner.__mro__:
-        if not kind.__module__.startswith("orchestrator"):
-            continue
+        if not kind.__module__.startswith("orchestrator") or (kind is not owner and issubclass(kind, BaseModel)):
+            continue  # the members of `Event` stand there
         for key, raw in list(vars(kind).items()):
             function = raw.fget if isinstance(raw, property) else getattr(raw, "__func__", raw)
             if key.startswith("_") or key in seen or key in INTERNAL.get(name, ()) or not inspect.isroutine(function):
@@ -82,7 +101,9 @@ def _members(name: str, owner: type[Any]) -> Iterator[str]:
 
 
 def _signature(value: Any, *, is_method: bool = False) -> str | None:  # Any: as above
-    if inspect.isclass(value) and (getattr(value, "_is_protocol", False) or issubclass(value, BaseException)):
+    if inspect.isclass(value) and (
+        getattr(value, "_is_protocol", False) or issubclass(value, BaseException | BaseModel | Enum)
+    ):
         return None
     if not callable(value):
         return None
@@ -91,7 +112,7 @@ def _signature(value: Any, *, is_method: bool = False) -> str | None:  # Any: as
     except (TypeError, ValueError):
         return None
     parts = list(found.parameters.values())[1 if is_method else 0 :]
-    text = str(found.replace(parameters=parts))
+    text = str(found.replace(parameters=parts)).replace("<lambda>", "lambda")
     text = re.sub(r"<factory>|<[^<>]* at 0x[0-9a-f]+>|UNSET", "…", text)
     text = re.sub(r"<class '([\w.]+)'>", lambda match: match[1].rpartition(".")[2], text)
     text = re.sub(r"(: |-> )'([^']*)'", r"\1\2", text)  # annotations are kept as text
