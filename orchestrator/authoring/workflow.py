@@ -63,7 +63,13 @@ class Workflow:
         skip_graph_checks: Iterable[str] | None = None,
         serializer: JsonSerializer | None = None,
     ) -> None:
-        """`timeout` is in seconds of work; `external` are events that come from outside; `store` makes runs durable.
+        """`timeout` is in seconds of work (None: no bound); waiting for people or outside events does not count.
+
+        `num_concurrent_runs` bounds the runs of this instance at a time, later ones wait; `external` are events that come
+        from outside, beside those that steps wait for; `store` (a URL, a journal or an engine) makes runs durable;
+        `workflow_name` is the name of its runs in a store, the module and class by default; `serializer` says which models
+        and dataclasses may stand in events; `skip_graph_checks` leaves checks out by name, `disable_validation` all of them;
+        `verbose` prints what happens.
 
         Raises: WorkflowConfigurationError if the class has not exactly one start and one stop event;
         WorkflowValidationError for an argument that cannot be meant.
