@@ -7,6 +7,37 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # diagnostics is a layer above; only its type is named here
     from orchestrator.diagnostics import Diagnostic
 
+__all__ = [
+    "AdmissionRefused",
+    "CompileFailed",
+    "ContextSerdeError",
+    "ContextStateError",
+    "Fenced",
+    "JournalConflict",
+    "LimitExceeded",
+    "NotSerializable",
+    "OrchestratorError",
+    "PayloadTooLarge",
+    "PluginError",
+    "RunCancelled",
+    "RunError",
+    "RunFinished",
+    "RunReleased",
+    "RunStalled",
+    "StepError",
+    "StepFailed",
+    "StepTimedOut",
+    "StoreBusy",
+    "StoreError",
+    "UnknownRun",
+    "UsageError",
+    "WorkflowCancelledByUser",
+    "WorkflowConfigurationError",
+    "WorkflowRuntimeError",
+    "WorkflowTimeoutError",
+    "WorkflowValidationError",
+]
+
 
 class OrchestratorError(Exception):
     """Base of all errors raised on purpose by this package."""

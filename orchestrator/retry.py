@@ -21,6 +21,7 @@ from datetime import timedelta
 from typing import Protocol, runtime_checkable
 
 __all__ = [
+    "ComposedPolicy",
     "ConstantDelayRetryPolicy",
     "ExponentialBackoffRetryPolicy",
     "RetryCondition",

@@ -13,7 +13,7 @@ from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.plan import FlowPlan
 
 if TYPE_CHECKING:  # a workflow makes these
-    from orchestrator.authoring.context import Context
+    from orchestrator.authoring.context import Outside
     from orchestrator.authoring.saving import Saved
     from orchestrator.authoring.workflow import Workflow
     from orchestrator.events import StartEvent
@@ -25,13 +25,11 @@ _NOTHING: dict[str, Any] = {}  # ticks are never changed, so runs may share it
 class ClassLaunch:
     """The `Launch` of a workflow class. Without an event it goes on with what the context holds."""
 
-    __slots__ = ("context", "counts", "event", "workflow")
+    __slots__ = ("counts", "event", "outside", "workflow")
 
-    def __init__(
-        self, workflow: Workflow, context: Context[Any], event: StartEvent | None, *, counts: bool = False
-    ) -> None:
+    def __init__(self, workflow: Workflow, outside: Outside, event: StartEvent | None, *, counts: bool = False) -> None:
         self.workflow = workflow
-        self.context = context
+        self.outside = outside
         self.event = event
         self.counts = counts  # whether the workflow is told of the end
 
@@ -41,7 +39,7 @@ class ClassLaunch:
 
     def first_tick(self, now: float) -> t.Started:
         """The start event, and the state that the context holds."""
-        outside, event = self.context._outside, self.event
+        outside, event = self.outside, self.event
         assert event is not None
         name = self.workflow.flow.names.name_of(type(event))
         if outside.model is None and not outside.vars and outside.run is None:
@@ -54,19 +52,17 @@ class ClassLaunch:
             return None
         from orchestrator.authoring.saving import state_to_resume
 
-        return state_to_resume(self.context._outside, plan)
+        return state_to_resume(self.outside, plan)
 
     def earlier(self) -> Actor | None:
         """The cancelled run of a store that the context holds, if it is to go on there."""
-        run = self.context._outside.run
+        run = self.outside.run
         return run if self.event is None and run is not None and run.sink is not None else None
 
     def attach(self, run: Actor) -> None:
         """Give a run its live side."""
         workflow = self.workflow
-        run.data = RunData(
-            workflow, workflow.flow, asyncio.get_running_loop(), self.context._outside.edits, counts=self.counts
-        )
+        run.data = RunData(workflow, workflow.flow, asyncio.get_running_loop(), self.outside.edits, counts=self.counts)
         run.timeout_s = workflow._timeout
         workflow._latest = weakref.ref(run)
         before = run.on_finish

@@ -76,7 +76,7 @@ def callable_plan(workflow: Any) -> FlowPlan:
 
 def _class_plan(workflow: Workflow) -> FlowPlan:
     from orchestrator.authoring.class_launch import ClassLaunch
-    from orchestrator.authoring.context import Context
+    from orchestrator.authoring.context import Outside
     from orchestrator.events import Event, StopEvent
 
     workflow.validate()
@@ -88,7 +88,7 @@ def _class_plan(workflow: Workflow) -> FlowPlan:
             event = cls(**inputs)
         except ValidationError as error:
             raise UsageError(f"workflow `{plan.ir.name}` cannot start: {_described(error)}", code="inputs") from error
-        return ClassLaunch(workflow, Context(workflow), event).first_tick(now)
+        return ClassLaunch(workflow, Outside(workflow), event).first_tick(now)
 
     def plain(type_name: str, value: Any) -> Json:
         event = value if isinstance(value, Event) else plan.codec.decode(type_name, value)

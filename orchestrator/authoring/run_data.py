@@ -6,15 +6,15 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.authoring.stage import EditGate
 from orchestrator.events import StopEvent
 
 if TYPE_CHECKING:  # the workflow makes runs
     from orchestrator.authoring.class_flow import ClassFlow
+    from orchestrator.authoring.stage import EditGate
     from orchestrator.authoring.workflow import Workflow
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class StepFailure:
     """The failure that ended a run."""
 
@@ -24,7 +24,7 @@ class StepFailure:
     elapsed_s: float
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, repr=False, eq=False)
 class RunData:
     """The live side of a run of a workflow class."""
 
@@ -47,6 +47,8 @@ class RunData:
     def gate(self) -> EditGate:
         """Lets one `edit_state` block of the run work at a time."""
         if self.edits is None:
+            from orchestrator.authoring.stage import EditGate
+
             self.edits = EditGate()
         return self.edits
 

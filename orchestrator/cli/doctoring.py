@@ -303,16 +303,19 @@ async def _runs(journal: Store) -> list[Look]:
     counted = ", ".join(f"{count} {status}" for status, count in sorted(stats.by_status.items())) or "no runs yet"
     size = f"{stats.size_bytes / 1e6:.1f} MB" if stats.size_bytes else "empty"
     found = [Look("ok", "store", f"{size}; {counted}; {plural(stats.open_requests, 'open request')}")]
-    live = sum(worker.lease_until >= now for worker in stats.workers)
-    if late:
+    gone = {row.holder for row in late if row.holder is not None}
+    live = sum(worker.lease_until >= now and worker.name not in gone for worker in stats.workers)
+    if left := [row for row in late if row.holder is not None]:
+        message = f"{plural(len(left), 'run')} of a process that is gone"
+        found.append(
+            Look("warning", "runs", message, "`orchestrator resume` goes on where it was; `serve`, `worker` too")
+        )
+    if waiting := len(late) - len(left):
         advice = (
             "start more workers" if live else "`orchestrator resume` goes on with them, `worker` and `serve` keep at it"
         )
-        found.append(
-            Look(
-                "warning", "runs", f"{len(late)} have been due for over {LATE_S:.0f} s; {live} processes are up", advice
-            )
-        )
+        message = f"{plural(waiting, 'run')} due for over {LATE_S:.0f} s; {plural(live, 'process', 'processes')} up"
+        found.append(Look("warning", "runs", message, advice))
     for row in parked:
         reason: Any = row.parked or {}
         advice = "mend that; `resume`, `worker` or `serve` takes it up again"

@@ -69,6 +69,15 @@ def one_flow(path: Path) -> Path:
     raise CommandFailed(f"{path} does not exist{hint}", Exit.NOT_FOUND)
 
 
+def flows_here() -> list[Path]:
+    """The flow files of the project around the working directory; none outside of one, where a search has no end."""
+    from orchestrator.authoring.project import find_flows
+    from orchestrator.plugin.config import find_config
+
+    config = find_config(Path("."))
+    return [] if config is None else [_from_here(flow) for flow in find_flows(config.parent)]
+
+
 def exists(path: Path) -> bool:
     """Whether a path is there; one that no file system can hold is not."""
     try:
@@ -107,6 +116,9 @@ def _near(path: Path) -> Path | None:
         written = path.with_name(path.name + suffix)
         if exists(written):
             return written
+    for flow in flows_here():
+        if flow.name in (path.name, *(path.name + suffix for suffix in SUFFIXES)):
+            return flow
     try:
         names = [p.name for p in path.parent.iterdir() if p.name.endswith(SUFFIXES)]
     except OSError:

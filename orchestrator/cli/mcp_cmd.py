@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import os
+import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +55,9 @@ def pull(names: tuple[str, ...], only_checks: bool, as_json: bool) -> int:
         known = ", ".join(servers) or "none"
         what = f"there is no [mcp.servers.{unknown}]" if unknown else "the project names no MCP servers"
         raise CommandFailed(f"{what} in orchestrator.toml; known: {known}", Exit.NOT_FOUND)
-    pinned = asyncio.run(_pull(project, names or tuple(servers)))
+    found = asyncio.run(_pull(project, names or tuple(servers)))
+    pinned = {name: manifest for name, (manifest, _) in found.items()}
+    left_out = {name: problems for name, (_, problems) in found.items()}
     changes = {name: _changes(_read(_file(project, name)), manifest) for name, manifest in pinned.items()}
     if not only_checks:
         for name, manifest in pinned.items():
@@ -60,16 +65,18 @@ def pull(names: tuple[str, ...], only_checks: bool, as_json: bool) -> int:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
     if as_json:
-        print_json("mcp pull", ok=True, data={"changes": changes})
+        print_json("mcp pull", ok=True, data={"changes": changes, "left_out": left_out})
     for name, changed in changes.items():
         if not as_json:
             say(f"{name}: {plural(len(pinned[name]['callables']), 'tool')}" + ("" if changed else ", nothing new"))
             for line in changed:
                 click.echo(inert(line))
+            for problem in left_out[name]:
+                say(inert(f"left out: {problem}"))
     return Exit.DIAGNOSTICS if only_checks and any(changes.values()) else Exit.OK
 
 
-async def _pull(project: Project, names: tuple[str, ...]) -> dict[str, Json]:
+async def _pull(project: Project, names: tuple[str, ...]) -> dict[str, tuple[Json, list[str]]]:
     from orchestrator.plugin.mcp import pinned_tools
 
     try:
@@ -136,17 +143,32 @@ def serve(folder: Path, flows: tuple[str, ...], fake_llm: bool, store: str | Non
 
 
 async def _serve(desk: Desk, flows: tuple[str, ...]) -> None:
+    """Serve until the client closes our standard input, or a signal comes; runs are given up in order either way."""
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with suppress(NotImplementedError):  # not on this platform
+            asyncio.get_running_loop().add_signal_handler(number, told.set)
+    await desk.start()
+    serving = asyncio.create_task(_speak(desk, flows))
+    stopping = asyncio.create_task(told.wait())
+    try:
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await desk.stop()
+        stopping.cancel()
+    if not serving.done():
+        os._exit(Exit.INTERRUPTED)  # the SDK reads standard input in a thread, which nothing but its end can end
+    serving.result()
+
+
+async def _speak(desk: Desk, flows: tuple[str, ...]) -> None:
     from mcp.server.stdio import stdio_server
 
     from orchestrator.server.mcp_flows import FlowTools
 
-    await desk.start()
-    try:
-        server = FlowTools(desk, flows=flows).server("orchestrator")
-        async with stdio_server() as (read, write):
-            await server.run(read, write, server.create_initialization_options())
-    finally:
-        await desk.stop()
+    server = FlowTools(desk, flows=flows).server("orchestrator")
+    async with stdio_server() as (read, write):
+        await server.run(read, write, server.create_initialization_options())
 
 
 def needs_extra() -> None:

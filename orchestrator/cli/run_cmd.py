@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.cli.exits import CommandFailed, Exit
-from orchestrator.cli.files import complete_flows, one_flow, open_project
+from orchestrator.cli.files import complete_flows, flows_here, one_flow, open_project
 from orchestrator.cli.output import print_json, show_findings
 from orchestrator.cli.python_flow import python_plan, python_target
 from orchestrator.cli.store import MEMORY, store_option, store_url
@@ -76,7 +76,8 @@ def command(
         project = open_project((one_flow(flow),) if flow is not None else (), fake_llm=fake_llm)
         return call_step(project, step, inputs, as_json=as_json, shows_text=verbose and not as_json)
     if flow is None:
-        raise click.UsageError("name the flow to run, or a callable with --step")
+        here = ", ".join(str(path) for path in flows_here()[:8])
+        raise click.UsageError("name the flow to run, or a callable with --step" + (f"; here: {here}" if here else ""))
     target = python_target(flow)
     project = open_project(() if target is not None else (one_flow(flow),), fake_llm=fake_llm)
     if target is not None:

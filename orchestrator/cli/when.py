@@ -23,11 +23,13 @@ def in_words(due: float, now: float) -> str:
 
 
 def span(seconds: float) -> str:
-    """A length of time in at most two units."""
-    if seconds < MINUTE:
+    """A length of time in at most two units, rounded to the smaller one."""
+    if round(seconds) < MINUTE:
         return f"{max(0, round(seconds))} s"
-    if seconds < HOUR:
+    if round(seconds / MINUTE) * MINUTE < HOUR:
         return f"{round(seconds / MINUTE)} min"
+    unit = MINUTE if round(seconds / MINUTE) * MINUTE < DAY else HOUR
+    seconds = round(seconds / unit) * unit
     for size, name, small, small_name in ((DAY, "d", HOUR, "h"), (HOUR, "h", MINUTE, "min")):
         if seconds >= size:
             whole, rest = divmod(seconds, size)

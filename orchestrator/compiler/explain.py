@@ -10,8 +10,10 @@ from orchestrator.expr.codes import CODES as EXPR_CODES
 from orchestrator.expr.suggest import nearest
 from orchestrator.language.codes_reading import READING_CODES
 from orchestrator.language.codes_shape import SHAPE_CODES
+from orchestrator.plugin.codes import CODES as PLUGIN_CODES
 
 SECTIONS = {
+    "CFG": "The project's config",
     "1": "Reading YAML",
     "2": "The shape of a flow",
     "3": "Expressions",
@@ -20,6 +22,7 @@ SECTIONS = {
     "6": "People and time",
     "7": "Safety",
     "8": "Workflows in Python",
+    "PLG": "Plugins",
 }
 INTRO = """# What the checker finds
 
@@ -51,6 +54,8 @@ def pages() -> Iterator[Page]:
     for code, row in ANALYSIS_CODES.items():
         form = "python" if code.startswith("FLW8") else "yaml"
         found.append(Page(code, row.severity.value, row.title, row.explanation, row.bad, row.good, form))
+    for code, known in PLUGIN_CODES.items():
+        found.append(Page(code, "", known.title, known.explanation, known.bad, known.good, known.form))
     yield from sorted(found, key=lambda page: page.code)
 
 
@@ -81,8 +86,9 @@ def checks_page() -> str:
     parts = [INTRO]
     section = ""
     for page in pages():
-        if page.code[3] != section:
-            section = page.code[3]
+        own = page.code[3] if page.code.startswith("FLW") else page.code[:3]
+        if own != section:
+            section = own
             parts.append(f"# {SECTIONS[section]}\n")
         parts.append(page_text(page))
     return "\n".join(parts)

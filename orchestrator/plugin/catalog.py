@@ -263,15 +263,3 @@ def _module_loader(module: str) -> Callable[[str], Callable[[], Target]]:
         return load
 
     return for_name
-
-
-PROBLEM_CODES = {
-    "PLG001": "a plugin that is named is not there",
-    "PLG002": "a plugin's manifest or file cannot be read",
-    "PLG003": "a callable's signature cannot be used",
-    "PLG004": "an installed plugin is not allowed by the project, or is not the allowed version",
-    "PLG005": "two plugins define the same callable",
-    "CFG001": "the config is not readable TOML",
-    "CFG002": "the config has an unknown section or key",
-    "CFG003": "a value of the config is of the wrong kind",
-}

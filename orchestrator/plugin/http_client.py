@@ -191,9 +191,11 @@ class HttpClient:
     async def get(
         self, url: str, *, query: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
     ) -> HttpResponse:
+        """Fetch a resource; `query` is added to the URL. Raises: as `send`."""
         return await self.send(HttpRequest("GET", url, query=query or {}, headers=headers or {}))
 
     async def post(self, url: str, *, json: Json = UNSET, headers: Mapping[str, str] | None = None) -> HttpResponse:
+        """Send a JSON body, with the idempotency key of the call. Raises: as `send`."""
         return await self.send(HttpRequest("POST", url, json=json, headers=headers or {}))
 
     async def send(self, request: HttpRequest) -> HttpResponse:

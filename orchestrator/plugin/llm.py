@@ -76,6 +76,7 @@ class ChatReply:
     data: Json = None
 
     def to_json(self) -> dict[str, Json]:
+        """The reply as plain JSON: what a step gives as its result."""
         return {
             "text": self.text,
             "data": self.data,

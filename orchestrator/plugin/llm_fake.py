@@ -28,6 +28,7 @@ class FakeModel:
         self.requests: list[ChatRequest] = []
 
     async def complete(self, request: ChatRequest, on_delta: OnDelta | None = None) -> ChatReply:
+        """Answer a question, and keep it in `requests`. Raises: a StepError that stands in `replies`."""
         self.requests.append(request)
         question = question_of(request)
         calls: tuple[ToolCall, ...] = ()

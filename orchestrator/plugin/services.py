@@ -22,9 +22,13 @@ if TYPE_CHECKING:  # each of these loads more than a catalog needs
 class Clock(Protocol):
     """The run's time, virtual in tests. `now` is in seconds since 1970, UTC."""
 
-    def now(self) -> float: ...
+    def now(self) -> float:
+        """Seconds since 1970, as the run counts them."""
+        ...
 
-    async def sleep(self, seconds: float) -> None: ...
+    async def sleep(self, seconds: float) -> None:
+        """Wait; in tests time is virtual and passes at once."""
+        ...
 
 
 @runtime_checkable
@@ -32,16 +36,24 @@ class StepContext(Protocol):
     """The attempt that a callable runs in. `emit_progress` and `write` are safe from a thread."""
 
     @property
-    def run_id(self) -> str: ...
+    def run_id(self) -> str:
+        """The id of the run."""
+        ...
 
     @property
-    def flow(self) -> str: ...
+    def flow(self) -> str:
+        """The name of the flow."""
+        ...
 
     @property
-    def step(self) -> str: ...
+    def step(self) -> str:
+        """The name of the step."""
+        ...
 
     @property
-    def attempt(self) -> int: ...
+    def attempt(self) -> int:
+        """The attempt, from 1."""
+        ...
 
     @property
     def idempotency_key(self) -> str:
@@ -49,9 +61,13 @@ class StepContext(Protocol):
         ...
 
     @property
-    def log(self) -> logging.Logger: ...
+    def log(self) -> logging.Logger:
+        """A logger whose lines carry run, step and attempt; secrets are masked."""
+        ...
 
-    def now(self) -> datetime: ...
+    def now(self) -> datetime:
+        """The time as the run counts it, with its time zone."""
+        ...
 
     def emit_progress(self, value: Any) -> None:
         """Show how far the step is: any JSON value, a number from 0 to 1 is drawn as a bar."""
@@ -66,28 +82,44 @@ class Services(Protocol):
     """All that can be injected, for one call. Clients are made at first use."""
 
     @property
-    def context(self) -> StepContext: ...
+    def context(self) -> StepContext:
+        """The attempt that the callable runs in."""
+        ...
 
     @property
-    def clock(self) -> Clock: ...
+    def clock(self) -> Clock:
+        """The run's clock."""
+        ...
 
     @property
-    def secrets(self) -> SecretVault: ...
+    def secrets(self) -> SecretVault:
+        """The secrets that the call may use."""
+        ...
 
     @property
-    def http(self) -> HttpClient: ...
+    def http(self) -> HttpClient:
+        """The HTTP client, which checks addresses and keeps secrets to their hosts."""
+        ...
 
     @property
-    def llm(self) -> Llm: ...
+    def llm(self) -> Llm:
+        """The project's language models."""
+        ...
 
     @property
-    def files(self) -> ProjectFiles: ...
+    def files(self) -> ProjectFiles:
+        """The project's files that are open to flows."""
+        ...
 
     @property
-    def mailer(self) -> Mailer: ...
+    def mailer(self) -> Mailer:
+        """The project's mail server."""
+        ...
 
     @property
-    def processes(self) -> Processes: ...
+    def processes(self) -> Processes:
+        """The programs that the project allows."""
+        ...
 
     @property
     def mcp(self) -> McpSessions: ...

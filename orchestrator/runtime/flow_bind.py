@@ -223,7 +223,7 @@ class FlowBinding:
             return
         problems = compile_schema(schema).problems(emission[1])
         if problems:
-            shown = "; ".join(f"{p.path}: {p.message}" if p.path else p.message for p in problems[:5])
+            shown = "; ".join(f"`{p.path.lstrip('.')}` {p.message}" if p.path else p.message for p in problems[:5])
             raise StepError("type.payload", f"event `{emission[0]}`: {shown}")
 
 
@@ -249,7 +249,7 @@ def start_tick(plan: FlowPlan, inputs: Mapping[str, Any], now: float, **meta: An
             values[name] = part["default"]
     problems = compile_schema({"additionalProperties": False, **schema}).problems(values)
     if problems:
-        shown = "; ".join(f"{p.path}: {p.message}" if p.path else p.message for p in problems[:8])
+        shown = "; ".join(f"`{p.path.lstrip('.')}` {p.message}" if p.path else p.message for p in problems[:8])
         raise UsageError(f"flow `{flow.name}` cannot start: {shown}", code="inputs")
     deadline = due_of(flow.timeout, now, flow.timezone) if flow.timeout is not None else None
     state = json.loads(json.dumps(flow.state))

@@ -151,7 +151,7 @@ class Activation:
         self.context: Any = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class JoinBuffer:
     """Events in front of a join that has not released. `queues` (per type) serve `each`, `events` the other modes."""
 
@@ -166,7 +166,7 @@ class JoinBuffer:
     count: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class Wait:
     """An open wait of a body: the next event of `type` whose fields equal `match` answers it."""
 
@@ -180,7 +180,7 @@ class Wait:
     asked: Any = None  # what a question of a function shows
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class Timer:
     """A due time and what it is for."""
 
@@ -191,7 +191,7 @@ class Timer:
     data: Any = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class Undo:
     """A finished step that knows how to be undone."""
 

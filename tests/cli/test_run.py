@@ -71,6 +71,18 @@ def test_a_misspelt_flow_file_gets_a_suggestion(hello: Path) -> None:
     assert "did you mean" in done.err
 
 
+def test_the_name_of_a_flow_is_answered_with_its_file(hello: Path, tmp_path: Path) -> None:
+    write(tmp_path, "orchestrator.toml", "")
+    write(tmp_path, "flows/bye.flow.yaml", HELLO)
+    assert "did you mean flows/bye.flow.yaml?" in cli("run", "bye", cwd=tmp_path).err
+    assert "here: flows/bye.flow.yaml, hello.flow.yaml" in cli("run", cwd=tmp_path).err
+
+
+def test_an_input_of_the_wrong_type_is_named(tmp_path: Path) -> None:
+    done = cli("run", write(tmp_path, "n.flow.yaml", HELLO.replace("name: str", "name: int")), "-i", "name=[1]")
+    assert (done.code, "cannot start: `name` must be integer, not array" in done.err) == (2, True)
+
+
 def test_inputs_come_from_files_too(hello: Path, tmp_path: Path) -> None:
     write(tmp_path, "in.yaml", "name: NO\ncount: 2\n")
     assert json.loads(cli("run", hello, "-i", f"@{tmp_path / 'in.yaml'}", "-q").out) == {"text": "hello-no"}
@@ -226,5 +238,17 @@ def test_a_flow_that_floods_its_own_run_fails_instead_of_filling_the_memory(tmp_
         for n in range(40)
     )
     text = f"flow: flood\nsteps:\n  a: {{on: Start, emit: {{all: [b0, c0]}}}}\n{both}  b40: {{emit: Stop}}\n  c40: {{emit: Stop}}\n"
+    done = cli("run", "-q", write(tmp_path, "flood.flow.yaml", text))
+    assert (done.code, "limit.undelivered" in done.err) == (1, True)
+
+
+def test_fan_outs_in_fan_outs_are_counted_together(tmp_path: Path) -> None:
+    write(tmp_path, "orchestrator.toml", "[limits]\nundelivered_events = 500\n")
+    text = (
+        "flow: flood\nevents: {E: {n: int}, F: {n: int}}\nsteps:\n"
+        '  a: {on: Start, emit: {event: E, for_each: "range(150)", with: {n: "${{ item }}"}}}\n'
+        '  b: {on: E, emit: {event: F, for_each: "range(150)", with: {n: "${{ item }}"}}}\n'
+        "  c: {on: F, collect: all, set: {}}\n  d: {on: c, collect: all, emit: Stop}\n"
+    )
     done = cli("run", "-q", write(tmp_path, "flood.flow.yaml", text))
     assert (done.code, "limit.undelivered" in done.err) == (1, True)

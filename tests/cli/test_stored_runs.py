@@ -92,6 +92,15 @@ def test_resume_without_names_takes_every_unfinished_run(project: Path) -> None:
     assert cli("resume", cwd=project).err == "no run is left to go on with\n"
 
 
+def test_doctor_tells_of_a_run_whose_process_is_gone(project: Path) -> None:
+    child = started(project, "rest.flow.yaml", "--run-id", "r1")
+    child.kill()
+    child.communicate(timeout=10)
+    found = {look["name"]: look for look in cli("doctor", "--json", cwd=project).json["data"]}
+    assert found["runs"]["message"] == "1 run of a process that is gone"
+    assert "orchestrator resume" in found["runs"]["advice"]
+
+
 def test_a_run_that_another_process_holds_is_left_to_it(project: Path) -> None:
     write(project, "rest.flow.yaml", REST.replace("1500ms", "1h"))
     child = started(project, "rest.flow.yaml", "--run-id", "r1")

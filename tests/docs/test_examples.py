@@ -1,8 +1,9 @@
-"""Every fenced Python block of the README and docs/python.md runs; the README's flow compiles and gives the same result."""
+"""Every example of the pages is used: Python runs, flows give what their Python twins give, shell commands work, configs are read."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import subprocess
 import sys
@@ -12,28 +13,55 @@ import pytest
 
 from orchestrator.authoring.project import Project
 from orchestrator.authoring.run_service import RunService
+from orchestrator.plugin.config import KEYS, LIMITS, load_config
 from orchestrator.runtime.engine import Engine
+from tests.docs.pages import MADE, PAGES, ROOT, blocks, free_port, run_script, script_of, text_of
 
-ROOT = Path(__file__).parents[2]
-BLOCK = re.compile(r"^```(python|yaml)\n(.*?)^```", re.S | re.M)
-PAGES = ("README.md", "docs/python.md")
-
-
-def blocks(page: str, language: str) -> list[str]:
-    return [text for kind, text in BLOCK.findall((ROOT / page).read_text("utf-8")) if kind == language]
+OWN = (*MADE, "docs/plugins.md")  # that page has a test of its own
+PYTHON = [(page, n, text) for page in PAGES if page not in OWN for n, text in enumerate(blocks(page, "python"))]
+TOML = [(page, n, text) for page in PAGES if page not in OWN for n, text in enumerate(blocks(page, "toml"))]
+SHELL = [page for page in PAGES if page not in MADE and blocks(page, "sh")]
 
 
-EXAMPLES = [(page, n, text) for page in PAGES for n, text in enumerate(blocks(page, "python"))]
-
-
-@pytest.mark.parametrize(("page", "number", "text"), EXAMPLES, ids=[f"{p}-{n}" for p, n, _ in EXAMPLES])
-def test_a_python_example_of_the_docs_runs(page: str, number: int, text: str, tmp_path: Path) -> None:
-    file = tmp_path / "example.py"
-    file.write_text(text, "utf-8")
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(file)], capture_output=True, text=True, cwd=ROOT, check=False
-    )
+@pytest.mark.parametrize(("page", "number", "text"), PYTHON, ids=[f"{p}-{n}" for p, n, _ in PYTHON])
+def test_a_python_example_runs(page: str, number: int, text: str, tmp_path: Path) -> None:
+    (tmp_path / "example.py").write_text(text, "utf-8")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT), str(ROOT / "plugins")])}
+    command = [sys.executable, "-W", "error", "-c", "import example"]  # what stands under `if __name__` waits for ever
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, env=env)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", SHELL)
+def test_the_commands_of_a_page_work_one_after_the_other(page: str, tmp_path: Path) -> None:
+    script = script_of(page)
+    for command, default in (("dev", "7788"), ("serve", "8000")):
+        port = free_port()
+        script = script.replace(f"orchestrator {command}", f"orchestrator {command} --port {port}").replace(
+            f":{default}", f":{port}"
+        )
+    done = run_script(script, tmp_path)
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+
+
+@pytest.mark.parametrize(("page", "number", "text"), TOML, ids=[f"{p}-{n}" for p, n, _ in TOML])
+def test_a_config_of_the_pages_has_no_finding(page: str, number: int, text: str, tmp_path: Path) -> None:
+    (tmp_path / "orchestrator.toml").write_text(text, "utf-8")
+    assert [str(finding) for finding in load_config(tmp_path, {})[1]] == []
+
+
+def test_every_key_of_the_config_is_explained() -> None:
+    """In the section that is headed by its table, with the table's name where a section has several."""
+    sections = re.split(r"^## ", text_of("docs/config.md"), flags=re.M)[1:]
+    missing = []
+    for table, keys in KEYS.items():
+        section = next((s for s in sections if f"[{table}]" in s.partition("\n")[0]), "")
+        is_shared = section.partition("\n")[0].count("[") > 1
+        names = LIMITS if table == "limits" else keys
+        missing += [
+            f"{table}.{k}" for k in names if f"`{table}.{k}`" not in section and (is_shared or f"`{k}`" not in section)
+        ]
+    assert missing == []
 
 
 def test_the_flow_of_the_readme_gives_what_its_python_twins_give(tmp_path: Path) -> None:

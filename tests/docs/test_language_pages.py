@@ -49,12 +49,3 @@ def test_every_key_of_the_language_is_explained(page: str) -> None:
     text = (ROOT / page).read_text("utf-8")
     keys = {key for known in KEYS[page] for key in known.names}
     assert sorted(key for key in keys if not re.search(rf"\b{re.escape(key)}\b", text)) == []
-
-
-def test_links_between_the_pages_lead_somewhere() -> None:
-    broken = []
-    for page in (ROOT / "docs").glob("*.md"):
-        for target in re.findall(r"\]\(([\w./-]+\.(?:md|toml|yaml|svg|png))(?:#[\w-]+)?\)", page.read_text("utf-8")):
-            if not (page.parent / target).exists():
-                broken.append(f"{page.name}: {target}")
-    assert broken == []

@@ -101,10 +101,10 @@ async def test_a_server_that_dies_fails_the_call_and_is_started_for_the_next(too
 
 @pytest.mark.anyio
 async def test_a_tool_that_takes_too_long_is_a_timeout(folder: Path, tools: Tools) -> None:
-    write_config(folder, timeout_s=1.5)
+    write_config(folder, timeout_s=5)
     tools.project = type(tools.project).open(folder)
-    error = await tools.error("tools.sleep", seconds=6)
-    assert error.code == "timeout" and "1.5 s" in error.message
+    error = await tools.error("tools.sleep", seconds=60)
+    assert error.code == "timeout" and "5 s" in error.message
 
 
 @pytest.mark.anyio
@@ -137,7 +137,7 @@ def test_pull_check_tells_what_changed_and_writes_nothing(folder: Path) -> None:
     ],
 )
 def test_a_server_that_cannot_be_used_is_told_with_its_last_words(tmp_path: Path, command: str, said: str) -> None:
-    write(tmp_path, "orchestrator.toml", f"[mcp.servers.odd]\ncommand = {command}\ntimeout_s = 5\n")
+    write(tmp_path, "orchestrator.toml", f"[mcp.servers.odd]\ncommand = {command}\ntimeout_s = 20\n")
     done = cli("mcp", "pull", cwd=tmp_path)
     assert (done.code, said in done.err, "Traceback" in done.err) == (10, True, False)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
-import time
 from typing import Any
 
 from mcp.server import MCPServer
@@ -53,9 +53,9 @@ def die() -> str:
 
 
 @server.tool(structured_output=False)
-def sleep(seconds: float) -> str:
+async def sleep(seconds: float) -> str:
     """Take a while."""
-    time.sleep(seconds)
+    await asyncio.sleep(seconds)
     return "slept"
 
 
