@@ -34,10 +34,12 @@ class Hop(Event):
     acc: int
 
 
-class Ping(Hop): ...
+class Ping(Hop):
+    n: int
 
 
-class Pong(Hop): ...
+class Pong(Hop):
+    n: int
 
 
 class Item(Event):

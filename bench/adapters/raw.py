@@ -59,24 +59,28 @@ def chain(n: int, directory: Path) -> Run:
     return run
 
 
-class Ping(Hop): ...
+class Turn(Hop):
+    n: int
 
 
-class Pong(Hop): ...
+class Ping(Turn): ...
 
 
-async def ping(ev: Hop) -> Pong:
-    return Pong(i=ev.i + 1, acc=mix(ev.acc, ev.i))
+class Pong(Turn): ...
 
 
-async def pong(ev: Hop) -> Ping:
-    return Ping(i=ev.i + 1, acc=mix(ev.acc, ev.i))
+async def ping(ev: Turn) -> Pong:
+    return Pong(i=ev.i + 1, acc=mix(ev.acc, ev.i), n=ev.n)
+
+
+async def pong(ev: Turn) -> Ping:
+    return Ping(i=ev.i + 1, acc=mix(ev.acc, ev.i), n=ev.n)
 
 
 def loop(n: int, directory: Path) -> Run:
     async def run(mark: Mark) -> int:
-        ev: Hop = Ping(i=0, acc=0)
-        while ev.i < n:
+        ev: Turn = Ping(i=0, acc=0, n=n)
+        while ev.i < ev.n:
             ev = await ping(ev) if isinstance(ev, Ping) else await pong(ev)
         return ev.acc
 
@@ -184,8 +188,8 @@ def durable_relaxed(n: int, directory: Path) -> Run:
 
     async def run(mark: Mark) -> int:
         rows: list[tuple[int, int, bytes]] = []
-        ev: Hop = Ping(i=0, acc=0)
-        while ev.i < n:
+        ev: Turn = Ping(i=0, acc=0, n=n)
+        while ev.i < ev.n:
             ev = await ping(ev) if isinstance(ev, Ping) else await pong(ev)
             rows.append((0, ev.i, ev.__pydantic_serializer__.to_json(ev)))
             if len(rows) == 64:
@@ -225,8 +229,8 @@ class Writer:
 
 
 async def durable_run(writer: Writer, run_id: int, n: int) -> int:
-    ev: Hop = Ping(i=0, acc=0)
-    while ev.i < n:
+    ev: Turn = Ping(i=0, acc=0, n=n)
+    while ev.i < ev.n:
         ev = await ping(ev) if isinstance(ev, Ping) else await pong(ev)
         await writer.write((run_id, ev.i, ev.__pydantic_serializer__.to_json(ev)))
     return ev.acc

@@ -55,6 +55,7 @@ def analyse(
     timing.check_triggers(facts, report)
     timing.check_times(facts, report)
     safety.check_secret_texts(facts, report)
+    safety.check_secret_echoes(facts, report, checked.roots)
     safety.check_commands(facts, report)
     safety.check_hosts(facts, report, checked.roots)
     safety.check_patterns(facts, report)

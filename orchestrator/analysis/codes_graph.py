@@ -291,7 +291,8 @@ steps:
         "FLW411",
         ERROR,
         "a way out that is never taken",
-        "The first entry whose `when` holds wins, and an entry without `when` always holds: nothing after it is looked at.",
+        "The first entry whose `when` holds wins, and an entry without `when` always holds: nothing after it is looked at. "
+        "So it is in `catch` with an entry whose errors an earlier one takes.",
         flow("""
 steps:
   work:

@@ -21,6 +21,8 @@ Case = tuple[str, Expr, tuple[object, ...]]  # what is looked at (as text and as
 def check_ways_out(facts: Facts, checked: Checked, report: Report) -> None:
     """FLW410, FLW411 and, for an ask that forgets only its deadline, FLW606."""
     for step in facts.flow.steps.values():
+        if len(step.catch) > 1:
+            _check_catches(step, report)
         rule = step.emit
         if rule is None or rule.takes_all or not rule.entries:
             continue
@@ -36,6 +38,32 @@ def check_ways_out(facts: Facts, checked: Checked, report: Report) -> None:
                 )
             continue
         _check_cover(step, rule.entries, checked, report)
+
+
+def _check_catches(step: StepIR, report: Report) -> None:
+    """An entry whose every error an earlier one takes already."""
+    for n, later in enumerate(step.catch):
+        first = next((m for m, entry in enumerate(step.catch[:n]) if _takes_all(entry.errors, later.errors)), None)
+        if first is not None:
+            report.add(
+                "FLW411",
+                f"this `catch` of step `{step.name}` is never taken: one before it takes the same errors",
+                ("steps", step.name, "catch", n, "event"),
+                help="put the entry with the narrower `errors` first",
+                related=report.related(("steps", step.name, "catch", first, "errors"), "this one takes them"),
+            )
+
+
+def _takes_all(patterns: tuple[str, ...], codes: tuple[str, ...]) -> bool:
+    return bool(codes) and all(any(_takes(pattern, code) for pattern in patterns) for code in codes)
+
+
+def _takes(pattern: str, code: str) -> bool:
+    if pattern in ("any", "*", code):
+        return True
+    if pattern.endswith(".*"):
+        return code.startswith(pattern[:-1])
+    return pattern in ("http.4xx", "http.5xx") and code.startswith(pattern[:6]) and code[6:].isdigit()
 
 
 def _check_cover(step: StepIR, entries: tuple[EmitEntryIR, ...], checked: Checked, report: Report) -> None:

@@ -21,6 +21,7 @@ INTERPRETERS = frozenset(
     | {"python", "python3", "perl", "ruby", "node", "deno", "php", "lua"}
 )
 REMOTE_SHELLS = frozenset({"ssh", "rsh", "awk", "gawk", "xargs"})
+ECHOING = frozenset({"text", "data"})  # namespaces whose results hold what was given
 COMMAND_FIELDS = frozenset({"command", "shell", "script", "cmd"})
 
 # What real keys look like. Each begins with its issuer's mark, so ordinary words do not match.
@@ -56,6 +57,24 @@ def check_secret_use(found: Found, roots: frozenset[str], report: Report) -> boo
     return True
 
 
+def check_secret_echoes(facts: Facts, report: Report, roots_of: Mapping[str, frozenset[str]]) -> None:
+    """FLW701: a call that only reshapes what it gets would give the secret back as its result."""
+    if not facts.flow.secrets:
+        return
+    for step in facts.flow.steps.values():
+        for call, path, _ in calls_of(step):
+            if call.target.partition(".")[0] not in ECHOING:
+                continue
+            for at, source, ordinal, _ in expressions_in(call.with_, (*path, "with")):
+                if "secrets" in roots_of.get(source, ()):
+                    report.add(
+                        "FLW701",
+                        f"`{call.target}` would give the secret back as its result, from where it reaches events and state",
+                        report.places.within(at, ordinal, 0, len(source)),
+                        help="give a secret to the call that needs it, such as in `headers` or `auth` of `http.get`",
+                    )
+
+
 def check_secret_texts(facts: Facts, report: Report) -> None:
     """FLW702: keys and passwords are not written into flows."""
     for step in facts.flow.steps.values():
@@ -71,7 +90,7 @@ def check_secret_texts(facts: Facts, report: Report) -> None:
 
 def _check_secret_text(text: str, path: Path, call: CallIR | None, report: Report) -> None:
     field = next((str(part) for part in reversed(path) if isinstance(part, str)), "")
-    looks = _KEY.search(text) or _URL_LOGIN.match(text)
+    looks = (_KEY.search(text) or _URL_LOGIN.match(text)) if len(text) > 7 else None
     if call is not None and looks is None:
         in_header = _HEADER_FIELD.match(field) is not None
         looks = (_BEARER.match(text) if in_header else None) or (
@@ -176,7 +195,7 @@ def check_patterns(facts: Facts, report: Report) -> None:
         (flow.outputs, ("outputs",)),
         (flow.state_schema, ("state",)),
     ]
-    schemas += [(event.schema, ("events", name)) for name, event in flow.events.items()]
+    schemas += [(event.schema, ("events", name)) for name, event in flow.events.items() if event.kind != "step"]
     for step in flow.steps.values():
         if step.body.ask is not None:
             schemas.append((step.body.ask.form, ("steps", step.name, "ask", "form")))

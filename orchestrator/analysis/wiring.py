@@ -61,8 +61,12 @@ def _report_never_emitted(event: str, step: StepIR, path: Path, facts: Facts, re
             if starts_it:
                 hint = f"delete it: the `emit` of `{other.name}` starts `{step.name}` already"
             else:
-                emitted = [e for e in emitted if not e.endswith(".start")]
-                hint = f"listen to {names(emitted)}" if emitted else f"take the `emit` from `{other.name}`"
+                events = [e for e in told if e not in facts.endings]
+                hint = (
+                    f"listen to {names(events)}"
+                    if events
+                    else f"let the `emit` of `{other.name}` start `{step.name}` too"
+                )
             report.add(
                 "FLW404",
                 f"step `{step.name}` listens to `{other.name}`, which has an `emit` of its own: {instead}",

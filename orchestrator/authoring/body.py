@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.authoring.definition import StepDef
 from orchestrator.authoring.names import EventNames
 from orchestrator.authoring.outcome import as_run_error
-from orchestrator.authoring.resources import Opened
 from orchestrator.authoring.run_data import RunData, StepFailure
 from orchestrator.authoring.signature import EventParam, Injection
-from orchestrator.authoring.step_context import StepContext
 from orchestrator.errors import LimitExceeded, OrchestratorError, StepError, StepTimedOut, WorkflowRuntimeError
 from orchestrator.events import Event, StepFailedEvent
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.state import Activation, EventRef
 
-if TYPE_CHECKING:  # the tracer wraps bodies
+if TYPE_CHECKING:  # the tracer wraps bodies, and not every step needs the others
     from orchestrator.authoring.observing import Observer
+    from orchestrator.authoring.resources import Opened
+    from orchestrator.authoring.step_context import StepContext
 
 Call = Callable[[Actor, Activation], Any]  # Any: a step's value, or an awaitable of it
 Read = Callable[[Actor, Activation], Any]  # one argument of a step, of any type
@@ -44,6 +44,7 @@ class PythonBody:
         signature = step.signature
         self.is_pure = step.effect == "none"
         self.emits = {cls: names.name_of(cls) for cls in signature.emits}
+        self.gives: dict[type[Any], str] = {**self.emits, type(None): ""}
         self.fans = {cls: names.name_of(cls) for cls in signature.fans}
         self.observer = observer
         call = _caller(step)
@@ -176,8 +177,8 @@ class PythonBody:
 
     def wake(self, run: Actor, act: Activation, wake: t.Wake) -> None:
         """Give the answer to the body that waits here; without one, run it from the top."""
-        context = act.context
-        if isinstance(context, StepContext) and context.woken(wake):
+        context: StepContext | None = act.context
+        if context is not None and context.woken(wake):
             return
         if act.task is None:
             run.run_again(act)
@@ -270,6 +271,7 @@ def _fast_call(step: StepDef) -> Call | None:
             return lambda run, act: func(run.data.workflow, act.events[0].value)
         return lambda run, act: func(act.events[0].value)
     if signature.order == (signature.context, param.name) and step.is_method:
+        from orchestrator.authoring.step_context import StepContext
 
         def with_context(run: Actor, act: Activation) -> Any:
             context = act.context = StepContext(run, act)
@@ -287,6 +289,8 @@ def _call_with_names(step: StepDef, func: Callable[..., Any]) -> Call:
 
 
 def _call_with_injections(step: StepDef, func: Callable[..., Any]) -> Call:
+    from orchestrator.authoring.resources import Opened
+
     readers = _readers(step)
     injections = step.signature.injections
     owns_resources = any(i.source is not None for i in injections)
@@ -333,5 +337,7 @@ def _event_reader(param: EventParam, place: int) -> Read:
 
 
 def _make_context(run: Actor, act: Activation) -> StepContext:
+    from orchestrator.authoring.step_context import StepContext
+
     context = act.context = StepContext(run, act)
     return context

@@ -74,8 +74,8 @@ def _join(start: Start, run: Actor, child: str) -> bool:
     live = run.engine.runs.get(child)
     if live is not None:
         start.run = live
-        if start.context is not None:
-            start.context._outside.run = live
+        if start.outside is not None:
+            start.outside.run = live
         mark_begun(start)
         return True
     if run.sink is not None:

@@ -12,20 +12,19 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from orchestrator.authoring.copying import Change
-from orchestrator.authoring.stage import EditGate, Stage
-from orchestrator.authoring.state_model import default_fields
-from orchestrator.authoring.state_source import StateSource
-from orchestrator.authoring.store import StateStore
 from orchestrator.errors import ContextStateError
 from orchestrator.events import Event
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.reduction import write_ops
 
-if TYPE_CHECKING:  # a workflow makes contexts
+if TYPE_CHECKING:  # a workflow makes contexts; runs that have no state need nothing of the store
+    from orchestrator.authoring.copying import Change
     from orchestrator.authoring.serializer import JsonSerializer
+    from orchestrator.authoring.stage import EditGate
+    from orchestrator.authoring.state_source import StateSource
     from orchestrator.authoring.step_context import RetryInfo
+    from orchestrator.authoring.store import StateStore
     from orchestrator.authoring.workflow import Workflow
 
 S = TypeVar("S")
@@ -58,11 +57,20 @@ class Context(Generic[S]):
 
             restore(self._outside, previous_context, serializer)
 
+    @classmethod
+    def over(cls, outside: Outside) -> Context[Any]:
+        """The context of a run that began without one."""
+        context: Context[Any] = cls.__new__(cls)
+        context._outside = outside
+        return context
+
     # Everywhere.
 
     @property
     def store(self) -> StateStore[S]:
         """The state of the run."""
+        from orchestrator.authoring.store import StateStore
+
         return StateStore(self._outside)
 
     @property
@@ -192,7 +200,7 @@ def _only_inside(member: str) -> ContextStateError:
 class Outside:
     """What a context holds before and outside a run; the store's source there."""
 
-    __slots__ = ("_run", "act", "gate", "model", "saved", "vars", "workflow")
+    __slots__ = ("_run", "act", "edits", "model", "saved", "vars", "workflow")
 
     def __init__(self, workflow: Workflow) -> None:
         self.workflow = workflow
@@ -200,8 +208,21 @@ class Outside:
         self.saved: Any = None  # what a snapshot holds of a run that is to be resumed
         self.model: type[BaseModel] | None = workflow.flow.state_model
         self.vars: dict[str, Any] | None = None
-        self.gate = EditGate()
+        self.edits: EditGate | None = None
         self.act = 0
+
+    @property
+    def gate(self) -> EditGate:
+        """Lets one `edit_state` block work at a time; that of the run, if there is one."""
+        run = self.run
+        if run is not None:
+            gate: EditGate = run.data.gate
+            return gate
+        if self.edits is None:
+            from orchestrator.authoring.stage import EditGate
+
+            self.edits = EditGate()
+        return self.edits
 
     @property
     def run(self) -> Actor | None:
@@ -238,6 +259,8 @@ class Outside:
         if self.run is not None:
             return self.run.state.vars
         if self.vars is None:
+            from orchestrator.authoring.state_model import default_fields
+
             self.vars = {} if self.model is None else default_fields(self.model)
         return self.vars
 
@@ -252,6 +275,8 @@ class Outside:
 
     def write(self, changes: list[Change]) -> None:
         """Commit changes at once."""
+        from orchestrator.authoring.stage import Stage
+
         stage = Stage()
         values = self.values()
         for change in changes:
@@ -273,10 +298,14 @@ class Outside:
 
     def put(self, key: str, value: Any) -> None:
         """Commit a top-level key at once."""
+        from orchestrator.authoring.copying import Change
+
         self.write([Change("set", (key,), value)])
 
     def move(self, key: str, base: float, new: float) -> None:
         """Commit that a number moved."""
+        from orchestrator.authoring.copying import Change
+
         self.write([Change("delta", (key,), new, base)])
 
     def remember(self, key: str, read: Callable[[], R]) -> R:

@@ -19,8 +19,7 @@ from orchestrator.events import Event
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.engine import Engine, current_engine, new_run_id
-from orchestrator.runtime.intake import takes
-from orchestrator.runtime.outside import check_outside_event
+from orchestrator.runtime.routing import takes
 
 log = logging.getLogger("orchestrator.send")
 
@@ -144,6 +143,8 @@ def _give(run: Actor, event: Event, step: str | None, dedup: str | None) -> None
     name = _name_in(run, event)
     value: Any = event
     if run.plan.ir.kind == "yaml":
+        from orchestrator.runtime.outside import check_outside_event
+
         value = plain_fields(event)
         check_outside_event(run.plan.ir, name, value)
     run.apply(t.EventIn(0, 0.0, -1, name, value, step, dedup))

@@ -138,18 +138,15 @@ class Host:
                 workflow.attach(run)
             if parent is not None:
                 show_child(parent, run)
-        if run.plan.ir.kind != "yaml":
+        if run.plan.ir.kind == "class":
             asyncio.get_running_loop().call_soon(_rerun, run)
 
 
 def _rerun(run: Actor) -> None:
     """Steps that wait for child runs begin again: their calls bring the children back."""
-    if run.is_over or run.lost is not None or run.is_passive or not run.state.children:
+    if run.is_over or run.lost is not None or run.is_passive:
         return
-    if run.plan.ir.kind == "class":
+    if run.plan.ir.kind == "class" and run.state.children:
         rerun_callers(run)
-        return
-    from orchestrator.functional.body import session_of
-
-    body: Any = next(iter(run.plan.steps.values())).body
-    session_of(body.workflow, run).start_pass()
+    elif run.plan.ir.kind == "function" and run.plan.attach is not None:
+        run.plan.attach(run)

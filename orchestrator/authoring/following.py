@@ -74,8 +74,8 @@ async def find_again(start: Start, run: Actor) -> None:
 
 def _found(start: Start, run: Actor) -> None:
     start.run = run
-    if start.context is not None:
-        start.context._outside.run = run
+    if start.outside is not None:
+        start.outside.run = run
 
 
 async def earlier_entries(run: Actor, start: int) -> list[Any]:

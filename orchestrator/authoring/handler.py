@@ -6,16 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.authoring.cancelling import Cancelling
-from orchestrator.authoring.child_runs import recorded_result
 from orchestrator.authoring.context import Context
 from orchestrator.authoring.delivery import send_from_handler
 from orchestrator.authoring.following import until_over
-from orchestrator.authoring.open_requests import OpenRequests, answer_open
 from orchestrator.authoring.outcome import last_event_of, result_of
 from orchestrator.authoring.run_data import RunData
 from orchestrator.authoring.run_start import mark_begun
-from orchestrator.authoring.step_context import StepContext, context_of
 from orchestrator.authoring.streaming import read_events
 from orchestrator.errors import (
     ContextStateError,
@@ -24,7 +20,9 @@ from orchestrator.errors import (
 from orchestrator.events import Event, StopEvent
 from orchestrator.runtime.actor import Actor
 
-if TYPE_CHECKING:  # what begins runs makes handlers
+if TYPE_CHECKING:  # what begins runs makes handlers, and few runs need the others
+    from orchestrator.authoring.cancelling import Cancelling
+    from orchestrator.authoring.open_requests import OpenRequests
     from orchestrator.authoring.run_start import Start
 
 GRACE_S = 5.0
@@ -61,7 +59,8 @@ class WorkflowHandler:
         start = self._start
         if start.call is not None:
             return await start.call.result()
-        await self._begun()
+        if start.run is None or start.began is not None:
+            await self._begun()
         if start.run is None:
             return await self._recorded()
         if not start.run.is_over:
@@ -73,8 +72,8 @@ class WorkflowHandler:
 
     async def _wait(self, start: Start) -> None:
         call = start.parent
-        context = call.act.context if call is not None else None
-        if not isinstance(context, StepContext) or call is None or call.act.id not in call.run.state.acts:
+        context = call.act.context if call is not None else None  # a StepContext
+        if context is None or call is None or call.act.id not in call.run.state.acts:
             await until_over(start)
         elif start.run is not None and start.run.sink is not None:
             await context.wait_for_child(start.run.run_id)
@@ -87,6 +86,9 @@ class WorkflowHandler:
 
     async def _recorded(self) -> Any:
         """The result of a child run that is known from its parent's record only."""
+        from orchestrator.authoring.child_runs import recorded_result
+        from orchestrator.authoring.step_context import context_of
+
         start, call = self._start, self._start.parent
         if start.recorded is None and call is not None and start.run_id is not None:
             context = context_of(call.run, call.act)
@@ -123,13 +125,15 @@ class WorkflowHandler:
     @property
     def ctx(self) -> Context[Any]:
         """The context of the run, from outside. Raises: ContextStateError for a flow of a file, which has none."""
-        context = self._start.context
-        if context is None:
+        start = self._start
+        if start.context is None and start.outside is not None:
+            start.context = Context.over(start.outside)
+        if start.context is None:
             raise ContextStateError(
                 "the run of a flow file has no context; its questions are in `handler.requests()`, its events in "
                 "`handler.stream_events()`"
             )
-        return context
+        return start.context
 
     def is_done(self) -> bool:
         """Whether the run has ended."""
@@ -218,6 +222,8 @@ class WorkflowHandler:
 
         Awaited, the call asks the store too, for runs that no process holds.
         """
+        from orchestrator.authoring.open_requests import OpenRequests
+
         return OpenRequests(self._start)
 
     async def answer(
@@ -236,6 +242,8 @@ class WorkflowHandler:
 
         Example: await handler.answer("review-2", user="kim", verdict="approve")
         """
+        from orchestrator.authoring.open_requests import answer_open
+
         await self._begun()
         await answer_open(self._start, request_id, user, groups, item, {**(form or {}), **fields})
 
@@ -244,6 +252,8 @@ class WorkflowHandler:
 
         Awaiting the handler then raises WorkflowCancelledByUser. The context can be resumed.
         """
+        from orchestrator.authoring.cancelling import Cancelling
+
         start = self._start
         if start.run is None and not start.is_beginning:
             start.is_withdrawn = True
@@ -258,7 +268,8 @@ class WorkflowHandler:
 
 async def _close(run: Actor) -> None:
     """Wait until nothing of an ended run is left: its steps, and the resources that end with it."""
-    await run.wait_closed(GRACE_S)
+    if run.has_drivers:
+        await run.wait_closed(GRACE_S)
     data = run.data
     if isinstance(data, RunData) and data.closing is not None:
         await asyncio.shield(data.closing)

@@ -6,13 +6,11 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import to_jsonable_python
-
 from orchestrator.authoring.run_start import Start, is_durable
 from orchestrator.errors import UsageError
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
-from orchestrator.runtime.journal import FINAL
+from orchestrator.runtime.questions import ANSWER, question_data
 
 if TYPE_CHECKING:  # loaded when a store is used
     from orchestrator.journal.store import Store
@@ -20,7 +18,6 @@ if TYPE_CHECKING:  # loaded when a store is used
 
 Json = Any  # plain JSON
 MARK = "~"
-ANSWER = "answer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,27 +90,9 @@ def _questions_of(run: Actor, root: str) -> Iterator[OpenRequest]:
     for tick in run.log:
         if isinstance(tick, t.WaitOpened) and tick.request_id in open_ids and tick.announce is not None:
             open_ids.discard(tick.request_id)
-            asked = tick.announce[1]
-            schema = asked["schema"]
-            data = {
-                "title": asked["text"],
-                "show": _plain(asked["data"]),
-                "form": {"type": "object", "properties": {ANSWER: schema or {}}, "required": [ANSWER]},
-                "verdicts": (),
-                "to": None,
-                "deadline": None,
-            }
+            asked = run.plan.codec.question(tick.announce[1])
             name = str(tick.request_id)
-            yield _made(run.run_id, name, run.plan.ir.name, asked["source"], tick.at, data, root)
-
-
-def _plain(data: Any) -> Mapping[str, Json]:
-    """What a question shows, as a mapping of plain JSON."""
-    from orchestrator.functional.values import Encoded, untyped
-
-    value = untyped(data.json) if type(data) is Encoded else data
-    plain = to_jsonable_python(value, fallback=repr)
-    return plain if isinstance(plain, dict) else {"data": plain}
+            yield _made(run.run_id, name, run.plan.ir.name, asked["source"], tick.at, question_data(asked), root)
 
 
 def _made(run_id: str, name: str, flow: str, step: str, opened_at: float, data: Json, root: str) -> OpenRequest:
@@ -144,8 +123,6 @@ async def _in_store(engine: DurableEngine, root: str) -> list[OpenRequest]:
         run = todo.pop()
         for _, row in await store.requests(run_id=run.run_id, limit=10_000):
             found.append(_made(run.run_id, row.request_id, row.flow, row.step, row.opened_at, row.data, root))
-        if run.kind == "function" and run.status not in FINAL:
-            found += _questions_of(await engine.read(run.run_id, run.flow, run.flow_hash), root)
         todo += (await store.runs(RunFilter(parent=run.run_id), limit=10_000)).rows
     return sorted(found, key=lambda request: request.opened_at)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -187,15 +188,27 @@ class Project:
         return is_plugin or configured_provider(self.config)(name) is not None
 
     def _read_schema(self, path: str) -> Any:  # a JSON Schema
-        import json
+        """A schema file of the project, read as strictly as a schema that stands in a flow. Raises: ValueError."""
+        from orchestrator.plugin.http_body import parse_json
+        from orchestrator.plugin.schema_check import SchemaRefused, compile_schema
 
         file = (self.root / path).resolve()
         if not file.is_relative_to(self.root.resolve()):
             raise ValueError("it lies outside of the project")
         try:
-            return json.loads(file.read_text("utf-8"))
-        except OSError as error:
-            raise ValueError(error.strerror or str(error)) from error
+            data = read_flow(file)
+            if len(data) > MAX_BYTES:
+                raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
+            schema = parse_json(data)
+            if not isinstance(schema, dict | bool):
+                raise ValueError("a schema is an object")
+            return compile_schema(schema).schema
+        except UsageError as error:
+            raise ValueError(str(error).removeprefix(f"{file}: ")) from error
+        except UnicodeDecodeError:
+            raise ValueError("it is not UTF-8") from None
+        except SchemaRefused as error:
+            raise ValueError(str(error)) from error
 
     def plan(self, flow: FlowIR) -> FlowPlan:
         """A flow, bound to this project's callables; the same plan for the same content.
@@ -247,18 +260,22 @@ class Project:
         return known[1]
 
     def _python_plan_of(self, flow: FlowIR) -> FlowPlan:
-        """The plan of a stored class or function: that of the import which has its name."""
-        for target in self._python_targets():
-            workflow, plan = self._python.get(target) or (None, None)
-            if workflow is None and target.rpartition(":")[2] != flow.name:
-                continue
+        """The plan of a stored class or function: of an import which has its name, or of an allowed module that has it."""
+        from orchestrator.authoring.python_import import targets_named
+
+        loaded = [target for target, (_, plan) in self._python.items() if plan.ir.name == flow.name]
+        imported = (target for target in self._python_targets() if target.rpartition(":")[2] == flow.name)
+        for target in chain(loaded, imported, targets_named(flow, self.config, self.root)):
             plan = self.python_plan(target)
             if (plan.ir.name, plan.ir.kind) == (flow.name, flow.kind):
                 if flow.kind == "function" or plan.hash == flow_hash(flow):
                     return plan
                 older: FlowPlan = self._python[target][0].plan_of(flow)
                 return replace(older, start=plan.start, attach=plan.attach, plain=plan.plain)
-        raise UsageError(f"no flow of this project calls a {flow.kind} workflow `{flow.name}`", code="run.unbound")
+        raise UsageError(
+            f"no flow of this project calls a {flow.kind} workflow `{flow.name}`, and no module of `[python] allow` has it",
+            code="run.unbound",
+        )
 
     def _python_targets(self) -> Iterator[str]:
         seen: set[str] = set()

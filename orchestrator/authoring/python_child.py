@@ -38,7 +38,7 @@ def load_workflow(target: str, root: Path) -> Any:  # a Workflow or a Functional
 
     module_name, _, name = target.partition(":")
     try:
-        value = getattr(_import(module_name, root), name)
+        value = getattr(import_module(module_name, root), name)
         if isinstance(value, type) and issubclass(value, Workflow):
             value = value()
     except Exception as error:  # the module's own code: whatever it raises, the flow that calls it cannot go on
@@ -53,7 +53,8 @@ def _is_function(value: Any) -> bool:
     return functional is not None and isinstance(value, functional.FunctionalWorkflow)
 
 
-def _import(module: str, root: Path) -> Any:
+def import_module(module: str, root: Path) -> Any:
+    """A module of the project or of the environment. Raises: what importing it raises."""
     place = str(root.resolve())
     if place in sys.path:
         return importlib.import_module(module)
@@ -75,7 +76,7 @@ def callable_plan(workflow: Any) -> FlowPlan:
 
 def _class_plan(workflow: Workflow) -> FlowPlan:
     from orchestrator.authoring.class_launch import ClassLaunch
-    from orchestrator.authoring.context import Context
+    from orchestrator.authoring.context import Outside
     from orchestrator.events import Event, StopEvent
 
     workflow.validate()
@@ -87,7 +88,7 @@ def _class_plan(workflow: Workflow) -> FlowPlan:
             event = cls(**inputs)
         except ValidationError as error:
             raise UsageError(f"workflow `{plan.ir.name}` cannot start: {_described(error)}", code="inputs") from error
-        return ClassLaunch(workflow, Context(workflow), event).first_tick(now)
+        return ClassLaunch(workflow, Outside(workflow), event).first_tick(now)
 
     def plain(type_name: str, value: Any) -> Json:
         event = value if isinstance(value, Event) else plan.codec.decode(type_name, value)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.compiler.project import Imported, ImportedFlow, ImportedModel, ImportProblem
@@ -14,6 +16,7 @@ from orchestrator.compiler.python_types import find_module, read_python
 
 if TYPE_CHECKING:  # the project calls this
     from orchestrator.authoring.project import Project
+    from orchestrator.ir.model import FlowIR
     from orchestrator.plugin.config import ProjectConfig
 
 
@@ -47,6 +50,43 @@ def allows(config: ProjectConfig, target: str) -> bool:
     """Whether the project's `[python] allow` names the module of `module:Name`, or a package around it."""
     module = target.partition(":")[0]
     return any(module == entry or module.startswith(f"{entry}.") for entry in config.python_allow)
+
+
+def targets_named(flow: FlowIR, config: ProjectConfig, root: Path) -> Iterator[str]:
+    """Where the modules that a project allows have a workflow of a stored flow's name: `module:Name`, the likeliest first."""
+    from orchestrator.authoring.class_flow import class_flow
+    from orchestrator.authoring.python_child import import_module
+    from orchestrator.authoring.workflow import Workflow
+    from orchestrator.functional.workflow import FunctionalWorkflow
+
+    for module in dict.fromkeys([*_module_of(flow, config, root), *config.python_allow]):
+        try:
+            found = vars(import_module(module, root))
+        except Exception:  # the module's own code, or none of that name: not the one that is looked for
+            continue
+        for name, value in list(found.items()):
+            if isinstance(value, FunctionalWorkflow):
+                known = value.name
+            elif inspect.isclass(value) and issubclass(value, Workflow) and value is not Workflow:
+                known = class_flow(value).name
+            elif isinstance(value, Workflow):
+                known = value.flow.name
+            else:
+                continue
+            if known == flow.name:
+                yield f"{module}:{name}"
+
+
+def _module_of(flow: FlowIR, config: ProjectConfig, root: Path) -> Iterator[str]:
+    """The module of the project that a flow was written in, if it is allowed."""
+    origin = flow.origin or next((step.origin for step in flow.steps.values() if step.origin), None)
+    if origin is not None:
+        try:
+            module = ".".join(Path(origin.file).resolve().relative_to(root.resolve()).with_suffix("").parts)
+        except ValueError:
+            return
+        if allows(config, module):
+            yield module
 
 
 def _workflow(value: Any, target: str) -> ImportedFlow | None:  # anything a module may hold

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.authoring.stage import EditGate
 from orchestrator.events import StopEvent
 
 if TYPE_CHECKING:  # the workflow makes runs
     from orchestrator.authoring.class_flow import ClassFlow
+    from orchestrator.authoring.stage import EditGate
     from orchestrator.authoring.workflow import Workflow
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class StepFailure:
     """The failure that ended a run."""
 
@@ -24,14 +24,15 @@ class StepFailure:
     elapsed_s: float
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, repr=False, eq=False)
 class RunData:
     """The live side of a run of a workflow class."""
 
     workflow: Workflow
     flow: ClassFlow
     loop: asyncio.AbstractEventLoop
-    gate: EditGate = field(default_factory=EditGate)
+    edits: EditGate | None = None  # made by the first who edits
+    counts: bool = False  # whether the workflow counts the run among those that are under way
     failure: StepFailure | None = None
     last_event: StopEvent | None = None  # what ends the stream; made once
     saved_children: dict[str, Any] | None = None  # snapshots of children of a restored run
@@ -41,6 +42,15 @@ class RunData:
     closing: asyncio.Task[None] | None = None  # tears resources down after the end
     uses_resources: bool = False
     burst: int | None = None  # where the log stood when the step that runs began to stream
+
+    @property
+    def gate(self) -> EditGate:
+        """Lets one `edit_state` block of the run work at a time."""
+        if self.edits is None:
+            from orchestrator.authoring.stage import EditGate
+
+            self.edits = EditGate()
+        return self.edits
 
     def end_burst(self) -> None:
         """Others have had their turn."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -39,17 +39,23 @@ class RunService:
         meta: dict[str, Any] | None = None,
         pin: bool = False,
     ) -> Actor:
-        """Start a YAML flow; over a journal it is committed when this returns.
+        """Start a flow, or a Python workflow whose plan says how; over a journal it is committed when this returns.
 
         A run that has to queue (`concurrency`) stands still until it is admitted: its `state.status` is `new`.
 
         Raises: UsageError for wrong inputs; JournalConflict for a run id that exists; AdmissionRefused.
         """
-        started = start_tick(plan, inputs, self.engine.clock.now(), **(meta or {}))
+        if plan.start is not None:
+            started = plan.start(inputs, self.engine.clock.now())
+            started.meta.update(meta or {})
+        else:
+            started = start_tick(plan, inputs, self.engine.clock.now(), **(meta or {}))
         if isinstance(self.engine, DurableEngine):
-            return await self.engine.start(plan, started, run_id=run_id, meta=meta, pin=pin)
+            return await self.engine.start(plan, started, run_id=run_id, meta=meta, pin=pin, attach=plan.attach)
         rule = admission_of(plan.ir, started.inputs, self.engine.clock.now())
         actor = self.engine.create(plan, run_id=run_id)
+        if plan.attach is not None:
+            plan.attach(actor)
         if rule is None:
             actor.apply(started)
             return actor
@@ -167,6 +173,6 @@ async def follow(actor: Actor, after: int = -1) -> AsyncIterator[tuple[int, Any]
         await actor.wait_for_more()
 
 
-def path_of(log: list[Any]) -> list[str]:
+def path_of(log: Sequence[Any]) -> list[str]:
     """The steps whose bodies ran, in order: one entry per activation."""
     return [x.step for x in log if type(x) is t.StepStarted and x.attempt == 1 and x.phase == "main"]

@@ -21,7 +21,7 @@ from orchestrator.runtime.plan import FlowPlan
 from orchestrator.runtime.state import Activation
 
 if TYPE_CHECKING:  # only named, or loaded when a store is used
-    from orchestrator.authoring.context import Context
+    from orchestrator.authoring.context import Context, Outside
     from orchestrator.authoring.saving import Saved
     from orchestrator.runtime.durable import DurableEngine
 
@@ -54,14 +54,14 @@ class Launch(Protocol):
         ...
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, repr=False, eq=False)
 class Start:
     """A run that was asked for; `run` is set once it began, and is another actor when the run came back from its store."""
 
     launch: Launch
     engine: Engine
     run_id: str | None
-    context: Context[Any] | None = None
+    outside: Outside | None = None  # what the run's context holds; a flow of a file has none
     parent: Call | None = None  # the call of a step that this run is a child of
     call: FunctionCall | None = None  # the call in a workflow function that this run is
     run: Actor | None = None
@@ -69,6 +69,7 @@ class Start:
     is_withdrawn: bool = False
     is_beginning: bool = False  # its store is making it
     began: asyncio.Future[None] | None = None
+    context: Context[Any] | None = None  # made when somebody asks for it
 
 
 class FunctionCall(Protocol):
@@ -79,7 +80,7 @@ class FunctionCall(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Call:
     """A step's call of `run()`: the step's run and activation, and the place of the call among its others."""
 
@@ -144,7 +145,7 @@ def _start_in_store(start: Start, plan: FlowPlan) -> None:
 
         begin(start, go_on_with(start, earlier))
         return
-    if start.context is not None and start.context.is_running:
+    if start.outside is not None and start.outside.is_running:
         start.launch.failed()
         raise UsageError(
             "a context that is under way goes on where its run is kept: `workflow.resume(run_id)` takes a run up from "
@@ -204,9 +205,9 @@ def take(start: Start, run: Actor) -> None:
     """Make an actor that of a start, with its live side."""
     start.launch.attach(run)
     start.run = run
-    if start.context is not None:
-        start.context._outside.run = run
-        start.context._outside.saved = None
+    if start.outside is not None:
+        start.outside.run = run
+        start.outside.saved = None
 
 
 def resume(run: Actor, active_s: float) -> None:

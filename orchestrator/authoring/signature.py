@@ -13,16 +13,18 @@ import types
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel
 
-from orchestrator.authoring.collecting import Collect, Take
 from orchestrator.authoring.context import Context
-from orchestrator.authoring.resources import Resource, ResourceConfig
 from orchestrator.errors import WorkflowValidationError
 from orchestrator.events import Event
 from orchestrator.ir.model import Origin
+from orchestrator.ir.record import Record
+
+if TYPE_CHECKING:  # loaded for steps that have them
+    from orchestrator.authoring.resources import Resource, ResourceConfig
 
 NoneType = type(None)
 Where = Callable[[], str]  # how messages name the step; looked up only if there is one
@@ -32,8 +34,8 @@ MAX_DECORATOR_LINES = 40
 _STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-@dataclass(frozen=True, slots=True)
-class EventParam:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class EventParam(Record):
     """A parameter that takes events; `is_list` takes all (or the first `take`) members of a fan-out."""
 
     name: str
@@ -42,8 +44,8 @@ class EventParam:
     take: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Injection:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Injection(Record):
     """A parameter that is filled from elsewhere: a resource, a configuration or a workflow (`source` None)."""
 
     name: str
@@ -51,8 +53,8 @@ class Injection:
     source: Resource | ResourceConfig | None
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Signature(Record):
     """What a step takes and gives."""
 
     params: tuple[EventParam, ...]
@@ -149,6 +151,8 @@ def _read_parameter(
         hint, *rest = typing.get_args(hint)
         marks = tuple(rest)
     for mark in marks:
+        from orchestrator.authoring.resources import Resource, ResourceConfig
+
         if isinstance(mark, Resource | ResourceConfig):
             return Injection(name, hint, mark)
     if hint is Context or typing.get_origin(hint) is Context:
@@ -159,12 +163,10 @@ def _read_parameter(
     if typing.get_origin(hint) is list:
         members = _event_classes(typing.get_args(hint)[0])
         if members:
-            collect = next((m for m in marks if isinstance(m, Collect)), Collect())
-            take = collect.members.n if isinstance(collect.members, Take) else None
-            return EventParam(name, members, True, take)
+            return EventParam(name, members, True, _take(marks))
     events = _event_classes(hint)
     if events:
-        if any(isinstance(m, Collect) for m in marks):
+        if _has_collect(marks):
             raise _wrong(where, f"parameter `{name}`: Collect(…) stands on a list of events, `list[{_name(hint)}]`")
         return EventParam(name, events)
     if _is_workflow(hint):
@@ -178,6 +180,24 @@ def _read_parameter(
         f"parameter `{name}` is a {_name(hint)}, which nothing provides; "
         f"take an Event class, a Context, or `Annotated[{_name(hint)}, Resource(factory)]`",
     )
+
+
+def _take(marks: tuple[Any, ...]) -> int | None:
+    """How many members a list takes, None for all."""
+    if not marks:
+        return None
+    from orchestrator.authoring.collecting import Collect, Take
+
+    collect = next((m for m in marks if isinstance(m, Collect)), Collect())
+    return collect.members.n if isinstance(collect.members, Take) else None
+
+
+def _has_collect(marks: tuple[Any, ...]) -> bool:
+    if not marks:
+        return False
+    from orchestrator.authoring.collecting import Collect
+
+    return any(isinstance(m, Collect) for m in marks)
 
 
 def _check_params(params: list[EventParam], where: Where) -> None:

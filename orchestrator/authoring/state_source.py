@@ -17,7 +17,12 @@ class StateSource(Protocol):
     """Where a store reads and writes: a running step, a live run from outside, or a context that has not run."""
 
     model: type[BaseModel] | None
-    gate: EditGate
+
+    @property
+    def gate(self) -> EditGate:
+        """Lets one `edit_state` block work at a time."""
+        ...
+
     act: int
 
     def look(self, top: str) -> tuple[bool, Any]:

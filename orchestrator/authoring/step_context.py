@@ -209,7 +209,7 @@ class StepContext(Context[Any]):
 
     def _collect(self, ev: Event, expected: list[type[Event]], buffer_id: str) -> list[Event] | None:
         found: list[Event] | None = self.remember(
-            f"collect:{buffer_id}", lambda: self._collect_now(ev, expected, buffer_id)
+            f"collect:{buffer_id}", lambda: self._collect_now(ev, expected, buffer_id), _same_events
         )
         return found
 
@@ -342,8 +342,8 @@ class StepContext(Context[Any]):
         self._calls = None
         return True
 
-    def remember(self, key: str, ask: Callable[[], R]) -> R:
-        """The answer that an earlier execution of the body got at this place, or a new one."""
+    def remember(self, key: str, ask: Callable[[], R], keep: Callable[[R], R] = copy_value) -> R:
+        """The answer that an earlier execution of the body got at this place, or a new one, of which `keep` makes a copy."""
         if self._known:
             if self._known[-1][0] == key:
                 known: R = self._known.pop()[1]
@@ -352,7 +352,7 @@ class StepContext(Context[Any]):
         answer = ask()
         if self._calls is None:
             self._calls = []
-        self._calls.append((key, copy_value(answer)))
+        self._calls.append((key, keep(answer)))
         return answer
 
     # The loop.
@@ -374,6 +374,11 @@ class StepContext(Context[Any]):
             return await future
         finally:
             self._resume()
+
+
+def _same_events(found: list[Event] | None) -> list[Event] | None:
+    """A list of its own; the events are never changed."""
+    return None if found is None else [*found]
 
 
 def _answer(entry: Any, path: str) -> Any:

@@ -7,7 +7,7 @@ also the steps' states, idleness and events that nobody took. A number counts th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_jsonable_python
@@ -25,6 +25,7 @@ from orchestrator.events import (
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.engine import UNDELIVERED
+from orchestrator.runtime.log import SETTLED, TICKS, whole
 
 if TYPE_CHECKING:  # only named
     from orchestrator.authoring.run_start import Start
@@ -44,7 +45,7 @@ async def read_events(
     With `start` the reader follows the run where its store takes it.
     """
     watcher = _Watcher(run) if expose_internal else None
-    log, place = run.log, 0
+    log, place = run.entries, 0
     skip = after + 1
     seen = run.base if run.sink is None else 0  # of the entries of the whole log
     while True:
@@ -62,11 +63,11 @@ async def read_events(
         while place < len(log):
             entry = log[place]
             place += 1
-            if type(entry) is tuple and isinstance(entry[0], Event):
+            if isinstance(entry, Event):
                 if skip:
                     skip -= 1
                 else:
-                    yield entry[0]
+                    yield entry
                 continue
             for event in _look(entry, run, watcher):
                 if skip:
@@ -92,13 +93,19 @@ async def read_events(
                 raise
             return
         run = start.run or run
-        log, place = run.log, max(0, seen - run.base)
+        log, place = run.entries, max(0, seen - run.base)
 
 
-def _look(entry: Any, run: Actor, watcher: _Watcher | None) -> Iterator[Any]:
-    if type(entry) is not tuple:
-        return shown_by(entry, run) if watcher is None else watcher.look(entry)
-    return shown_value(entry[0], watcher is not None)
+def _look(entry: Any, run: Actor, watcher: _Watcher | None) -> Iterable[Any]:
+    kind = type(entry)
+    if kind is tuple:
+        if watcher is None:
+            is_shown = len(entry) == SETTLED and run.plan.kinds.get(entry[4]) == "ask"
+            return (entry[5],) if is_shown else ()
+        entry = whole(entry, 0)
+    elif kind not in TICKS:
+        return shown_value(entry, watcher is not None)
+    return shown_by(entry, run) if watcher is None else watcher.look(entry)
 
 
 def shown_value(value: Any, with_internal: bool = False) -> Iterator[Any]:

@@ -13,7 +13,7 @@ from orchestrator.runtime.engine import Engine
 from orchestrator.runtime.journal import FINAL
 
 if TYPE_CHECKING:  # loaded when a store is used
-    from orchestrator.authoring.context import Context
+    from orchestrator.authoring.context import Outside
     from orchestrator.journal.store import Store
     from orchestrator.runtime.actor import Actor
     from orchestrator.runtime.durable import DurableEngine
@@ -22,9 +22,9 @@ TRIES = 20
 WAIT_S = 0.1
 
 
-def take_up(launch: Launch, engine: Engine, run_id: str, context: Context[Any] | None = None) -> Start:
+def take_up(launch: Launch, engine: Engine, run_id: str, outside: Outside | None = None) -> Start:
     """A start whose run is the stored one of this id."""
-    start = Start(launch, engine, run_id, context, is_beginning=True)
+    start = Start(launch, engine, run_id, outside, is_beginning=True)
     start.began = asyncio.get_running_loop().create_future()
     begin(start, _fetch(start, run_id))
     return start
@@ -47,8 +47,8 @@ async def _fetch(start: Start, run_id: str) -> None:
         take(start, run)
         return
     start.run = run
-    if start.context is not None:
-        start.context._outside.run = run
+    if start.outside is not None:
+        start.outside.run = run
     await _take_children(engine, store, run_id)
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.authoring.class_flow import ClassFlow, flow_from_class, lower, place_of
-from orchestrator.authoring.resources import Resource, ResourceConfig, check_resource
 from orchestrator.errors import WorkflowValidationError
 from orchestrator.ir import link
 from orchestrator.ir.model import FlowIR, Origin, StepIR
@@ -298,6 +297,8 @@ def _resource_problems(flow: ClassFlow, *, checks_configs: bool, checks_resource
     found: list[Problem] = []
     for name, step in flow.steps.items():
         for injection in step.signature.injections:
+            from orchestrator.authoring.resources import Resource, ResourceConfig, check_resource
+
             source = injection.source
             try:
                 if isinstance(source, ResourceConfig) and checks_configs:

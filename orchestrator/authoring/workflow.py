@@ -12,19 +12,20 @@ from pydantic import ValidationError
 
 from orchestrator.authoring.class_flow import FREE_STEPS, ClassFlow, class_flow
 from orchestrator.authoring.class_launch import ClassLaunch
-from orchestrator.authoring.context import Context, running_loop
+from orchestrator.authoring.context import Outside, running_loop
 from orchestrator.authoring.definition import GRAPH_CHECKS, MARK, StepDef
 from orchestrator.authoring.engines import engine_of
 from orchestrator.authoring.handler import WorkflowHandler
-from orchestrator.authoring.resources import ResourceManager
 from orchestrator.authoring.run_start import Start, ambient_call, is_durable, start_run
 from orchestrator.errors import ContextStateError, UsageError, WorkflowRuntimeError, WorkflowValidationError
 from orchestrator.events import Event, StartEvent
-from orchestrator.ir.codec import flow_hash
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.engine import current_engine
 
-if TYPE_CHECKING:  # only named
+if TYPE_CHECKING:  # only named, or loaded when they are used
+    from orchestrator.authoring.context import Context
+    from orchestrator.authoring.observing import Observer
+    from orchestrator.authoring.resources import ResourceManager
     from orchestrator.authoring.serializer import JsonSerializer
     from orchestrator.ir.model import FlowIR
     from orchestrator.runtime.engine import Engine
@@ -89,6 +90,7 @@ class Workflow:
         self._serializer = serializer
         self._children: dict[str, Workflow] = {}
         self._active = 0
+        self._plan: tuple[ClassFlow, Observer | None, FlowPlan] | None = None
         self._latest: weakref.ref[Actor] | None = None
         self._queue: deque[Start] = deque()
 
@@ -125,7 +127,8 @@ class Workflow:
     @property
     def flow(self) -> ClassFlow:
         """The lowered class; lowered again if free steps were added since."""
-        return class_flow(type(self))
+        known: tuple[int, ClassFlow] | None = type(self).__dict__.get("_class_flow")
+        return known[1] if known is not None and known[0] == FREE_STEPS.count else class_flow(type(self))
 
     @property
     def external(self) -> tuple[type[Event], ...]:
@@ -157,6 +160,8 @@ class Workflow:
     def resources(self) -> ResourceManager:
         """What makes and keeps its resources."""
         if self._resource_manager is None:
+            from orchestrator.authoring.resources import ResourceManager
+
             self._resource_manager = ResourceManager()
         return self._resource_manager
 
@@ -235,13 +240,13 @@ class Workflow:
         self._check_context(ctx)
         resumes = ctx is not None and ctx.is_running
         event = None if resumes else self._start_event(start_event, kwargs)
-        context: Context[Any] = ctx if ctx is not None else Context(self)
+        outside = ctx._outside if ctx is not None else Outside(self)
         chosen = store if store is not None else self._store
         engine = engine_of(chosen) if chosen is not None else None
         parent = ambient_call(engine) if event is not None else None
         if engine is None:
             engine = parent.run.engine if parent is not None else current_engine()
-        start = Start(ClassLaunch(self, context, event, self._ended), engine, run_id, context, parent)
+        start = Start(ClassLaunch(self, outside, event, counts=True), engine, run_id, outside, parent, context=ctx)
         if is_durable(engine):
             self._go_durable(engine)
         if self._limit is not None and self._active >= self._limit:
@@ -277,12 +282,12 @@ class Workflow:
                 "resume() takes a run up from a store; give one: resume(run_id, store='sqlite:///runs.db')"
             )
         self._go_durable(engine)
-        context: Context[Any] = Context(self)
-        return WorkflowHandler(take_up(ClassLaunch(self, context, None), engine, run_id, context))
+        outside = Outside(self)
+        return WorkflowHandler(take_up(ClassLaunch(self, outside, None), engine, run_id, outside))
 
     def attach(self, run: Actor) -> None:
         """Give a run that came back from its store its live side."""
-        ClassLaunch(self, Context(self), None).attach(run)
+        ClassLaunch(self, Outside(self), None).attach(run)
 
     def _go_durable(self, engine: Engine) -> None:
         from orchestrator.authoring.engines import host_of
@@ -308,14 +313,16 @@ class Workflow:
                 self._begin(start)
 
     def _check_once(self) -> None:
-        cls = type(self)
-        flow = self.flow
+        cls, flow = type(self), self.flow
+        if self.__dict__.get("_passed") is flow:
+            return
         key = (id(flow), hash((self._external, self._skips)))
         if cls.__dict__.get("_checked") != key:
             from orchestrator.authoring.validate import check_quickly
 
             check_quickly(self)
             cls._checked = key
+        self._passed = flow
 
     def _check_context(self, ctx: Context[Any] | None) -> None:
         if ctx is None:
@@ -352,11 +359,16 @@ class Workflow:
         """The workflow ready to run, observed as this process and instance want it."""
         from orchestrator.authoring.observing import observer_for
 
-        return self.flow.plan(self._external, observer_for(self._verbose), self._serializer)
+        flow, observer = self.flow, observer_for(self._verbose)
+        known = self._plan
+        if known is None or known[0] is not flow or known[1] is not observer:
+            known = self._plan = (flow, observer, flow.plan(self._external, observer, self._serializer))
+        return known[2]
 
     def plan_of(self, stored: FlowIR) -> FlowPlan:
         """A stored version of the workflow, ready to run. Raises: PluginError if it needs what is gone."""
         from orchestrator.authoring.observing import observer_for
+        from orchestrator.ir.codec import flow_hash
 
         plan = self.plan()
         if plan.hash == flow_hash(stored):

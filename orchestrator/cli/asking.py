@@ -20,6 +20,7 @@ from orchestrator.errors import RunFinished
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.answering import AnswerRefused
 from orchestrator.runtime.people import Request
+from orchestrator.runtime.questions import open_asks
 
 Json = Any  # plain JSON
 GroupsOf = dict[str, list[str]] | None  # user -> groups; None where the project names no people
@@ -126,7 +127,7 @@ class TerminalAsker:
         self._show(run, request)
         items: list[Json] | None = request.data.get("items")
         try:
-            while request.id in run.state.requests and self.is_there:
+            while request.id in open_asks(run) and self.is_there:
                 if items is None or await self._same_for_all(run, request, items):
                     await self._answer(run, request, None)
                     continue
@@ -159,7 +160,7 @@ class TerminalAsker:
         except RunFinished:
             raise RequestGone from None
         else:
-            if not self._is_fixed and request.id in run.state.requests and item is None:
+            if not self._is_fixed and request.id in open_asks(run) and item is None:
                 self._user = None  # it takes more people; the next answer is somebody else's
 
     async def _name(self, run: Actor, request: Request) -> str:
@@ -194,7 +195,7 @@ class TerminalAsker:
         typing = asyncio.ensure_future(self._typing.read(question))
         try:
             while not typing.done():
-                if run.is_over or request.id not in run.state.requests:
+                if run.is_over or request.id not in open_asks(run):
                     raise RequestGone
                 more = run.wait_for_more()
                 waits: set[asyncio.Future[Any]] = {typing, more}

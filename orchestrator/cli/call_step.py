@@ -64,6 +64,7 @@ def find_callable(project: Project, name: str) -> CallableInfo:
 
 
 async def _call(project: Project, info: CallableInfo, values: dict[str, Json], *, shows_text: bool) -> Json:
+    from orchestrator.cli.running import TerminatedAsInterrupt
     from orchestrator.plugin.info import Emitted
     from orchestrator.plugin.invoke import bind
     from orchestrator.plugin.services import PlainContext
@@ -75,7 +76,8 @@ async def _call(project: Project, info: CallableInfo, values: dict[str, Json], *
             inert(text.replace("\n", "\0")).replace("\ufffd", "\n"), err=True, nl=False
         )
     try:
-        result = await bind(info)(values, services)
+        with TerminatedAsInterrupt():  # what it opened is closed, programs that it started end
+            result = await bind(info)(values, services)
     except OrchestratorError:
         raise
     except Exception as error:  # the callable's own code failed: that is its result here, not ours to raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import shutil
 import statistics
 import sys
 import tempfile
@@ -59,6 +60,7 @@ def look_over(project: Project, store: str | None) -> Iterator[Look]:
     yield from _machine()
     yield from _config(project)
     yield from _plugins(project)
+    yield from _mcp(project)
     yield from _flows(project)
     yield _model(project)
     yield from _store(project, store)
@@ -108,6 +110,23 @@ def _config(project: Project) -> Iterator[Look]:
     else:
         yield Look("ok", "people", "none are named: here anybody may answer", "`[people]` is needed for `serve`")
     yield from _notifiers(project)
+    if config.oidc.is_set:
+        yield _sign_in(project)
+
+
+def _sign_in(project: Project) -> Look:
+    from orchestrator.server.oidc import check_config
+
+    oidc = project.config.oidc
+    try:
+        check_config(oidc)
+    except UsageError as error:
+        return Look("error", "sign-in", error.message)
+    if oidc.client_secret and not project.has_secret(oidc.client_secret):
+        return Look(
+            "warning", "sign-in", f"{oidc.issuer}: the secret {oidc.client_secret} is not set", "put it into .env"
+        )
+    return Look("ok", "sign-in", f"by {oidc.issuer}, for {plural(len(oidc.roles), 'group')}")
 
 
 def _notifiers(project: Project) -> Iterator[Look]:
@@ -129,6 +148,26 @@ def _plugins(project: Project) -> Iterator[Look]:
     own = [n for n in project.catalog.names() if (i := project.catalog.get(n)) is not None and i.provider != "bundled"]
     if not any(problem.code != "PLG004" for problem in problems):
         yield Look("ok", "plugins", f"{plural(len(own), 'callable')} besides the bundled ones")
+
+
+def _mcp(project: Project) -> Iterator[Look]:
+    """The MCP servers of the project, none of which is started for this; tools that are not pinned are told by `_plugins`."""
+    servers = project.config.mcp_servers
+    if servers and not _is_installed(EXTRAS["mcp"]):
+        from orchestrator.plugin.mcp import INSTALL
+
+        yield Look("error", "mcp", INSTALL)
+    for name, server in servers.items():
+        needed = (*server.secrets, *([server.bearer] if server.bearer else ()))
+        unset = [secret for secret in needed if not project.has_secret(secret)]
+        if server.command and shutil.which(server.command[0]) is None:
+            yield Look(
+                "warning", "mcp", f"{name}: the program {server.command[0]} is not here", "install it, or mend PATH"
+            )
+        elif unset:
+            yield Look("warning", "mcp", f"{name}: the secret {', '.join(unset)} is not set", "put it into .env")
+        else:
+            yield Look("ok", "mcp", f"{name}: {server.url or server.command[0]}")
 
 
 def _flows(project: Project) -> Iterator[Look]:

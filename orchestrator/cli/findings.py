@@ -7,6 +7,7 @@ from pathlib import Path
 
 from orchestrator.diagnostics import Diagnostic
 from orchestrator.diagnostics_text import render_text as render
+from orchestrator.errors import UsageError
 
 
 def render_text(
@@ -23,7 +24,9 @@ def render_text(
 
 
 def _text_of(file: str) -> str:
+    from orchestrator.authoring.project import read_flow
+
     try:
-        return Path(file).read_bytes().decode("utf-8", "replace")
-    except (OSError, ValueError):
+        return read_flow(Path(file)).decode("utf-8", "replace")
+    except UsageError:
         return ""

@@ -15,6 +15,7 @@ from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.durable import DurableEngine
 from orchestrator.runtime.engine import Engine
 from orchestrator.runtime.people import Request
+from orchestrator.runtime.questions import open_asks
 
 OTHERS = frozenset({"remind", "escalate", "expire", "wait", "run"})  # timers of what somebody else is to do
 TICK_S = 0.25
@@ -116,7 +117,7 @@ class Foreground:
             self._asking = None
             asking.result()
         for run in self._runs():
-            for request in list(run.state.requests.values()):
+            for request in list(open_asks(run).values()):
                 step = self._step_here(run, request.step)
                 if self._answers.has_for(step):
                     await self._give(run, request, step)
@@ -157,7 +158,7 @@ class Foreground:
         return self._rests_for_others(root, set())
 
     def _has_requests(self) -> bool:
-        return any(run.state.requests for run in self._runs())
+        return any(open_asks(run) for run in self._runs())
 
     def _rests_for_others(self, run: Actor, seen: set[str]) -> bool:
         state = run.state
@@ -166,7 +167,7 @@ class Foreground:
         seen.add(run.run_id)
         if state.is_over or state.busy > 0 or any(timer.kind not in OTHERS for timer in state.timers.values()):
             return False
-        if any(self._answers.has_for(self._step_here(run, request.step)) for request in state.requests.values()):
+        if any(self._answers.has_for(self._step_here(run, request.step)) for request in open_asks(run).values()):
             return False
         for child in state.children:
             actor = self.engine.runs.get(child)

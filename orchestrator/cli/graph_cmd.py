@@ -13,8 +13,12 @@ import click
 from orchestrator.cli.exits import CommandFailed, Exit
 from orchestrator.cli.files import complete_flows, one_flow, open_project
 from orchestrator.cli.output import print_json, say, show_findings
+from orchestrator.cli.python_flow import python_plan, python_target
 
 if TYPE_CHECKING:  # loaded when a flow is read
+    from collections.abc import Sequence
+
+    from orchestrator.diagnostics import Diagnostic
     from orchestrator.ir.model import FlowIR
 
 FORMS = ("ascii", "mermaid", "dot", "svg", "html", "json")
@@ -36,21 +40,27 @@ ENDINGS = {
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to a file.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with the flow's IR.")
 def command(flow: Path, form: str | None, output: Path | None, as_json: bool) -> int:
-    """Draw FLOW. One with errors is drawn too, as far as it can be read."""
-    compiled = open_project((one_flow(flow),)).compile(flow)
-    if compiled.flow is None:
+    """Draw FLOW: a file, or MODULE:NAME of a module that the project allows. One with errors is drawn as far as it goes."""
+    target = python_target(flow)
+    diagnostics: Sequence[Diagnostic] = ()
+    if target is not None:
+        drawn: FlowIR | None = python_plan(open_project(), target).stored_ir
+    else:
+        compiled = open_project((one_flow(flow),)).compile(flow)
+        drawn, diagnostics = compiled.flow, compiled.diagnostics
+    if drawn is None:
         if as_json:
-            print_json("graph", ok=False, diagnostics=compiled.diagnostics)
+            print_json("graph", ok=False, diagnostics=diagnostics)
         else:
-            show_findings(compiled.diagnostics)
+            show_findings(diagnostics)
         return Exit.DIAGNOSTICS
     if as_json:
         from orchestrator.ir.codec import flow_to_json
 
-        print_json("graph", ok=True, data=flow_to_json(compiled.flow), diagnostics=compiled.diagnostics)
+        print_json("graph", ok=True, data=flow_to_json(drawn), diagnostics=diagnostics)
         return Exit.OK
     chosen = form or (ENDINGS.get(output.suffix, "ascii") if output is not None else "ascii")
-    text = draw(compiled.flow, chosen)
+    text = draw(drawn, chosen)
     if output is None:
         click.echo(text, nl=not text.endswith("\n"))
         return Exit.OK

@@ -52,7 +52,9 @@ def pull(names: tuple[str, ...], only_checks: bool, as_json: bool) -> int:
         known = ", ".join(servers) or "none"
         what = f"there is no [mcp.servers.{unknown}]" if unknown else "the project names no MCP servers"
         raise CommandFailed(f"{what} in orchestrator.toml; known: {known}", Exit.NOT_FOUND)
-    pinned = asyncio.run(_pull(project, names or tuple(servers)))
+    found = asyncio.run(_pull(project, names or tuple(servers)))
+    pinned = {name: manifest for name, (manifest, _) in found.items()}
+    left_out = {name: problems for name, (_, problems) in found.items()}
     changes = {name: _changes(_read(_file(project, name)), manifest) for name, manifest in pinned.items()}
     if not only_checks:
         for name, manifest in pinned.items():
@@ -60,16 +62,18 @@ def pull(names: tuple[str, ...], only_checks: bool, as_json: bool) -> int:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
     if as_json:
-        print_json("mcp pull", ok=True, data={"changes": changes})
+        print_json("mcp pull", ok=True, data={"changes": changes, "left_out": left_out})
     for name, changed in changes.items():
         if not as_json:
             say(f"{name}: {plural(len(pinned[name]['callables']), 'tool')}" + ("" if changed else ", nothing new"))
             for line in changed:
                 click.echo(inert(line))
+            for problem in left_out[name]:
+                say(inert(f"left out: {problem}"))
     return Exit.DIAGNOSTICS if only_checks and any(changes.values()) else Exit.OK
 
 
-async def _pull(project: Project, names: tuple[str, ...]) -> dict[str, Json]:
+async def _pull(project: Project, names: tuple[str, ...]) -> dict[str, tuple[Json, list[str]]]:
     from orchestrator.plugin.mcp import pinned_tools
 
     try:

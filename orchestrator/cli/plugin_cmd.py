@@ -231,7 +231,7 @@ def find_callables(project: Project, names: Iterable[str]) -> list[CallableInfo]
     wanted = list(names)
     if not wanted:
         infos = [info for name in catalog.names() if (info := catalog.get(name)) is not None]
-        own = [info for info in infos if info.provider != "bundled"]
+        own = [i for i in infos if i.provider != "bundled" and i.namespace not in project.config.mcp_servers]
         broken = next((p for p in catalog.problems() if p.code != "PLG004"), None)
         if broken is not None:
             raise CommandFailed(f"{broken.name}: {broken.message}", Exit.DIAGNOSTICS)

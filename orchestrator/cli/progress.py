@@ -64,6 +64,8 @@ class Progress:
                 said = ", ".join(f"{k}: {one_line(str(v), 60)}" for k, v in form.items() if v is not None)
                 verb = {"answer": "answered", "claim": "claimed it", "release": "released it"}.get(action, f"{action}d")
                 self._line("◆", f"{one_line(str(who.get('user')))} {verb}  {said}", "cyan", run)
+            case t.EventIn(type=type_name) if type_name[:1] == "?":
+                self._line("◆", f"{one_line(type_name[1:])} was answered", "cyan", run)
             case t.EventIn(type=type_name):
                 self._line("→", f"{type_name} came from outside", "cyan", run)
             case t.Cancel(status=status, reason=reason):

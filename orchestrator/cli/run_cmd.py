@@ -10,6 +10,7 @@ import click
 from orchestrator.cli.exits import CommandFailed, Exit
 from orchestrator.cli.files import complete_flows, flows_here, one_flow, open_project
 from orchestrator.cli.output import print_json, show_findings
+from orchestrator.cli.python_flow import python_plan, python_target
 from orchestrator.cli.store import MEMORY, store_option, store_url
 from orchestrator.diagnostics import Severity
 
@@ -65,6 +66,7 @@ def command(
 ) -> int:
     """Run FLOW here, to its end or until it waits for somebody who is not at this terminal.
 
+    FLOW is a file, or MODULE:NAME for a workflow class or function of a module that the project's `[python] allow` names.
     What waits stays in the store: `inbox` shows it, `decide`, `send` and `resume` move it on. With --step one callable
     is called instead, with -i for its fields.
     """
@@ -76,14 +78,18 @@ def command(
     if flow is None:
         here = ", ".join(str(path) for path in flows_here()[:8])
         raise click.UsageError("name the flow to run, or a callable with --step" + (f"; here: {here}" if here else ""))
-    project = open_project((one_flow(flow),), fake_llm=fake_llm)
-    compiled = project.compile(flow)
-    if not compiled.is_ok:
-        return _refuse(compiled, as_json=as_json)
-    warnings = [d for d in compiled.diagnostics if d.severity is Severity.WARNING]
-    if warnings and not as_json and not quiet:
-        show_findings(warnings)
-    ir = compiled.checked()
+    target = python_target(flow)
+    project = open_project(() if target is not None else (one_flow(flow),), fake_llm=fake_llm)
+    if target is not None:
+        ir = python_plan(project, target).stored_ir
+    else:
+        compiled = project.compile(flow)
+        if not compiled.is_ok:
+            return _refuse(compiled, as_json=as_json)
+        warnings = [d for d in compiled.diagnostics if d.severity is Severity.WARNING]
+        if warnings and not as_json and not quiet:
+            show_findings(warnings)
+        ir = compiled.checked()
     if until is not None and until not in ir.steps:
         raise CommandFailed(f"flow `{ir.name}` has no step `{until}`; it has {', '.join(ir.steps)}", Exit.USAGE)
     from orchestrator.cli.asking import Answers
@@ -95,12 +101,15 @@ def command(
     if not as_json and not quiet and ir.secrets and ask_for_grants(project, ir):
         project = open_project((flow,), fake_llm=fake_llm)
         ir = project.compile(flow).checked()
+    if mocks and target is not None:
+        raise CommandFailed("--mock is for the steps of flow files; a Python workflow is its own code", Exit.USAGE)
     if mocks:
         project.intercept, project.replaced = mock_calls(mocks, ir.steps)
     given = Answers.parse(answers, answers_file, groups_of(project), set(ir.steps))
     url = MEMORY if mocks and store is None else store_url(project, store)
     session = Session(project, url, given, user, until=until, is_quiet=quiet or as_json, shows_text=verbose)
-    ended = run_session(session, lambda front: front.service.start(project.plan(ir), values, run_id=run_id, pin=True))
+    plan = project.plan(ir) if target is None else python_plan(project, target)
+    ended = run_session(session, lambda front: front.service.start(plan, values, run_id=run_id, pin=True))
     return report(ended, command="run", as_json=as_json, is_kept=session.is_durable)
 
 

@@ -22,6 +22,7 @@ from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.durable import DurableEngine
 from orchestrator.runtime.engine import Engine
 from orchestrator.runtime.journal import Journal
+from orchestrator.runtime.questions import open_asks
 from orchestrator.runtime.state import Status
 from orchestrator.testing.flow_expect import waiting_steps
 
@@ -168,6 +169,14 @@ def groups_of(project: Project) -> GroupsOf:
     return found
 
 
+def outputs_of(actor: Actor) -> Json:
+    """What a run came to, as plain JSON; null for one that has no result."""
+    result, plain = actor.state.result, actor.plan.plain
+    if result is None:
+        return None
+    return result.value if plain is None else plain(result.type, result.value)
+
+
 def run_data(ended: Ended) -> dict[str, Json]:
     """A run as `--json` shows it."""
     actor, state = ended.actor, ended.actor.state
@@ -175,7 +184,7 @@ def run_data(ended: Ended) -> dict[str, Json]:
     return {
         "run_id": actor.run_id,
         "status": status,
-        "outputs": state.result.value if state.result is not None else None,
+        "outputs": outputs_of(actor),
         "error": state.error,
         "path": ended.path,
         "waiting": waiting_steps(actor) if status == "waiting" else [],
@@ -218,6 +227,6 @@ def report(ended: Ended, *, command: str, as_json: bool, is_kept: bool) -> int:
 def _way_on(actor: Actor, *, is_kept: bool) -> str:
     if not is_kept:
         return "it was kept in memory only and is gone; without `--store memory:` and `--mock` it would stay"
-    if actor.state.requests or actor.state.children:
+    if open_asks(actor) or actor.state.children:
         return "`orchestrator inbox` shows what waits, `orchestrator decide` answers"
     return f"`orchestrator send {actor.run_id} EVENT` sends what it waits for"

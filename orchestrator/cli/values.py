@@ -23,19 +23,21 @@ def parse_inputs(options: tuple[str, ...], schema: Json, *, owner: str = "the fl
     Raises: click.UsageError, UsageError for a file, CompileFailed for what is wrong in one.
     """
     fields: dict[str, Json] = schema.get("properties", {}) if isinstance(schema, dict) else {}
+    is_open = isinstance(schema, dict) and schema.get("additionalProperties") is True
     values: dict[str, Json] = {}
     for option in options:
         if option.startswith("@"):
             mapping = read_mapping(Path(option[1:]), "input names to values")
-            for name in mapping:
+            for name in () if is_open else mapping:
                 _check_name(name, fields, f"-i {option}", owner)
             values.update(mapping)
             continue
         name, mark, text = option.partition("=")
         if not mark:
             raise click.UsageError(f"-i {option}: write NAME=VALUE, NAME=@FILE or @FILE")
-        _check_name(name, fields, f"-i {option}", owner)
-        values[name] = typed(read_text(Path(text[1:])) if text.startswith("@") else text, fields[name])
+        if not is_open:
+            _check_name(name, fields, f"-i {option}", owner)
+        values[name] = typed(read_text(Path(text[1:])) if text.startswith("@") else text, fields.get(name, {}))
     return values
 
 

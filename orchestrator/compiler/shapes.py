@@ -131,7 +131,7 @@ class Shapes:
         """What `emit: <step>` sends: the fields of `ev`, the result, and what `with` adds."""
         before = self.ev(step)
         properties = dict(properties_of(before))
-        if step.verb is None and given is None and properties and len(before["required"]) == len(properties):
+        if step.verb is None and given is None and properties and len(before.get("required", ())) == len(properties):
             return before  # passed on as it came
         required = set(required_of(before))
         if step.verb is not None:

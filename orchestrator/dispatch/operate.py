@@ -249,12 +249,12 @@ class _Replay:
             self._clock.advance(max(0.0, tick.at - self._clock.now()))
             try:
                 self._look(tick)
-                commands = reduce_tick(self._actor.reduction, tick)
+                commands = reduce_tick(self._actor, tick)
             except (KeyError, AssertionError) as error:
                 step = getattr(tick, "step", "") or "?"
                 self._found.append(Divergence(tick.seq, str(step), "what it refers to", "there", f"gone: {error}"))
                 break
-            self._actor.log.append(tick)
+            self._actor.entries.append(tick)
             for command in commands:
                 if isinstance(command, t.Wake):
                     self._wakes[command.act.id] = command
@@ -299,12 +299,18 @@ class _Replay:
 
 def _plain(value: Any) -> Json:
     """A part of a tick as JSON; moments are left out, they are those of the replay."""
-    text = json.dumps(value, sort_keys=True, default=repr)
+    text = json.dumps(value, sort_keys=True, default=_parts)
     data = json.loads(_MOMENT.sub("", text))
     if isinstance(data, dict):
         for name in ("remind", "deadline", "escalate"):
             data.pop(name, None)
     return data
+
+
+def _parts(value: Any) -> Json:
+    if isinstance(value, t.Fan):
+        return {"site": value.site, "members": value.members, "is_list": value.is_list}
+    return repr(value)
 
 
 def _short(value: Json) -> str:

@@ -10,7 +10,7 @@ from orchestrator.functional.events import WorkflowErrorDetails
 from orchestrator.functional.outcomes import Outcome, Raised, Returned, Superfluous
 from orchestrator.functional.questions import schema_of
 from orchestrator.functional.session import RunSession
-from orchestrator.functional.values import Encoded, encode
+from orchestrator.functional.values import Encoded, encode, plain_json
 from orchestrator.ir.model import BodyIR, EventIR, FlowIR, StepIR
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
@@ -65,6 +65,7 @@ def session_of(workflow: FunctionalWorkflow[Any], run: Actor) -> RunSession:
     told = run.on_finish
     session = RunSession(workflow, run)
     session.keep_questions(tick for tick in run.log if isinstance(tick, t.WaitOpened))
+    session.keep_open_questions()
     if told is not None:
         finish = session.finished
 
@@ -74,6 +75,21 @@ def session_of(workflow: FunctionalWorkflow[Any], run: Actor) -> RunSession:
 
         run.on_finish = tell
     return session
+
+
+def go_on(run: Actor) -> None:
+    """Have the function of a run that its store gave back run again: a branch of it may have worked when its process died.
+
+    One that only waits comes to the same pause, from its record. What came for the run meanwhile is applied first.
+    """
+
+    def start() -> None:
+        is_idle = not (run.is_over or run.is_passive or run.has_drivers or run.has_ready)
+        if is_idle and run.lost is None and run.state.acts:
+            body: Any = next(iter(run.plan.steps.values())).body
+            session_of(body.workflow, run).start_pass()
+
+    asyncio.get_running_loop().call_soon(start)
 
 
 class FunctionBody:
@@ -147,6 +163,20 @@ class FunctionBody:
     def wake(self, run: Actor, act: Activation, wake: t.Wake) -> None:
         """An answer has come."""
         session_of(self.workflow, run).wake(act, wake.path)
+
+    def questions(self, run: Actor) -> dict[str, Any]:
+        """The open questions of a live run, as `question_data` takes them."""
+        session = session_of(self.workflow, run)
+        asked = {request_id: session.asked[request_id] for request_id in session.pending()}
+        return {
+            request_id: {"text": q.text, "source": q.source, "schema": q.schema, "data": plain_json(q.data)}
+            for request_id, q in asked.items()
+        }
+
+    def answer(self, run: Actor, request_id: str, value: Any) -> None:
+        """Take an answer to an open question. Raises: RequestError, InvalidResponse; the question stays open."""
+        session = session_of(self.workflow, run)
+        session.answer(session.check_answers({request_id: value}))
 
     def child_start(self, run: Actor, act: Activation, child: str) -> tuple[Any, t.Started]:
         """The plan and first tick of a flow that the function starts."""

@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.functional.events import WorkflowErrorDetails, WorkflowEvent, WorkflowRunState
 from orchestrator.functional.failures import Failure
 from orchestrator.functional.signature import FunctionShape
-from orchestrator.functional.values import Encoded, Json, Value, encode, read_json, untyped
+from orchestrator.functional.values import Encoded, Json, Value, encode, plain_json, read_json, untyped
 
 _SHOWN = "shown:"
 
@@ -47,6 +47,10 @@ class FunctionCodec:
     def decode_value(self, data: Json) -> Value:
         """The inverse of `encode_value`."""
         return read_json(data)
+
+    def question(self, announced: Value) -> Json:
+        """What a question announces, for displays: its text, source and schema, and the data it shows, as plain JSON."""
+        return {**announced, "data": plain_json(announced["data"])}
 
     def stream_type(self, value: Value) -> str:
         """The event type of what is only shown."""

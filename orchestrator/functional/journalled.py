@@ -105,7 +105,7 @@ class StoredRuns:
                 waits = {
                     w.request_id for paths in actor.state.open_waits.values() for w in paths.values() if w.request_id
                 }
-                asked = {tick.request_id for tick in actor.log if isinstance(tick, t.WaitOpened)}
+                asked = {tick.request_id for tick in actor.entries if isinstance(tick, t.WaitOpened)}
                 pending |= waits
                 if wanted <= asked and waits:
                     found.append(row.run_id)
@@ -131,7 +131,7 @@ class StoredRuns:
 
     async def _read(self, run_id: str, flow: str, flow_hash: str) -> RunSession:
         actor = await self.engine.read(run_id, flow, flow_hash)
-        told, actor.log = actor.log, []
+        told, actor.entries = actor.entries, []
         actor.base = told[-1].seq + 1 if told else 0
         session = RunSession(self.workflow, actor)
         session.keep_questions(tick for tick in told if isinstance(tick, t.WaitOpened))
@@ -147,7 +147,7 @@ class StoredRuns:
         plan, known = self.workflow.plan, actor.data
         if actor.plan is plan or (isinstance(known, RunSession) and known.current is not None):
             return
-        actor.plan = actor.reduction.plan = plan
+        actor.plan = plan
         for act in actor.state.acts.values():
             act.step = plan.steps[self.workflow.name]
         actor.data = None

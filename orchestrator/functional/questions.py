@@ -11,7 +11,7 @@ from orchestrator.functional.errors import InvalidResponse
 from orchestrator.functional.events import WorkflowEvent, WorkflowRunState, framework_event, status_event
 from orchestrator.functional.frames import Frame
 from orchestrator.functional.state import commit_stage
-from orchestrator.functional.values import Encoded, Value, adapter, copy_value, decode, encode
+from orchestrator.functional.values import Encoded, Value, adapter, copy_value, decode, encode, shown
 
 _ASK = "!ask"
 
@@ -31,6 +31,13 @@ class Question:
     def show(self) -> str:
         """The question as a call, for messages."""
         return f"request_info({self.text}, request_id={self.request_id!r})"
+
+
+def question_of(path: str, request_id: str, asked: dict[str, Value]) -> Question:
+    """A question as it was recorded; the type of its answer is known when the code asks again."""
+    question = Question(path, request_id, shown(asked["data"]), asked["text"], asked["source"])
+    question.schema = asked["schema"]
+    return question
 
 
 def ask(frame: Frame, data: Value, response_type: Any, request_id: str | None) -> Coroutine[Any, Any, Any]:

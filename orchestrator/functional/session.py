@@ -21,8 +21,8 @@ from orchestrator.functional.events import (
 from orchestrator.functional.log_events import event_of, failed_event
 from orchestrator.functional.outcomes import Aborted, Outcome
 from orchestrator.functional.passes import Pass
-from orchestrator.functional.questions import Question, check_answer, encode_answer, request_event
-from orchestrator.functional.values import Value, decode, shown
+from orchestrator.functional.questions import Question, check_answer, encode_answer, question_of, request_event
+from orchestrator.functional.values import Value, decode
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.state import Activation, Status
@@ -101,7 +101,7 @@ class RunSession:
 
     def begin_phase(self, *, is_announced: bool = True) -> Phase:
         """A new look at the run, from here on."""
-        phase = Phase(self.actor.base + len(self.actor.log))
+        phase = Phase(self.actor.base + len(self.actor.entries))
         self._phases.append(phase)
         if is_announced:
             self._announce_start()
@@ -117,7 +117,7 @@ class RunSession:
     def _end_phases(self, state: WorkflowRunState, error: BaseException | None = None) -> None:
         last = status_event(state)
         last.run_id, last.at = self.actor.run_id, self.actor.now()
-        last.sequence = self.actor.base + len(self.actor.log)
+        last.sequence = self.actor.base + len(self.actor.entries)
         phases, self._phases = self._phases, []
         pending = [] if self.actor.is_over else self.pending()
         for phase in phases:
@@ -135,7 +135,7 @@ class RunSession:
             if request_id not in self.asked or self.given.get(request_id) != value:
                 raise RequestError(f"run {self.actor.run_id!r} has ended and takes no more answers")
         phase = self.begin_phase()
-        self.actor.log.append(self.last_tick)
+        self.actor.entries.append(self.last_tick)
         self.finished(self.actor)
         return phase
 
@@ -271,12 +271,14 @@ class RunSession:
     def keep_questions(self, ticks: Iterable[t.WaitOpened]) -> None:
         """Know again what was asked before; the type of an answer is known when the code asks again."""
         for tick in ticks:
-            if tick.announce is None or tick.request_id is None:
-                continue
-            asked = tick.announce[1]
-            question = Question(tick.path, tick.request_id, shown(asked["data"]), asked["text"], asked["source"])
-            question.schema = asked["schema"]
-            self.add_question(question)
+            if tick.announce is not None and tick.request_id is not None:
+                self.add_question(question_of(tick.path, tick.request_id, tick.announce[1]))
+
+    def keep_open_questions(self) -> None:
+        """The same for those that are open, of a run whose beginning is not in memory."""
+        for wait in (wait for paths in self.actor.state.open_waits.values() for wait in paths.values()):
+            if wait.asked is not None and wait.request_id is not None and wait.request_id not in self.asked:
+                self.add_question(question_of(wait.path, wait.request_id, wait.asked))
 
     def question_at(self, path: str) -> Question | None:
         """The question that was asked last at a path."""
@@ -334,9 +336,9 @@ class RunSession:
 
     def events(self, start: int, end: int) -> Iterator[WorkflowEvent]:
         """The events of a stretch of the log."""
-        actor = self.actor
+        actor, log = self.actor, self.actor.log
         for index in range(max(0, start - actor.base), end - actor.base):
-            event = event_of(actor.log[index], self.workflow.name)
+            event = event_of(log[index], self.workflow.name)
             if event is None:
                 continue
             if not event.run_id:
@@ -348,7 +350,7 @@ class RunSession:
 
     def result_inside(self, prefix: str, start: int, name: str, value: Value, with_status: bool) -> WorkflowRunResult:
         """The result of an inner workflow: what happened under its path, and what it returned."""
-        end = self.actor.base + len(self.actor.log)
+        end = self.actor.base + len(self.actor.entries)
         events = [event for event in self.events(start, end) if event.call_path.startswith(prefix)]
         if value is not None:
             output = framework_event("output", value, executor_id=name)

@@ -43,7 +43,7 @@ class RecordSink:
         entry = entry_of(tick, self._codec, self.actor.plan.ir.name)
         if entry is not None:
             self._entries.append(entry)
-        self.actor.log.append(tick)
+        self.actor.entries.append(tick)
         self.actor.wake_readers()
 
     def hold(self, command: t.Command) -> None:

@@ -40,7 +40,7 @@ class ResponseStream(AsyncIterator[WorkflowEvent]):
         session, phase = await self._start()
         actor = session.actor
         while True:
-            end = actor.base + len(actor.log) if phase.end < 0 else phase.end
+            end = actor.base + len(actor.entries) if phase.end < 0 else phase.end
             for event in session.events(self._next, end):
                 self._next = event.sequence + 1
                 return event

@@ -19,6 +19,8 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+from pydantic_core import to_jsonable_python
+
 from orchestrator.errors import NotSerializable
 
 Value = Any  # what a user's function takes, returns or stores
@@ -241,3 +243,8 @@ def read_json(json: Json) -> Value:
 def untyped(json: Json) -> Json:
     """A stored value as plain JSON for displays."""
     return json["v"] if type(json) is dict and json.get(_TAG) == "typed" else json
+
+
+def plain_json(value: Value) -> Json:
+    """A value of any kind for displays: plain JSON, and a word for what is none."""
+    return to_jsonable_python(untyped(value.json) if type(value) is Encoded else value, fallback=repr)

@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, TypeVar, cast, overload
 
 from orchestrator.errors import RunError, RunFinished
 from orchestrator.functional.agent import FunctionalWorkflowAgent
-from orchestrator.functional.body import FunctionBody, flow_from_function
+from orchestrator.functional.body import FunctionBody, flow_from_function, go_on
 from orchestrator.functional.codec import FunctionCodec
 from orchestrator.functional.context import WorkflowRunContext
 from orchestrator.functional.errors import RunArgumentError, SignatureError
@@ -80,7 +80,10 @@ class FunctionalWorkflow(Generic[R]):
     @functools.cached_property
     def plan(self) -> FlowPlan:
         """The workflow, ready for an engine."""
-        return plan_flow(self.ir, {self.name: FunctionBody(self)}, codec=FunctionCodec(self.shape))
+        body = FunctionBody(self)
+        plan = plan_flow(self.ir, {self.name: body}, codec=FunctionCodec(self.shape))
+        plan.answer, plan.questions, plan.attach = body.answer, body.questions, go_on
+        return plan
 
     def build(self, *, checkpoint_storage: AnyStorage = None, store: Store = None) -> FunctionalWorkflow[R]:
         """The same workflow over another storage; its runs are apart from this one's."""
@@ -291,7 +294,7 @@ class FunctionalWorkflow(Generic[R]):
         call = self._run_inside(frame, message)
 
         async def result() -> WorkflowRunResult:
-            start = session.actor.base + len(session.actor.log)
+            start = session.actor.base + len(session.actor.entries)
             value = await call
             return session.result_inside(before, start, self.name, value, with_status)
 

@@ -11,13 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.ir.record import Record
+
 Value = Any  # JSON with marked expressions; see the docstring
 Json = Any  # plain JSON
 Expr = str
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Origin(Record):
     """Where something was written: a YAML span or a Python `def`. 1-based; not part of the hash."""
 
     file: str
@@ -30,8 +32,8 @@ class Origin:
         return f"{self.file}:{self.line}"
 
 
-@dataclass(frozen=True, slots=True)
-class EventIR:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class EventIR(Record):
     """An event type. `kind` is plain, start, stop, ask (asks somebody outside), answer, failed, cancelled or step.
 
     `bases` are the event types it is a kind of; they count only for steps with `accepts_subclasses`.
@@ -46,8 +48,8 @@ class EventIR:
     origin: Origin | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class JoinIR:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class JoinIR(Record):
     """Fan-in in front of a step.
 
     mode: all (every member of the fan-out group has settled), each (one of every event in `events`), count, first
@@ -71,8 +73,8 @@ class JoinIR:
     origin: Origin | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FillIR:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class FillIR(Record):
     """A field of an emitted event that was left out, and where it is taken from (`source`).
 
     source: result (`result[field]`), ev (`ev[field]`, null if it has none), scalar (the result itself), error
@@ -84,8 +86,8 @@ class FillIR:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class EmitEntryIR:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class EmitEntryIR(Record):
     """One way out of a step. `event` None is `none`.
 
     `starts` names the step that is started: `event` is then that step's own `<step>.start`, which only it accepts, so
@@ -105,8 +107,8 @@ class EmitEntryIR:
     origin: Origin | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EmitIR:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class EmitIR(Record):
     """What a step emits: the first entry whose `when` holds, or (`takes_all`) every one, as one group."""
 
     entries: tuple[EmitEntryIR, ...]
@@ -114,8 +116,8 @@ class EmitIR:
     site: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RetryIR:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RetryIR(Record):
     """Attempts in all and the delays between them; `errors` are code patterns, empty means any error."""
 
     max: int = 1
@@ -127,8 +129,8 @@ class RetryIR:
     condition: Expr | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RepeatIR:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RepeatIR(Record):
     """Polling: run again every `every_s` until `until` holds, at most `max` times and `within`."""
 
     until: Expr
@@ -137,24 +139,24 @@ class RepeatIR:
     within: Value = None
 
 
-@dataclass(frozen=True, slots=True)
-class RateIR:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RateIR(Record):
     """At most `count` starts in any `per_s` seconds."""
 
     count: int
     per_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class CacheIR:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class CacheIR(Record):
     """Reuse a result across runs for `ttl_s` seconds (None: until evicted) under `key`."""
 
     key: Value
     ttl_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyIR:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class PolicyIR(Record):
     """Limits of one step. `concurrency` None is unlimited; `timeout_s` bounds one attempt, `deadline` all of them.
 
     `max_visits` None is unlimited; `has_default_bound` says that the number is the default, not the author's.
@@ -172,8 +174,8 @@ class PolicyIR:
     placement: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CatchIR:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class CatchIR(Record):
     """Turn an error whose code matches `errors` into an event."""
 
     errors: tuple[str, ...]
@@ -184,8 +186,8 @@ class CatchIR:
     origin: Origin | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CallIR:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class CallIR(Record):
     """A call of a registered callable or of a flow (`flow.x`)."""
 
     target: str
@@ -193,16 +195,16 @@ class CallIR:
     origin: Origin | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ForEachIR:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ForEachIR(Record):
     """Run the step's body once per item, `concurrency` at a time; `keeps_errors` makes a failed item `{error}`."""
 
     items: Expr
     keeps_errors: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class AudienceIR:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class AudienceIR(Record):
     """Who may answer. Values render to names; `exclude` always wins."""
 
     users: Value = ()
@@ -210,16 +212,16 @@ class AudienceIR:
     exclude: Value = ()
 
 
-@dataclass(frozen=True, slots=True)
-class EscalateIR:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class EscalateIR(Record):
     """After `after`, the request is open to `to` as well."""
 
     after: Value
     to: AudienceIR
 
 
-@dataclass(frozen=True, slots=True)
-class AskIR:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class AskIR(Record):
     """A request to people.
 
     Shape: form is a JSON Schema object; verdict_field names its field whose enum gives buttons and outcomes (None: a
@@ -243,8 +245,8 @@ class AskIR:
     undecided_as_timeout: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class WaitIR:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class WaitIR(Record):
     """Wait for a time (`until`), or for an event whose fields equal `match`, at most `within`."""
 
     until: Value = None
@@ -253,8 +255,8 @@ class WaitIR:
     within: Value = None
 
 
-@dataclass(frozen=True, slots=True)
-class BodyIR:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class BodyIR(Record):
     """What a step does. `kind`: none, call, ask, wait, python (a method or function), procedure (a whole function)."""
 
     kind: str = "none"
@@ -264,8 +266,8 @@ class BodyIR:
     ref: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class StepIR:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class StepIR(Record):
     """A step: what it takes, what it does, what it may emit, and the policy around it.
 
     `emits` are all events it may emit (for routing, drawing, checks). `emit` is the data-driven rule of a YAML step; for a
@@ -301,8 +303,8 @@ class StepIR:
     origin: Origin | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TriggerIR:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class TriggerIR(Record):
     """What starts runs by itself: kind cron, webhook or event."""
 
     kind: str
@@ -317,8 +319,8 @@ class TriggerIR:
     origin: Origin | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AdmissionIR:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class AdmissionIR(Record):
     """Flow concurrency: mode parallel, queue, restart or single; per `key`; `max` runs at a time."""
 
     mode: str = "parallel"
@@ -326,8 +328,8 @@ class AdmissionIR:
     max: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FlowIR:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class FlowIR(Record):
     """A whole flow.
 
     kind: yaml, class or function. `start` and `stop` are event names. `drain_s`: how long a Stop lets side branches end

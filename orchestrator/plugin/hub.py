@@ -22,7 +22,7 @@ from orchestrator.plugin.services import Clock, StepContext
 if TYPE_CHECKING:  # loaded when first used
     from orchestrator.plugin.http_client import HttpClient, HttpPool
     from orchestrator.plugin.info import CallableInfo
-    from orchestrator.plugin.llm import Budget, ChatModel, Llm
+    from orchestrator.plugin.llm import Budget, ChatModel, Ledger, Llm
     from orchestrator.plugin.mail import Mailer
     from orchestrator.plugin.mcp import McpSessions
     from orchestrator.plugin.process import Processes
@@ -115,14 +115,16 @@ class ServiceHub:
         return HttpPool(EgressRules((*self.config.http_allow_hosts, *model_hosts(self.config.llm))))
 
     def budget(self, run_id: str) -> Budget:
-        """What a run may still spend. Counted in this process; the oldest of very many runs are forgotten."""
+        """What a run may still spend; the oldest of very many runs are forgotten here."""
         from orchestrator.plugin.llm import Budget
 
         budget = self._budgets.get(run_id)
         if budget is None:
             limits = self.config.limits
             tokens = limits.get("llm_tokens")
-            budget = Budget(max_tokens=None if tokens is None else int(tokens), max_cost=limits.get("llm_cost"))
+            budget = Budget(
+                max_tokens=None if tokens is None else int(tokens), max_cost=limits.get("llm_cost"), run_id=run_id
+            )
             self._budgets[run_id] = budget
             if len(self._budgets) > MAX_BUDGETS:
                 self._budgets.popitem(last=False)
@@ -145,6 +147,7 @@ class CallServices:
     context: StepContext
     secrets: SecretVault
     on_delta: Callable[[str], None] | None = None
+    ledger: Ledger | None = None
     _http: HttpClient | None = field(default=None, init=False)
 
     @property
@@ -199,4 +202,5 @@ class CallServices:
             budget=self.hub.budget(context.run_id),
             on_delta=self.on_delta or write_delta,
             vault=self.secrets,
+            ledger=self.ledger,
         )

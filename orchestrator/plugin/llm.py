@@ -93,14 +93,31 @@ class ChatModel(Protocol):
     async def complete(self, request: ChatRequest, on_delta: OnDelta | None = None) -> ChatReply: ...
 
 
-class Budget:
-    """What one run may spend on models. A request is refused once the limit is reached, never cut off in the middle."""
+class Ledger(Protocol):
+    """Keeps what runs have spent beyond this process."""
 
-    def __init__(self, *, max_tokens: int | None = None, max_cost: float | None = None) -> None:
+    async def spent(self, run_id: str) -> Json: ...
+
+    async def keep_spent(self, run_id: str, spent: Json) -> None: ...
+
+
+class Budget:
+    """What one run may spend on models. A request is refused once the limit is reached, never cut off in the middle.
+
+    With a ledger, what other processes spent on the run counts too; without limits nothing is kept.
+    """
+
+    def __init__(self, *, max_tokens: int | None = None, max_cost: float | None = None, run_id: str = "") -> None:
         self.max_tokens = max_tokens
         self.max_cost = max_cost
+        self.run_id = run_id
         self.spent = Usage()
         self.cost = 0.0
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether there is a limit at all."""
+        return self.max_tokens is not None or self.max_cost is not None
 
     def check(self) -> None:
         """Raises: StepError `limit.llm_tokens`, `limit.llm_cost`."""
@@ -121,6 +138,18 @@ class Budget:
         self.spent += reply.usage
         self.cost += reply.cost or 0.0
 
+    async def read(self, ledger: Ledger | None) -> None:
+        """Take over what was spent elsewhere."""
+        found = await ledger.spent(self.run_id) if ledger is not None and self.is_bounded else None
+        if found is not None:
+            self.spent = max(self.spent, Usage(found["input_tokens"], found["output_tokens"]), key=lambda u: u.total)
+            self.cost = max(self.cost, found["cost"])
+
+    async def write(self, ledger: Ledger | None) -> None:
+        """Let other processes know."""
+        if ledger is not None and self.is_bounded:
+            await ledger.keep_spent(self.run_id, self.spent.to_json() | {"cost": self.cost})
+
 
 class Llm:
     """The language model that a project's config names.
@@ -138,8 +167,10 @@ class Llm:
         budget: Budget | None = None,
         on_delta: OnDelta | None = None,
         vault: SecretVault | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self._vault = vault
+        self._ledger = ledger
         self._model = model
         self._default = default_model
         self._budget = budget or Budget()
@@ -174,6 +205,7 @@ class Llm:
         return await self._ask_for_data(request, schema)
 
     async def _ask(self, request: ChatRequest) -> ChatReply:
+        await self._budget.read(self._ledger)
         self._budget.check()
         if self._vault is not None and self._vault.resolved:
             self._vault.refuse_in(
@@ -181,6 +213,7 @@ class Llm:
             )
         reply = await self._model.complete(request, self._on_delta)
         self._budget.add(reply)
+        await self._budget.write(self._ledger)
         return reply
 
     async def _ask_for_data(self, request: ChatRequest, schema: Json) -> ChatReply:

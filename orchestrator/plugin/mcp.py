@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -46,6 +47,7 @@ ERRORS = (
 )
 INSTALL = 'MCP needs the extra: pip install "orchestrator-flows[mcp]"'
 MAX_TOOLS = 1000
+QUIET = logging.NullHandler()
 TEXT_RESULT: Json = {
     "type": "object",
     "properties": {
@@ -86,23 +88,30 @@ def verb_of(tool: str) -> str:
     return verb if verb[:1].isalpha() else f"tool_{verb}"
 
 
-async def pinned_tools(sessions: McpSessions, server: str) -> dict[str, Json]:
-    """The manifest of what a server offers now. Raises: StepError; `mcp.bad_reply` for two tools of one name."""
+async def pinned_tools(sessions: McpSessions, server: str) -> tuple[dict[str, Json], list[str]]:
+    """The manifest of what a server offers now, and which tools were left out, with the reason. Raises: StepError."""
     entries: dict[str, Json] = {}
+    left_out: list[str] = []
     for tool in sorted(await sessions.tools(server), key=lambda tool: tool.name):
         name = f"{server}.{verb_of(tool.name)}"
-        if name in entries:
-            raise StepError("mcp.bad_reply", f"server {server} has two tools that would be {name}")
-        entries[name] = _entry(name, tool)
-    return {"v": VERSION, "callables": list(entries.values())}
+        problem = f"another tool is {name} already" if name in entries else _schema_problem(tool)
+        if problem is not None:
+            left_out.append(f"{tool.name}: {problem}")
+        else:
+            entries[name] = _entry(name, tool)
+    return {"v": VERSION, "callables": list(entries.values())}, left_out
 
 
-def _entry(name: str, tool: Tool) -> Json:
-    for schema in (tool.input_schema, tool.output_schema):
+def _schema_problem(tool: Tool) -> str | None:
+    for what, schema in (("input", tool.input_schema), ("output", tool.output_schema)):
         try:
             compile_schema(True if schema is None else schema)
         except SchemaRefused as problem:
-            raise StepError("mcp.bad_reply", f"the schema of {name} cannot be used: {problem}") from None
+            return f"its {what} schema cannot be used: {problem}"
+    return None
+
+
+def _entry(name: str, tool: Tool) -> Json:
     hints = tool.annotations
     is_harmless = hints is not None and bool(hints.read_only_hint or hints.idempotent_hint)
     return CallableInfo(
@@ -160,7 +169,7 @@ class McpSessions:
         session = self._session(info.namespace)
         client, tools = await session.opened()
         verb = info.name.partition(".")[2]
-        tool = next((t for t in tools if verb_of(t.name) == verb), None)
+        tool = next((t for t in sorted(tools, key=lambda t: t.name) if verb_of(t.name) == verb), None)
         if tool is None or tool.input_schema != info.input_schema or _result_of(tool) != info.result_schema:
             what = "is gone" if tool is None else "takes or gives something else"
             raise StepError(
@@ -270,6 +279,9 @@ class _Session:
             from mcp.types import Implementation
         except ImportError:
             raise StepError("mcp.not_installed", INSTALL) from None
+        logging.getLogger("mcp").addHandler(
+            QUIET
+        )  # lines that are not MCP are no matter for a terminal; logging may show them
         server = self.server
         about = Implementation(name="orchestrator", version="1")
         if server.url:

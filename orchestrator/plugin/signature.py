@@ -215,7 +215,10 @@ def input_schema(signature: Signature) -> Json:
         if param.default is MISSING or param.default is UNKNOWN:
             continue
         try:
-            properties[param.name]["default"] = to_jsonable_python(param.default)
+            default = to_jsonable_python(param.default)
+            if properties[param.name].get("format") == "duration" and isinstance(default, int | float):
+                default = f"{default:g}s"  # as a flow would write it
+            properties[param.name]["default"] = default
         except (ValueError, TypeError):  # a default that JSON cannot show is still a default
             continue
     return schema

@@ -17,69 +17,26 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from contextvars import Context, ContextVar, copy_context
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import NotSerializable, StepTimedOut
 from orchestrator.runtime import ticks as t
+from orchestrator.runtime.log import TICKS, Log, Mark
 from orchestrator.runtime.plan import FlowPlan
-from orchestrator.runtime.reduce import reduce_tick
+from orchestrator.runtime.reduce import is_plain, reduce_tick, settle_plain, start_plain
 from orchestrator.runtime.reduction import Reduction
 from orchestrator.runtime.state import Activation, RunState, Status
 
-if TYPE_CHECKING:  # the engine holds actors
+if TYPE_CHECKING:  # the engine holds actors; a run in memory has no sink
     from orchestrator.runtime.clock import Handle
     from orchestrator.runtime.engine import Engine
+    from orchestrator.runtime.sinks import Sink
 
 FAIR_STEPS = 256
 FAIR_TICKS = 1024
-
-
-class Sink(Protocol):
-    """Where a durable run puts its ticks, and what must wait for their commit."""
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether the end of the run is committed."""
-        ...
-
-    @property
-    def is_releasing(self) -> bool:
-        """Whether the claim is being given up."""
-        ...
-
-    def add(self, tick: t.Tick) -> None:
-        """A tick is about to be applied; it comes into the run's log when readers may know it.
-
-        Raises: NotSerializable; then it must not be applied.
-        """
-        ...
-
-    def hold(self, command: t.Command) -> None:
-        """A command that reaches outside of the run waits for the commit."""
-        ...
-
-    def must_flush(self, is_pure: bool) -> bool:
-        """Whether the next body has to wait for a commit."""
-        ...
-
-    async def flush(self) -> None:
-        """Commit everything applied so far. Raises: what the journal raises."""
-        ...
-
-    async def barrier(self) -> bool:
-        """The same; False if the run does not go on here."""
-        ...
-
-    def flush_soon(self) -> None:
-        """Have everything applied so far committed before long."""
-        ...
-
-    def type_of(self, value: Any) -> str:
-        """The event type of a streamed payload."""
-        ...
 
 
 class Cell:
@@ -95,74 +52,60 @@ class Cell:
 current_cell: ContextVar[Cell | None] = ContextVar("orchestrator_cell", default=None)
 
 
-class Actor:
-    """A live run."""
+class Actor(Reduction):
+    """A live run: what its ticks are reduced on, and the shell around it."""
 
     __slots__ = (
+        "__dict__",
         "__weakref__",
-        "_active_s",
-        "_busy_since",
         "_commands",
         "_context",
         "_drives",
         "_end_waiters",
-        "_handles",
-        "_is_gone",
         "_is_working",
         "_ready",
         "_spare",
         "_tasks",
-        "_timeout_handle",
         "_waiters",
-        "base",
         "data",
         "engine",
-        "exception",
-        "is_passive",
-        "log",
-        "lost",
+        "entries",
         "on_finish",
-        "parent",
-        "plan",
-        "reduction",
-        "relay",
         "run_id",
-        "sink",
-        "state",
         "timeout_s",
     )
+    # What few runs need stands here until a run has its own.
+    base = 0  # the seq of the first entry of the log
+    sink: Sink | None = None  # where a durable run's ticks go
+    parent: tuple[str, int] | None = None
+    exception: BaseException | None = None  # the live exception behind state.error, if there is one
+    lost: BaseException | None = None  # why the run does not go on here, though it has not ended
+    relay: Callable[[Any], None] | None = None  # gets every entry of the log: a parent that shows its child
+    is_passive = False  # only takes what comes; its bodies run in another process
+    marks: list[Mark] | None = None  # whose the streamed events of the log are
+    _active_s = 0.0
+    _busy_since: float | None = None
+    _handles: dict[int, Handle] | None = None
+    _is_gone = False
+    _timeout_handle: Handle | None = None
 
     def __init__(self, engine: Engine, plan: FlowPlan, run_id: str, state: RunState | None = None) -> None:
+        super().__init__(plan, state or RunState())
         self.engine = engine
-        self.plan = plan
         self.run_id = run_id
-        self.state = state or RunState()
-        self.reduction = Reduction(plan, self.state)
-        self.log: list[Any] = []  # ticks, and streamed events as (payload, act, attempt); seq = base + index
-        self.base = 0
-        self.sink: Sink | None = None  # where a durable run's ticks go
+        self.entries: list[Any] = []  # the log in its short forms (runtime.log); seq = base + index
         self.data: Any = None  # what the front end keeps with the run (workflow instance, store, …)
-        self.parent: tuple[str, int] | None = None
-        self.exception: BaseException | None = None  # the live exception behind state.error, if there is one
-        self.lost: BaseException | None = None  # why the run does not go on here, though it has not ended
         self.on_finish: Callable[[Actor], None] | None = None
-        self.relay: Callable[[Any], None] | None = None  # gets every entry of the log: a parent that shows its child
         self.timeout_s: float | None = None
-        self._active_s = 0.0
-        self._busy_since: float | None = None
-        self._timeout_handle: Handle | None = None
-        self._commands: list[t.Command] = []
-        self._ready: deque[Activation] | tuple[()] = ()  # () while nothing is: an idle run holds no queue
-        self._handles: dict[int, Handle] | None = None
+        self._commands = self.out
+        self._ready: Activation | deque[Activation] | None = None  # one alone needs no queue
         self._waiters: list[asyncio.Future[None]] | None = None
         self._end_waiters: list[asyncio.Future[None]] | None = None
-        self._tasks: set[asyncio.Task[None]] | None = None
+        self._tasks: asyncio.Task[None] | set[asyncio.Task[None]] | None = None  # drivers; one alone needs no set
         self._is_working = False
-        self._is_gone = False
-        self.is_passive = False  # only takes what comes; its bodies run in another process
         self._spare = False
         self._drives = False  # a driver is between two bodies and will look at what is ready
-        self._context: Context = copy_context()
+        self._context: Context | None = copy_context()  # None once the run is over: it leads back to the run
 
     # What may be asked.
 
@@ -177,9 +120,14 @@ class Actor:
         return self.sink is not None and (self.lost is not None or self.sink.is_releasing)
 
     @property
+    def log(self) -> Sequence[Any]:
+        """Its ticks, and streamed events as `(payload, act, attempt)`; those of an actor that came from a journal from `base`."""
+        return self.entries if self.sink is not None else Log(self)
+
+    @property
     def next_seq(self) -> int:
         """The number of the next tick."""
-        return self.base + len(self.log) if self.sink is None else self.state.seq
+        return self.base + len(self.entries) if self.sink is None else self.state.seq
 
     def now(self) -> float:
         """The engine's time, epoch seconds."""
@@ -193,17 +141,17 @@ class Actor:
         Nothing happens once the process has let go of the run. Raises: NotSerializable over a journal, before it is applied.
         """
         if self.sink is None:
-            log = self.log
-            tick.seq = self.base + len(log)
+            entries = self.entries
+            tick.seq = self.base + len(entries)
             tick.at = self.engine.clock.now()
-            log.append(tick)
+            entries.append(tick)
         elif self._is_gone:
             return
         else:
             tick.seq = self.state.seq
             tick.at = round(self.engine.clock.now(), 6)  # as it is written
             self.sink.add(tick)
-        commands = reduce_tick(self.reduction, tick)
+        commands = reduce_tick(self, tick)
         if commands:
             self._commands.extend(commands)
         if self.relay is not None:
@@ -218,10 +166,37 @@ class Actor:
         if self.sink is not None:
             self.apply(t.Streamed(0, 0.0, -1, act, attempt, self.sink.type_of(value), value))
             return
-        entry = (value, act, attempt)
-        self.log.append(entry)
+        if type(value) is tuple or type(value) in TICKS:  # looks like what the log is made of
+            self.apply(t.Streamed(0, 0.0, -1, act, attempt, type(value).__name__, value))
+            return
+        marks = self.marks
+        if marks is None:
+            self.marks = [(len(self.entries), act, attempt)]
+        elif marks[-1][1] != act or marks[-1][2] != attempt:
+            marks.append((len(self.entries), act, attempt))
+        self.entries.append(value)
         if self.relay is not None:
-            self.relay(entry)
+            self.relay((value, act, attempt))
+        if self._waiters:
+            self.wake_readers()
+
+    def _settle_plain(self, act: Activation, name: str, value: Any) -> None:
+        """Apply the StepSettled of a plain step that gave one event (or nothing, without a name), in its short form."""
+        entries = self.entries
+        self.at = self.engine.clock.now()
+        self.cause = self.base + len(entries)
+        entries.append((act.id, act.attempt, self.at, act.cause, name, value))
+        commands = self.out = self._commands
+        settle_plain(self, act, name, value)
+        if len(commands) == 1:
+            following = commands[0]
+            if type(following) is Activation and following.step.gives is not None and not following.is_doomed:
+                commands.clear()
+                self._start_plain(following)
+            else:
+                self._work()
+        else:
+            self._work()
         if self._waiters:
             self.wake_readers()
 
@@ -253,7 +228,9 @@ class Actor:
         if act.id not in self.state.acts:
             return
         body = act.step.body
-        if act.is_doomed:
+        if self._may_start_plain(act):
+            self._start_plain(act)
+        elif act.is_doomed:
             act.is_doomed = False
             self.apply(body.fail(self, act, act.error or {}))
         elif body.is_plain:
@@ -269,15 +246,47 @@ class Actor:
             if isinstance(started, t.StepStarted) and not started.parks:
                 self._make_ready(act)
 
-    def _make_ready(self, act: Activation) -> None:
-        if isinstance(self._ready, deque):
-            self._ready.append(act)
+    def _may_start_plain(self, act: Activation) -> bool:
+        return (
+            act.step.gives is not None
+            and self.sink is None
+            and self.relay is None
+            and not act.is_doomed
+            and self.state.status is Status.RUNNING
+        )
+
+    def _start_plain(self, act: Activation) -> None:
+        """Apply the StepStarted of a plain step in its short form."""
+        entries = self.entries
+        self.cause = self.base + len(entries)
+        entries.append((act.id, act.attempt, self.at, act.cause, act.step.name))
+        start_plain(self, act)
+        if self._ready is None:
+            self._ready = act
         else:
-            self._ready = deque((act,))
+            self._make_ready(act)
+
+    def _make_ready(self, act: Activation) -> None:
+        ready = self._ready
+        if ready is None:
+            self._ready = act
+        elif type(ready) is Activation:
+            self._ready = deque((ready, act))
+        else:
+            ready.append(act)  # type: ignore[union-attr]  # a deque: hot path
+
+    def _put_back(self, act: Activation) -> None:
+        ready = self._ready
+        self._ready = act if ready is None else deque((act, *(ready if isinstance(ready, deque) else (ready,))))
+
+    def _is_ready(self, act: Activation) -> bool:
+        ready = self._ready
+        return ready is act or (isinstance(ready, deque) and act in ready)
 
     def run_again(self, act: Activation) -> None:
         """Run the body of an activation from the top: the process that waited in it is gone."""
-        if act not in self._ready:
+        if not self._is_ready(act):
+            self.at = self.now()
             self._start(act)
             if not self._is_working:
                 self._work()
@@ -287,106 +296,133 @@ class Actor:
     def spawn(self) -> None:
         """Schedule one more driver for what is ready."""
         self._spare = True
-        task = asyncio.get_running_loop().create_task(self._drive(), context=self._context.copy())
-        if self._tasks is None:
-            self._tasks = set()
-        self._tasks.add(task)
-        task.add_done_callback(self._task_done)
+        tasks, context = self._tasks, self._context
+        if tasks is not None and context is not None:  # a driver compares its own context with this one
+            context = context.copy()
+        task = asyncio.get_running_loop().create_task(self._drive(), context=context)
+        if tasks is None:
+            self._tasks = task
+        elif isinstance(tasks, set):
+            tasks.add(task)
+        else:
+            self._tasks = {tasks, task}
 
-    def _task_done(self, task: asyncio.Task[None]) -> None:
-        if self._tasks is not None:
-            self._tasks.discard(task)
-            if not self._tasks:
+    @property
+    def _drivers(self) -> Collection[asyncio.Task[None]]:
+        tasks = self._tasks
+        return () if tasks is None else tasks if isinstance(tasks, set) else (tasks,)
+
+    def _leave(self, task: asyncio.Task[None] | None) -> None:
+        tasks = self._tasks
+        if tasks is task:
+            self._tasks = None
+        elif isinstance(tasks, set):
+            tasks.discard(task)
+            if not tasks:
                 self._tasks = None
-        if not task.cancelled() and isinstance(task.exception(), KeyboardInterrupt | SystemExit):
-            return  # looked at: the loop has raised it already, and the run has failed with it
 
     async def _drive(self) -> None:
+        task = asyncio.current_task()
         self._spare = False
         cell = Cell(self)
         current_cell.set(cell)
-        base = copy_context()
-        task = asyncio.current_task()
-        acts = self.state.acts
-        done = shown = 0
-        while not self.is_passive:
-            ready = self._ready
-            if not ready or not isinstance(ready, deque):
-                break
-            self._drives = False
-            act = ready.popleft()
-            if act.id not in acts:
-                continue
-            step = act.step
-            if self.sink is not None:
-                if not self.sink.must_flush(step.body.is_pure):
-                    self.sink.flush_soon()
-                elif not await self.sink.barrier():
-                    return
-                elif self.is_passive:
-                    ready.appendleft(act)
+        base = self._context = copy_context()
+        try:
+            acts = self.state.acts
+            done = shown = 0
+            while not self.is_passive:
+                ready = self._ready
+                if not ready:
                     break
-                elif act.id not in acts:
-                    continue
-            if ready and not self._spare:
-                self.spawn()
-            cell.act = act
-            act.task = task
-            try:
-                result = step.body.perform(self, act)
-                if type(result) is CoroutineType or inspect.isawaitable(result):
-                    timeout_s = step.ir.policy.timeout_s
-                    result = await (result if timeout_s is None else _bounded(result, timeout_s, act))
-            except asyncio.CancelledError as error:
-                self._drives = True
-                act.task = None
-                if not act.is_cancelled:
-                    if task is not None and task.cancelling():
-                        self._drives = False
-                        self._interrupted(error)
-                        raise
-                    self.apply(step.body.fail(self, act, error))
-            except Exception as error:
-                self._drives = True
-                act.task = None
-                if act.id in acts:
-                    self.apply(step.body.fail(self, act, error))
-            except BaseException as error:
-                act.task = None
-                if act.id in acts:
-                    self.apply(step.body.fail(self, act, error))
-                if isinstance(error, KeyboardInterrupt | SystemExit):
-                    raise
-            else:
-                self._drives = True
-                act.task = None
-                if act.id in acts:
-                    try:
-                        settled = step.body.settle(self, act, result)
-                    except Exception as error:  # what it returned cannot be taken: the step failed
-                        settled = step.body.fail(self, act, error)
-                    if settled is not None:
-                        self._settle(act, settled)
-            if act.is_cancelled and task is not None and task.cancelling():
-                task.uncancel()  # the body swallowed our cancellation
-            if copy_context() != base:
-                break
-            done += 1
-            if done % FAIR_STEPS == 0 or len(self.log) - shown > FAIR_TICKS:
-                shown = len(self.log)
                 self._drives = False
+                if type(ready) is Activation:
+                    act, self._ready = ready, None
+                else:
+                    act = ready.popleft()  # type: ignore[union-attr]  # a deque: hot path
+                if act.id not in acts:
+                    continue
+                step = act.step
                 if self.sink is not None:
-                    self.sink.flush_soon()
-                await asyncio.sleep(0)  # let readers and other runs have their turn
-        self._drives = False
-        if self.sink is not None:
-            self.sink.flush_soon()
-        if not self._ready:
-            self._ready = ()
-        elif not (self._spare or self.is_passive):
-            self.spawn()
+                    if not self.sink.must_flush(step.body.is_pure):
+                        self.sink.flush_soon()
+                    elif not await self.sink.barrier():
+                        return
+                    elif self.is_passive:
+                        self._put_back(act)
+                        break
+                    elif act.id not in acts:
+                        continue
+                if self._ready and not self._spare:
+                    self.spawn()
+                cell.act = act
+                act.task = task
+                try:
+                    result = step.body.perform(self, act)
+                    if type(result) is CoroutineType or inspect.isawaitable(result):
+                        timeout_s = step.timeout_s
+                        result = await (result if timeout_s is None else _bounded(result, timeout_s, act))
+                except asyncio.CancelledError as error:
+                    self._drives = True
+                    act.task = None
+                    if not act.is_cancelled:
+                        if task is not None and task.cancelling():
+                            self._drives = False
+                            self._interrupted(error)
+                            raise
+                        self.apply(step.body.fail(self, act, error))
+                except Exception as error:
+                    self._drives = True
+                    act.task = None
+                    if act.id in acts:
+                        self.apply(step.body.fail(self, act, error))
+                except BaseException as error:
+                    act.task = None
+                    if act.id in acts:
+                        self.apply(step.body.fail(self, act, error))
+                    if isinstance(error, KeyboardInterrupt | SystemExit):
+                        raise
+                else:
+                    self._drives = True
+                    act.task = None
+                    if act.id in acts:
+                        name = None if step.gives is None else step.gives.get(type(result))
+                        if name is None or self.sink is not None or self.relay is not None or not is_plain(self, act):
+                            self._settle(act, result)
+                        else:
+                            self._settle_plain(act, name, result)
+                if act.is_cancelled and task is not None and task.cancelling():
+                    task.uncancel()  # the body swallowed our cancellation
+                if copy_context() != base:
+                    break
+                done += 1
+                if done % FAIR_STEPS == 0 or len(self.entries) - shown > FAIR_TICKS:
+                    shown = len(self.entries)
+                    self._drives = False
+                    if self.sink is not None:
+                        self.sink.flush_soon()
+                    await asyncio.sleep(0)  # let readers and other runs have their turn
+            self._drives = False
+            if self.sink is not None:
+                self.sink.flush_soon()
+            if not self._ready:
+                self._ready = None
+            elif not (self._spare or self.is_passive):
+                self.spawn()
+        except (KeyboardInterrupt, SystemExit):
+            if task is not None:
+                task.add_done_callback(_look_at)
+            raise
+        finally:
+            self._leave(task)
 
-    def _settle(self, act: Activation, settled: t.StepSettled) -> None:
+    def _settle(self, act: Activation, result: Any) -> None:
+        body = act.step.body
+        try:
+            settled = body.settle(self, act, result)
+        except Exception as error:  # what it returned cannot be taken: the step failed
+            settled = body.fail(self, act, error)
+        if settled is None:
+            return
         try:
             self.apply(settled)
         except NotSerializable as error:  # the store cannot keep what it returned: the step failed
@@ -418,7 +454,6 @@ class Actor:
     def adopt(self, state: RunState) -> None:
         """Go on with a state that was rebuilt from a journal."""
         self.state = state
-        self.reduction = Reduction(self.plan, state)
 
     def perform(self, command: t.Command) -> None:
         """Do what a committed tick asked for outside of the run."""
@@ -428,6 +463,7 @@ class Actor:
         """Go on where a journal ended: arm timers, run what had started and not ended, start what was queued."""
         for timer in list(self.state.timers.values()):
             self._set_timer(t.SetTimer(timer))
+        self.at = self.now()
         queued = {act.id for queue in self.state.queues.values() for act in queue}
         queued.update(timer.ref for timer in self.state.timers.values() if timer.kind == "again")
         for act in list(self.state.acts.values()):
@@ -438,7 +474,7 @@ class Actor:
                     self._make_ready(act)
             elif not act.is_running and act.waits == 0 and act.id not in queued:
                 self._start(act)  # a fork cut the log between its making and its start
-        if self._commands and not self._is_working:
+        if not self._is_working:
             self._work()
         if self._ready and not (self._spare or self.is_passive):
             self.spawn()
@@ -460,11 +496,12 @@ class Actor:
         for handle in (self._handles or {}).values():
             handle.cancel()
         self._handles = None
-        self._ready = ()
+        self._ready = None
         self._commands.clear()
         if self._timeout_handle is not None:
             self._timeout_handle.cancel()
             self._timeout_handle = None
+        self._context = None
         self._wake_ended()
         self.engine.forget(self)
 
@@ -530,6 +567,7 @@ class Actor:
         if self._timeout_handle is not None:
             self._timeout_handle.cancel()
             self._timeout_handle = None
+        self._context = None
         self.wake_readers()
         self._wake_ended()
         self.engine.finished(self)
@@ -610,7 +648,7 @@ class Actor:
     async def wait_closed(self, timeout_s: float | None = None) -> bool:
         """Wait until every body of an ended run has left; tells whether all did in that time."""
         here = _current_task_or_none()
-        left = [task for task in self._tasks or () if not task.done() and task is not here]
+        left = [task for task in self._drivers if not task.done() and task is not here]
         if not left:
             return True
         _, late = await asyncio.wait(left, timeout=timeout_s)
@@ -630,6 +668,12 @@ async def _bounded(awaitable: Any, timeout_s: float, act: Activation) -> Any:
         raise StepTimedOut(f"step `{name}` took longer than {timeout_s:g} s", step=name) from error
     finally:
         act.limit = None
+
+
+def _look_at(task: asyncio.Task[None]) -> None:
+    """The loop has raised what ended a driver: nobody needs to be told that it was never looked at."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _current_task_or_none() -> asyncio.Task[Any] | None:

@@ -9,7 +9,9 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.plugin.schema_check import compile_schema
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
+from orchestrator.runtime.journal import AuditRow
 from orchestrator.runtime.people import Request, check_answer
+from orchestrator.runtime.questions import ANSWER
 
 
 class AnswerRefused(OrchestratorError):
@@ -37,6 +39,9 @@ def answer_request(
 
     Raises: AnswerRefused.
     """
+    if run.plan.answer is not None:
+        _answer_question(run, request_id, user, form or {}, action)
+        return
     request: Request | None = run.state.requests.get(request_id)
     tick = t.Answer(
         0, 0.0, -1, request_id, action, {"user": user, "groups": groups or []}, dict(form or {}), revision, item
@@ -48,6 +53,29 @@ def answer_request(
     if action == "answer":
         tick.form = checked_form(request, tick.form)
     run.apply(tick)
+
+
+def _answer_question(run: Actor, request_id: str, user: str, form: Mapping[str, Any], action: str) -> None:
+    """Answer a question of a workflow function: with the one field `answer`, or with fields that are the answer."""
+    if action != "answer":
+        raise AnswerRefused(
+            "invalid", "request.action", "a question of a Python function can be answered, and nothing else"
+        )
+    assert run.plan.answer is not None
+    try:
+        run.plan.answer(run, request_id, form[ANSWER] if set(form) == {ANSWER} else dict(form))
+    except AnswerRefused:
+        raise
+    except OrchestratorError as error:  # a wrong value, an unknown id, or one that has been answered
+        is_wrong = error.code == "functional.response"
+        kind, code = ("invalid", "request.form") if is_wrong else ("conflict", "request.closed")
+        raise AnswerRefused(kind, code, error.message) from error
+    from orchestrator.runtime.sink import ActorSink  # runs in memory need none
+
+    if isinstance(run.sink, ActorSink):
+        run.sink.note(
+            AuditRow(run.now(), run.run_id, user, "answer.answer", {"request": request_id, "form": dict(form)})
+        )
 
 
 def checked_form(request: Request, form: dict[str, Any]) -> dict[str, Any]:

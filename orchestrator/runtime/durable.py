@@ -361,7 +361,7 @@ class DurableEngine(Engine):
             listener(actor)
         actor.adopt(rebuilt.state)
         actor.is_passive = is_passive
-        actor.log.extend(rebuilt.ticks)
+        actor.entries.extend(rebuilt.ticks)
         actor.base = rebuilt.base
         self.runs[claim.run_id] = actor
         sink = self._attach(actor, claim.epoch)
@@ -395,7 +395,7 @@ class DurableEngine(Engine):
         actor = Actor(self, plan, run_id)
         rebuilt = rebuild(claim, plan, await self.journal.load(run_id))
         actor.adopt(rebuilt.state)
-        actor.log, actor.base = [*await self.earlier(run_id, plan, 0, rebuilt.base), *rebuilt.ticks], 0
+        actor.entries, actor.base = [*await self.earlier(run_id, plan, 0, rebuilt.base), *rebuilt.ticks], 0
         return actor
 
     async def earlier(self, run_id: str, plan: FlowPlan, start: int, end: int) -> list[t.Tick]:

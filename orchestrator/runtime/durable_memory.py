@@ -13,6 +13,7 @@ from orchestrator.runtime.codec import require_json
 from orchestrator.runtime.flow_bind import CallMemory, digest_of
 from orchestrator.runtime.journal import Journal, Json
 
+SPENT, SPENT_S = "llm.spent", 400 * 86_400.0
 JOIN_DELAYS_S = (0.01, 0.02, 0.05, 0.1, 0.2)
 
 
@@ -71,6 +72,15 @@ class JournalMemory(CallMemory):
             return result
         await self._journal.keep(scope, key, stored, expires_at=None if ttl_s is None else now + ttl_s)
         return result
+
+    async def spent(self, run_id: str) -> Json:
+        """What a run has spent on models, wherever it was."""
+        known = await self._journal.recall(SPENT, run_id, now=self._clock.now())
+        return known[0] if known is not None else None
+
+    async def keep_spent(self, run_id: str, spent: Json) -> None:
+        """Keep what a run has spent, longer than runs are kept after they end."""
+        await self._journal.keep(SPENT, run_id, spent, expires_at=self._clock.now() + SPENT_S)
 
 
 def _stored(result: Any, where: str) -> Json:

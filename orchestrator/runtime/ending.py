@@ -119,7 +119,9 @@ def stall_report(r: Reduction) -> str:
 
 
 def _has_event_timers(state: RunState) -> bool:
-    return any(t.kind not in SERVICE_TIMERS for t in state.timers.values()) if state.timers else False
+    if "timers" not in state.made:
+        return False
+    return any(t.kind not in SERVICE_TIMERS for t in state.timers.values())
 
 
 def _clear_work(r: Reduction, *, keeps_cleanup: bool) -> None:
@@ -131,13 +133,13 @@ def _clear_work(r: Reduction, *, keeps_cleanup: bool) -> None:
                 Undo(act.step.name, act.events, act.input, None, "cancelled", Phase.FINALLY, act.error)
             )
         r.out.append(CancelTask(act))
-    for key in list(state.requests):
+    for key in list(state.requests) if "requests" in state.made else ():
         from orchestrator.runtime.people import close_request
 
         close_request(r, key, "cancelled")
-    for child in state.children:
+    for child in state.children if "children" in state.made else ():
         r.out.append(CancelChild(child))
-    for timer in list(state.timers):
+    for timer in list(state.timers) if "timers" in state.made else ():
         clear_timer(r, timer)
     state.drop_work()
 

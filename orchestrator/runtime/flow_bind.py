@@ -121,6 +121,13 @@ class CallMemory:
         future.set_result(result)
         return result
 
+    async def spent(self, run_id: str) -> Any:  # plain JSON
+        """What a run has spent on models in other processes; in memory there are none."""
+        return None
+
+    async def keep_spent(self, run_id: str, spent: Any) -> None:  # plain JSON
+        """Let other processes know what a run has spent."""
+
     async def cached(
         self, scope: str, key: str, ttl_s: float | None, now: float, call: Callable[[], Awaitable[Any]]
     ) -> Any:
@@ -170,6 +177,7 @@ class FlowBinding:
             invoker = self._invokers[target] = bind(info)
         context = CallContext(run, act, asyncio.get_running_loop(), suffix)
         services = self.hub.services(context, invoker.info)
+        services.ledger = run.engine.call_memory
         if run.plan.ir.secrets:
             inputs = resolved(inputs, lambda name: services.secrets.get(name).reveal())
         return await invoker(inputs, services)

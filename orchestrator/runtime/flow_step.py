@@ -159,10 +159,14 @@ class FlowStepBody:
             self._extra.prepare(run, act, scope, out)
         elif self._call is not None:
             out.input = self._render_call(self._call, scope)
-            if self._id is not None:
-                out.input["id"] = str(self._id.render(scope))
-            if self._cache is not None:
-                out.input["cache"] = str(self._cache.render(scope))
+            for name, value in (("id", self._id), ("cache", self._cache)):
+                if value is None:
+                    continue
+                if self._items is None:
+                    out.input[name] = str(value.render(scope))
+                else:
+                    rows = enumerate(out.input["items"])
+                    out.input[name] = [str(value.render({**scope, "item": item, "index": i})) for i, item in rows]
         return out
 
     def _render_call(self, call: _Call, scope: Scope) -> dict[str, Any]:
@@ -191,30 +195,36 @@ class FlowStepBody:
                 return None
             if self._items is not None:
                 return self._perform_items(run, act, self._call)
-            return self._perform_known(run, act, self._call)
+            return self._perform_known(
+                run, act, self._call, act.input["with"], "", act.input.get("id"), act.input.get("cache")
+            )
         call = {Phase.FALLBACK: self._fallback, Phase.FINALLY: self._finally, Phase.UNDO: self._undo}[act.phase]
         assert call is not None
         return self._invoke(run, act, call, act.input["with"], "")
 
-    async def _perform_known(self, run: Actor, act: Activation, call: _Call) -> Any:
+    async def _perform_known(
+        self,
+        run: Actor,
+        act: Activation,
+        call: _Call,
+        inputs: dict[str, Any],
+        suffix: str,
+        key: str | None,
+        cache: str | None,
+    ) -> Any:
         """The call, unless its `id` or `cache` key has a result already."""
-        key, cache = act.input.get("id"), act.input.get("cache")
         if key is None and cache is None:
-            return await self._invoke(run, act, call, act.input["with"], "")
+            return await self._invoke(run, act, call, inputs, suffix)
         memory = run.engine.call_memory or self.binding.memory
-        name = f"{self.flow.name}:{self.ir.name}"
         if cache is not None and key is None:
             ttl_s = self.ir.cache.ttl_s if self.ir.cache is not None else None
+            name = f"{self.flow.name}:{self.ir.name}"
             return await memory.cached(
-                name, cache, ttl_s, run.now(), lambda: self._invoke(run, act, call, act.input["with"], "")
+                name, cache, ttl_s, run.now(), lambda: self._invoke(run, act, call, inputs, suffix)
             )
-        holder = f"{run.run_id}/{self.ir.name}/{act.id}"
+        holder = f"{run.run_id}/{self.ir.name}/{act.id}{suffix}"
         return await memory.once(
-            self.flow.name,
-            str(key),
-            act.input["with"],
-            lambda: self._invoke(run, act, call, act.input["with"], ""),
-            holder,
+            self.flow.name, str(key), inputs, lambda: self._invoke(run, act, call, inputs, suffix), holder
         )
 
     async def _perform_items(self, run: Actor, act: Activation, call: _Call) -> list[Any]:
@@ -223,6 +233,7 @@ class FlowStepBody:
         results: list[Any] = [None] * len(inputs)
         slots = asyncio.Semaphore(self.ir.policy.concurrency or max(1, len(inputs)))
         keeps = self.ir.for_each is not None and self.ir.for_each.keeps_errors
+        keys, caches = (_per_item(act.input.get(name), len(inputs)) for name in ("id", "cache"))
 
         async def one(index: int) -> None:
             path = f"item/{index}"
@@ -232,7 +243,11 @@ class FlowStepBody:
                 return
             async with slots:
                 try:
-                    value = plain_result(await self._invoke(run, act, call, inputs[index], f"/{index}"))
+                    value = plain_result(
+                        await self._perform_known(
+                            run, act, call, inputs[index], f"/{index}", keys[index], caches[index]
+                        )
+                    )
                 except OrchestratorError as error:
                     if not keeps:
                         raise
@@ -470,3 +485,8 @@ def error_record(error: BaseException, step: str, attempt: int) -> ErrorRecord:
 def resolved(inputs: dict[str, Any], lookup: Callable[[str], str]) -> dict[str, Any]:
     """A call's input with the secrets put in, for the call alone."""
     return cast("dict[str, Any]", resolve_secrets(inputs, lookup))
+
+
+def _per_item(keys: Any, count: int) -> list[str | None]:  # JSON; text in journals from before keys were per item
+    """The `id` or `cache` key of every item."""
+    return keys if isinstance(keys, list) else [None] * count

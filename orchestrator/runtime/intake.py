@@ -9,6 +9,7 @@ from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.answering import AnswerRefused, answer_request
 from orchestrator.runtime.journal import AuditRow, InboxEntry, Json
+from orchestrator.runtime.routing import takes
 from orchestrator.runtime.rows import tick_of
 from orchestrator.runtime.sink import ActorSink
 
@@ -37,11 +38,6 @@ def take_inbox(actor: Actor, sink: ActorSink, entries: Iterable[InboxEntry]) -> 
                 tick.deadline += max(0.0, now - tick.at)  # the time it queued does not count
             sink.consume(entry)
             actor.apply(tick)
-
-
-def takes(actor: Actor, event: str) -> bool:
-    """Whether a step takes an event, or a wait is for it."""
-    return event in actor.plan.routes or event in actor.state.waits
 
 
 def _is_for_children(actor: Actor, entry: InboxEntry) -> bool:

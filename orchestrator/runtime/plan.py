@@ -56,6 +56,7 @@ class StepPlan:
 
     __slots__ = (
         "body",
+        "gives",
         "ir",
         "join",
         "join_sites",
@@ -66,6 +67,7 @@ class StepPlan:
         "rate",
         "recovers",
         "tags",
+        "timeout_s",
     )
 
     def __init__(self, ir: StepIR, body: StepBody, join_sites: frozenset[str]) -> None:
@@ -84,9 +86,17 @@ class StepPlan:
             and not (join.key is None and join.until is None and join.within is None and join.count_expr is None)
         )
         self.tags = bool(ir.finally_ is not None or ir.undo is not None)  # has an afterlife
+        self.timeout_s = ir.policy.timeout_s
+        # of a plain body: the name of the event that it gives by the class of what it returns, "" for nothing
+        self.gives: Mapping[type[Any], str] | None = getattr(body, "gives", None) if body.is_plain else None
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether an event for it starts it at once, with nothing to ask or to gather before."""
+        return self.join is None and not self.needs_guard
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, repr=False, eq=False)
 class FlowPlan:
     """A bound flow."""
 
@@ -95,14 +105,18 @@ class FlowPlan:
     routes: dict[str, tuple[StepPlan, ...]]
     kinds: dict[str, str]
     joins_of: dict[str, tuple[StepPlan, ...]]
+    direct: dict[str, StepPlan]  # the step of each event that goes to one step only, which it starts at once
     waited: frozenset[str]
     is_reachable: bool
     handlers: dict[str, StepPlan] = field(default_factory=dict)
     codec: Any = None  # the ValueCodec of the front end; None keeps payloads as they are
     keeps_unclaimed: bool = False  # bodies may wait for any event, so one that nobody takes is kept
+    is_bounded: bool = False  # a flow file comes from people who are half trusted, so it may not flood its run
     whole: Callable[[], FlowIR] | None = None  # the flow with what is only needed to store or show it
     start: Callable[[Mapping[str, Any], float], Started] | None = None  # of a Python workflow that a flow file calls
     attach: Callable[[Actor], None] | None = None  # gives such a run its live side
+    answer: Callable[[Actor, str, Any], None] | None = None  # takes a value for a question of a workflow function
+    questions: Callable[[Actor], Mapping[str, Any]] | None = None  # its open questions: what each announced, by id
     plain: Callable[[str, Any], Any] | None = None  # the result of such a run, as its caller sees it
     limits: RunLimits = DEFAULT_LIMITS
     _hash: str | None = None
@@ -161,10 +175,16 @@ def plan_flow(
         for e in p.ir.accepts
         if e in ir.events
     )
+    tables = {event: tuple(steps[name] for name in names) for event, names in routes(ir).items()}
     return FlowPlan(
         ir=ir,
         steps=steps,
-        routes={event: tuple(steps[name] for name in names) for event, names in routes(ir).items()},
+        routes=tables,
+        direct={
+            event: takers[0]
+            for event, takers in tables.items()
+            if len(takers) == 1 and takers[0].is_direct and kinds.get(event) not in ("stop", "failed")
+        },
         kinds=kinds,
         joins_of={site: tuple(steps[n] for n in names) for site, names in ir.joins_of.items()},
         waited=frozenset(
@@ -174,6 +194,7 @@ def plan_flow(
         handlers=handlers,
         codec=codec,
         keeps_unclaimed=ir.kind == "class",
+        is_bounded=ir.kind == "yaml",
         whole=whole,
         limits=limits,
     )

@@ -15,6 +15,7 @@ from orchestrator.runtime.ending import cancel_run, end_drain, fail_run, next_cl
 from orchestrator.runtime.joins import expire_join
 from orchestrator.runtime.reduction import (
     Reduction,
+    activate,
     doom,
     free_slot,
     own_copy,
@@ -29,7 +30,7 @@ from orchestrator.runtime.reduction import (
     write_state,
 )
 from orchestrator.runtime.routing import apply_delivered, emit, emit_all
-from orchestrator.runtime.state import TERMINAL, Activation, Phase, Status, Timer, Undo
+from orchestrator.runtime.state import TERMINAL, Activation, EventRef, Phase, Status, Timer, Undo
 from orchestrator.runtime.waiting import detach_children, drop_waits, expire_wait, open_wait, withdraw_wait
 
 CALLS = "calls"  # where an activation records what its context answered before a flush
@@ -50,6 +51,55 @@ def reduce_tick(r: Reduction, tick: t.Tick) -> list[t.Command]:
     return out
 
 
+def start_plain(r: Reduction, act: Activation) -> None:
+    """The tick `r.cause` starts an attempt of a step that prepares nothing: what `reduce_tick` does about its StepStarted."""
+    if act.collects is not None:  # the attempt starts over: its process is gone
+        _settle_collects(r, act, True)
+    act.is_running = True
+    act.started_at = r.at
+    act.cause = r.cause
+    if not act.first_at:
+        act.first_at = r.at
+    r.state.seq = r.cause + 1
+
+
+def settle_plain(r: Reduction, act: Activation, name: str, value: Any) -> None:
+    """The tick `r.cause` ends a running step that holds nothing but what it emits, one event or (without a name) none."""
+    state = r.state
+    act.is_running = False
+    del state.acts[act.id]  # it waits for nothing: no need to ask as `retire` does
+    state.busy -= 1
+    if act.has_slot:
+        act.has_slot = False
+        state.running[act.step.name] -= 1
+    if name:
+        step = r.plan.direct.get(name)
+        if step is None or ("waits" in state.made and name in state.waits):
+            emit(r, name, value, None, act.scope, act.line)
+        else:
+            event = EventRef(state.next_id, name, value, act.scope, act.line)
+            state.next_id += 1
+            activate(r, step, (event,), act.scope, act.line)
+    if "queues" in state.made and act.step.name in state.queues:
+        pull(r, act.step)
+    if act.scope is not None:
+        release(r, act.scope)
+    if state.busy <= 0:
+        settle_quiet(r)
+    state.seq = r.cause + 1
+
+
+def is_plain(r: Reduction, act: Activation) -> bool:
+    """Whether `settle_plain` is all that the end of this attempt does."""
+    state = r.state
+    return (
+        act.stage is None
+        and state.status is Status.RUNNING
+        and act.owned is None
+        and not ("open_waits" in state.made and act.id in state.open_waits)
+    )
+
+
 def _started(r: Reduction, tick: t.Started) -> None:
     state = r.state
     state.status = Status.RUNNING
@@ -57,7 +107,8 @@ def _started(r: Reduction, tick: t.Started) -> None:
     state.inputs = tick.inputs
     if tick.vars:
         state.vars.update(own_copy(tick.vars))
-    state.meta.update(tick.meta)
+    if tick.meta:
+        state.meta.update(tick.meta)
     if tick.deadline is not None:
         set_timer(r, tick.deadline, "run", None)
     emit(r, tick.type, tick.value, None, None, None)
@@ -75,15 +126,10 @@ def _step_started(r: Reduction, tick: t.StepStarted) -> None:
     act = r.state.acts.get(tick.act)
     if act is None or act.attempt != tick.attempt:
         return
-    if act.collects is not None:  # the attempt starts over: its process is gone
-        _settle_collects(r, act, True)
-    act.is_running = True
-    act.started_at = tick.at
-    act.cause = tick.seq
-    if not act.first_at:
-        act.first_at = tick.at
-        if tick.deadline is not None:
-            set_act_timer(r, act, tick.deadline, "deadline")
+    is_first = not act.first_at
+    start_plain(r, act)
+    if is_first and tick.deadline is not None:
+        set_act_timer(r, act, tick.deadline, "deadline")
     if tick.input is not None:
         act.input = tick.input
     if tick.writes:
@@ -130,7 +176,7 @@ def _step_settled(r: Reduction, tick: t.StepSettled) -> None:
         return
     retire(r, act)
     step = act.step
-    if act.owned is not None or (state.open_waits and act.id in state.open_waits):
+    if act.owned is not None or ("open_waits" in state.made and act.id in state.open_waits):
         if act.record is not None and tick.error is None:
             detach_children(r, act)
         drop_waits(r, act)
@@ -147,7 +193,7 @@ def _step_settled(r: Reduction, tick: t.StepSettled) -> None:
         fail_run(r, tick.error)
         return
     emit_all(r, tick.emitted, act.scope, act.line, 0.0 if tick.cancels else tick.drain_s)
-    if step.name in state.queues:
+    if "queues" in state.made and step.name in state.queues:
         pull(r, step)
     if act.scope is not None:
         release(r, act.scope)
@@ -287,7 +333,10 @@ def _wait_opened(r: Reduction, tick: t.WaitOpened) -> None:
     if act is None:
         return
     free_slot(r, act)
-    open_wait(r, act, tick.path, type=tick.type, match=tick.match, due=tick.due, request_id=tick.request_id)
+    asked = tick.announce[1] if tick.request_id is not None and tick.announce is not None else None
+    open_wait(
+        r, act, tick.path, type=tick.type, match=tick.match, due=tick.due, request_id=tick.request_id, asked=asked
+    )
 
 
 def _wait_closed(r: Reduction, tick: t.WaitClosed) -> None:

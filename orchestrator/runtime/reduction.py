@@ -68,7 +68,7 @@ def activate(
     if limit is None and step.rate is None:
         r.out.append(act)
         return act
-    queue = state.queues.get(step.name)
+    queue = state.queues.get(step.name) if "queues" in state.made else None
     if queue or step.rate is not None:
         if queue is None:
             queue = state.queues[step.name] = deque()
@@ -151,7 +151,7 @@ def free_slot(r: Reduction, act: Activation) -> None:
         act.has_slot = False
         name = act.step.name
         r.state.running[name] -= 1
-    if act.step.name in r.state.queues:
+    if "queues" in r.state.made and act.step.name in r.state.queues:
         pull(r, act.step)
 
 

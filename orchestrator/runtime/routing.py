@@ -13,6 +13,8 @@ from orchestrator.runtime.state import EventRef, Group, Line, Payload, Scope, St
 from orchestrator.runtime.ticks import Delivered, Emission, Fan, Guard
 from orchestrator.runtime.waiting import answer_waits
 
+LOOKS = 8  # how often what joins hold is counted while as many events are emitted as may wait
+
 
 def emit_all(
     r: Reduction,
@@ -21,12 +23,36 @@ def emit_all(
     line: Line | None,
     drain_s: float | None = None,
 ) -> None:
-    """Send out what a step emitted, in order."""
+    """Send out what a step emitted, in order; in a flow file that floods its own run, end it instead."""
+    if r.plan.is_bounded and _is_flooded(r, emitted):
+        most = most_undelivered(r.state)
+        what = f"more than {most} events of the run wait for their turn; raise [limits] undelivered_events"
+        fail_run(r, _limit_passed(what))
+        return
     for item in emitted:
         if type(item) is Fan:
             fan_out(r, item, scope, line)
         else:
             emit(r, item[0], item[1], item[2], scope, line, drain_s)  # type: ignore[index]  # closed union, hot path
+
+
+def _is_flooded(r: Reduction, emitted: tuple[Emission | Fan, ...]) -> bool:
+    """Whether the run holds too much already.
+
+    What joins hold is counted once per eighth of the limit that was emitted, so that each event pays for a few others at most;
+    the moment follows from the state, so that a replay counts when the run did.
+    """
+    state = r.state
+    most = most_undelivered(state)
+    if len(state.acts) > most:
+        return True
+    stride = most // LOOKS + 1
+    more = sum(len(item.members) if type(item) is Fan else 1 for item in emitted)
+    if state.next_id // stride == (state.next_id + more) // stride:
+        return False
+    held = sum(len(act.events) for act in state.acts.values())
+    held += sum(len(came) for group in state.groups.values() for came in group.collected.values())
+    return held > most
 
 
 def emit(
@@ -55,7 +81,7 @@ def emit(
         return
     event = EventRef(state.next_id, type, value, scope, line)
     state.next_id += 1
-    woken = answer_waits(r, event) if type in state.waits else ()
+    woken = answer_waits(r, event) if "waits" in state.made and type in state.waits else ()
     if target is not None:
         deliver(r, r.plan.steps[target], event)
         return
@@ -81,6 +107,11 @@ def deliver(r: Reduction, step: StepPlan, event: EventRef) -> None:
         add_to_join(r, step, event)
     else:
         activate(r, step, (event,), event.scope, event.line)
+
+
+def takes(r: Reduction, event: str) -> bool:
+    """Whether a step takes an event, or a wait is for it."""
+    return event in r.plan.routes or event in r.state.waits
 
 
 def apply_delivered(r: Reduction, tick: Delivered) -> None:
@@ -127,17 +158,14 @@ def _keep_unclaimed(r: Reduction, event: EventRef) -> None:
     queue = r.state.unclaimed.setdefault(event.type, deque())
     if len(queue) >= (most := most_undelivered(r.state)):
         fail_run(
-            r,
-            {
-                "code": "limit.undelivered",
-                "message": f"{most} events `{event.type}` came that no step takes",
-                "step": None,
-                "attempt": 0,
-                "details": None,
-            },
+            r, _limit_passed(f"{most} events `{event.type}` came that no step takes; raise [limits] undelivered_events")
         )
         return
     queue.append(event)
+
+
+def _limit_passed(message: str) -> dict[str, Any]:
+    return {"code": "limit.undelivered", "message": message, "step": None, "attempt": 0, "details": None}
 
 
 def _error_of(value: Any) -> dict[str, Any]:

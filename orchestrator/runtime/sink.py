@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.errors import Fenced, OrchestratorError, StoreBusy, StoreError
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.codec import ValueCodec, encode_tick
-from orchestrator.runtime.journal import FINAL, AuditRow, Batch, Committed, InboxEntry, Json, NewRun
+from orchestrator.runtime.journal import FINAL, AuditRow, Batch, Committed, InboxEntry, Json, NewRun, RequestRow
+from orchestrator.runtime.questions import QuestionWatch
 from orchestrator.runtime.rows import (
     answer_audit,
     cancel_row,
@@ -96,6 +97,7 @@ class ActorSink:
         self._tail_bytes = 0
         self._snapshot_bytes = 0
         self._sizes = SizeWatch(actor.plan.limits, codec)
+        self._questions = QuestionWatch(actor) if actor.plan.answer is not None else None
 
     # What the actor calls.
 
@@ -110,6 +112,9 @@ class ActorSink:
         text = dumps(encode_tick(tick, self.codec, step_of))
         self._sizes.check(tick, text, self.actor.state.vars, step_of)
         self._texts.append(text)
+        if self._questions is not None:
+            for row, line in self._questions.rows(tick, self._shown):
+                self._write_request(row.request_id, row, line)
         kind = type(tick)
         if kind is not t.Streamed:
             self._has_work = True
@@ -122,7 +127,7 @@ class ActorSink:
         if self.engine.is_strict:
             self._ticks.append(tick)
         else:
-            self.actor.log.append(tick)
+            self.actor.entries.append(tick)
             self.actor.wake_readers()
 
     def hold(self, command: t.Command) -> None:
@@ -142,20 +147,27 @@ class ActorSink:
                 self._posts.append(cancel_row(child, at))
             case t.Notify(request):
                 row, line = request_rows(actor, command, at)
-                opened = self._requests.get(request)
-                if row.data is None and opened is not None:  # opened and closed in one commit
-                    self._requests[request + "/closed"] = row
-                else:
-                    self._requests[request] = row
-                if line is not None:
-                    self._audit.append(line)
+                self._write_request(request, row, line)
                 self._held.append(command)
             case t.Finish():
                 if actor.parent is not None:
                     self._posts.append(settled_row(actor, actor.parent[0], self.codec, at))
+                if self._questions is not None:
+                    for row, line in self._questions.end(at):
+                        self._write_request(row.request_id, row, line)
                 self._held.append(command)
             case _:
                 raise AssertionError(f"{command} does not reach outside")
+
+    def _write_request(self, request_id: str, row: RequestRow, line: AuditRow | None) -> None:
+        is_short = row.data is None and request_id in self._requests  # opened and closed in one commit
+        self._requests[request_id + "/closed" if is_short else request_id] = row
+        if line is not None:
+            self._audit.append(line)
+
+    def _shown(self, announced: Any) -> Json:
+        any_codec: Any = self.codec  # of a workflow function: it alone asks so
+        return any_codec.question(announced)
 
     def must_flush(self, is_pure: bool) -> bool:
         """Whether the next body has to wait for a commit: strict runs, for bodies with effects."""
@@ -221,6 +233,7 @@ class ActorSink:
         self.committed = seq
         self._tail_ticks, self._tail_bytes, self._snapshot_bytes = tail_ticks, tail_bytes, snapshot_bytes
         self._sizes = SizeWatch(self.actor.plan.limits, self.codec, tail_bytes + snapshot_bytes)
+        self._questions = QuestionWatch(self.actor) if self.actor.plan.answer is not None else None
         self._status = status
 
     def take_entry(self, entry: InboxEntry) -> bool:
@@ -352,7 +365,7 @@ class ActorSink:
         ticks, held = self._flying
         covered, self._covered = self._covered, []
         if ticks:
-            self.actor.log.extend(ticks)
+            self.actor.entries.extend(ticks)
             self.actor.wake_readers()
         self.engine.committed(self, batch, held, result)
         for future in covered:

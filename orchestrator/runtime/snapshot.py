@@ -17,7 +17,7 @@ from orchestrator.runtime.people import Ballot, Request
 from orchestrator.runtime.plan import FlowPlan
 from orchestrator.runtime.reduction import Reduction
 from orchestrator.runtime.state import (
-    WORK,
+    ALL,
     Activation,
     EventRef,
     Group,
@@ -81,7 +81,10 @@ class _Encoder:
             "rates": {k: list(v) for k, v in s.rates.items()},
             "timers": [[x.id, x.due, x.kind, x.ref, _plain_key(x.data)] for x in s.timers.values()],
             "waits": [
-                [w.id, w.act, w.path, w.type, value(w.match, "what a wait matches"), w.timer, w.request_id]
+                [
+                    *(w.id, w.act, w.path, w.type, value(w.match, "what a wait matches"), w.timer, w.request_id),
+                    *(() if w.asked is None else (self.codec.encode("Request", w.asked, "a question"),)),
+                ]
                 for paths in s.open_waits.values()
                 for w in paths.values()
             ],
@@ -242,10 +245,11 @@ class _Decoder:
         s.cleanup = [self.undo(u) for u in d["cleanup"]]
         s.groups = {g.id: g for g in self.groups.values() if g.id in self.open_groups}
         for row in d["waits"]:
-            index_wait(s, Wait(row[0], row[1], row[2], row[3], value(row[4]), row[5], row[6]))
-        for name in WORK:
+            asked = self.codec.decode("Request", row[7]) if len(row) > 7 else None
+            index_wait(s, Wait(row[0], row[1], row[2], row[3], value(row[4]), row[5], row[6], asked))
+        for name in ALL:
             getattr(s, name)
-        s.made = tuple(sorted(WORK))
+        s.made = tuple(sorted(ALL))
         return s
 
     def _lineage(self, d: Json) -> None:

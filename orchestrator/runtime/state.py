@@ -96,39 +96,42 @@ class Activation:
     """One firing of a step, over all its attempts. The fields under `shell` belong to the actor, not to the state."""
 
     __slots__ = (
-        "attempt",
+        "__dict__",
         "cause",
-        "closing",
-        "collected",
-        "collects",
         "context",
-        "error",
         "events",
-        "exception",
-        "failures",
         "first_at",
         "has_slot",
         "id",
-        "input",
-        "is_cancelled",
-        "is_doomed",
         "is_running",
-        "limit",
         "line",
-        "outcome",
-        "owned",
-        "pending",
-        "phase",
-        "polls",
-        "record",
-        "resume",
         "scope",
         "stage",
         "started_at",
         "step",
         "task",
-        "waits",
     )
+    # What few activations need stands here until one has its own.
+    phase = Phase.MAIN
+    attempt = 1
+    failures = 0
+    polls = 0
+    waits = 0
+    input: Any = None  # rendered `with` of a YAML step; None for Python
+    error: dict[str, Any] | None = None  # the last failure, or the reason it must fail at once
+    outcome: Any = None  # result kept for undo and finally
+    pending: Any = None  # the settled tick whose events wait for `finally`
+    record: dict[str, Any] | None = None  # call path -> recorded value
+    owned: list[tuple[str, Any]] | None = None  # timers, requests and children that end with it
+    is_doomed = False  # the next attempt fails with `error` instead of running
+    closing: EventRef | None = None  # the event that closed an `until` join
+    collects: list[Any] | None = None  # moves on named buffers, to take back if the attempt fails
+    collected: list[Any] | None = None  # what the last `collect_events` gave
+    resume: list[Any] | None = None  # wakes that wait for a slot of the step
+    # shell
+    limit: Any = None  # the asyncio.Timeout of the attempt
+    exception: BaseException | None = None  # the live exception behind `error`
+    is_cancelled = False
 
     def __init__(
         self, id: int, step: StepPlan, events: tuple[EventRef, ...], scope: Scope | None, line: Line | None, cause: int
@@ -139,36 +142,16 @@ class Activation:
         self.scope = scope
         self.line = line
         self.cause = cause
-        self.phase = Phase.MAIN
-        self.attempt = 1
-        self.failures = 0
-        self.polls = 0
         self.has_slot = False
         self.is_running = False
-        self.started_at = 0.0
-        self.first_at = 0.0
-        self.input: Any = None  # rendered `with` of a YAML step; None for Python
-        self.error: dict[str, Any] | None = None  # the last failure, or the reason it must fail at once
-        self.outcome: Any = None  # result kept for undo and finally
-        self.pending: Any = None  # the settled tick whose events wait for `finally`
-        self.record: dict[str, Any] | None = None  # call path -> recorded value
-        self.waits = 0
-        self.owned: list[tuple[str, Any]] | None = None  # timers, requests and children that end with it
-        self.is_doomed = False  # the next attempt fails with `error` instead of running
-        self.closing: EventRef | None = None  # the event that closed an `until` join
-        self.collects: list[Any] | None = None  # moves on named buffers, to take back if the attempt fails
-        self.collected: list[Any] | None = None  # what the last `collect_events` gave
-        self.resume: list[Any] | None = None  # wakes that wait for a slot of the step
+        self.started_at = self.first_at = 0.0
         # shell
         self.task: Any = None
-        self.limit: Any = None  # the asyncio.Timeout of the attempt
-        self.exception: BaseException | None = None  # the live exception behind `error`
         self.stage: Any = None
         self.context: Any = None
-        self.is_cancelled = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class JoinBuffer:
     """Events in front of a join that has not released. `queues` (per type) serve `each`, `events` the other modes."""
 
@@ -183,7 +166,7 @@ class JoinBuffer:
     count: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class Wait:
     """An open wait of a body: the next event of `type` whose fields equal `match` answers it."""
 
@@ -194,9 +177,10 @@ class Wait:
     match: dict[str, Any] | None
     timer: int | None = None
     request_id: str | None = None
+    asked: Any = None  # what a question of a function shows
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class Timer:
     """A due time and what it is for."""
 
@@ -207,7 +191,7 @@ class Timer:
     data: Any = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class Undo:
     """A finished step that knows how to be undone."""
 
@@ -299,16 +283,17 @@ class RunState:
             raise AttributeError(name)
         value = make()
         setattr(self, name, value)
-        if name in WORK:
-            self.made += (name,)
+        self.made += (name,)
         return value
 
     def drop_work(self) -> None:
         """Forget everything that is under way; drivers that hold `acts` see it empty."""
         self.acts.clear()
-        made, self.made = self.made, ()
+        made = self.made
+        self.made = tuple(name for name in made if name not in WORK)
         for name in made:
-            delattr(self, name)
+            if name in WORK:
+                delattr(self, name)
         self.busy = 0
 
     @property
@@ -326,3 +311,4 @@ _MAKE: dict[str, Callable[[], Any]] = {
     **dict.fromkeys(("cleanup", "undo"), list),
     "seen": set,
 }
+ALL = frozenset(_MAKE)

@@ -26,6 +26,7 @@ def open_wait(
     match: dict[str, Any] | None,
     due: float | None,
     request_id: str | None = None,
+    asked: Any = None,
 ) -> None:
     """Let an activation wait; an unclaimed event that came earlier answers at once."""
     early = _claim_early(r, type, match)
@@ -33,7 +34,7 @@ def open_wait(
         _record(act, path, early)
         wake(r, act, Wake(act, path, "event", early))
         return
-    wait = Wait(r.state.next_id, act.id, path, type, match, None, request_id)
+    wait = Wait(r.state.next_id, act.id, path, type, match, None, request_id, asked)
     r.state.next_id += 1
     if due is not None:
         wait.timer = set_timer(r, due, "wait", act.id, path)

@@ -124,7 +124,7 @@ class Desk:
         self.shelf.scan()
         self.people_changed()
         if self.store is not None:
-            self._host_classes()
+            self._host_workflows()
             await self.store.open()
         await self.scheduler.register()
         self.spawn(self.scheduler.run())
@@ -153,13 +153,15 @@ class Desk:
         for project in (*self._old_projects, *([self.project] if self.project is not None else [])):
             await project.hub.aclose()
 
-    def _host_classes(self) -> None:
-        """Let the store's engine give runs of workflow classes their live side."""
-        classes = {s.ir.name: s.target for s in self.shelf if s.kind == "class" and s.ir is not None}
-        if classes and self.store is not None:
+    def _host_workflows(self) -> None:
+        """Let the store's engine give runs of Python workflows their live side."""
+        workflows = [served.target for served in self.shelf if served.kind in ("class", "function")]
+        if workflows and self.store is not None:
             from orchestrator.authoring.engines import host_of
 
-            host_of(self.store.engine).classes.update(classes)
+            host = host_of(self.store.engine)
+            for workflow in workflows:
+                host.add(workflow)
 
     def end_streams_soon(self) -> None:
         """Let open streams end; may be called from a signal handler."""
@@ -267,7 +269,7 @@ class Desk:
 
     def bind(self, ir: FlowIR) -> FlowPlan:
         """A stored version of a flow, ready to run here. Raises: UsageError `run.unbound`, PluginError."""
-        if ir.kind == "class":
+        if ir.kind == "class" and self._serves_class(ir.name):
             return self.class_named(ir.name).target.plan_of(ir)  # type: ignore[no-any-return]  # a Workflow's
         for served in self.shelf:
             if (
@@ -279,9 +281,15 @@ class Desk:
                 plan: FlowPlan = served.target
                 if plan.hash == flow_hash(ir):
                     return plan
-        if self.project is None or ir.kind != "yaml":
+        if self.project is None:
             raise UsageError(f"nothing here can run flow `{ir.name}` ({ir.kind})", code="run.unbound")
         return self.project.plan(ir)
+
+    def _serves_class(self, name: str) -> bool:
+        return any(
+            served.kind == "class" and served.ir is not None and name in (served.ir.name, served.name)
+            for served in self.shelf
+        )
 
     def class_named(self, name: str) -> Served:
         """The workflow class whose flow has this name. Raises: UsageError `run.unbound`."""
@@ -291,9 +299,9 @@ class Desk:
         raise UsageError(f"no workflow class `{name}` is served here", code="run.unbound")
 
     def served_name(self, flow: str) -> str:
-        """The name under which a class is served, by that of its flow; other names stay."""
+        """The name under which a Python workflow is served, by that of its flow; other names stay."""
         for served in self.shelf:
-            if served.kind == "class" and served.ir is not None and served.ir.name == flow:
+            if served.kind != "yaml" and served.ir is not None and served.ir.name == flow:
                 return served.name
         return flow
 

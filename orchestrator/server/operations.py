@@ -151,11 +151,19 @@ async def _start_function(
     if problems:
         raise UsageError(f"workflow `{served.name}` cannot start: {'; '.join(map(str, problems[:8]))}", code="inputs")
     shape = served.target.shape
+    message = (inputs[shape.input],) if shape.input is not None and shape.input in inputs else ()
+    if desk.store is not None and not keeps_its_own(served):
+        await desk.drain(served.target.run(*message, stream=True, run_id=run_id, store=desk.store.engine))
+        return
     if run_id in desk.memory.engine.records:
         raise JournalConflict(f"there is a run {run_id!r} already", code="run.exists")
     desk.memory.meta[run_id] = meta
-    message = (inputs[shape.input],) if shape.input is not None and shape.input in inputs else ()
     await desk.drain(served.target.run(*message, stream=True, run_id=run_id))
+
+
+def keeps_its_own(served: Served) -> bool:
+    """Whether a functional workflow says itself where its runs are kept."""
+    return served.target.storage is not None or served.target.store is not None
 
 
 async def answer_question(desk: Desk, run_id: str, request_id: str, value: Json) -> None:

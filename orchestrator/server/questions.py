@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.runtime import ticks as t
+from orchestrator.runtime.questions import question_data
 from orchestrator.server.book import RequestRow
 from orchestrator.server.memory_book import MemoryBook, Record
-from orchestrator.server.tick_views import to_json
-
-ANSWER = "answer"
 
 
 def open_questions(book: MemoryBook, run_id: str | None = None) -> list[RequestRow]:
@@ -30,19 +28,8 @@ def _of(book: MemoryBook, record: Record) -> list[RequestRow]:
     return list(found.values())
 
 
-def _row(book: MemoryBook, record: Record, opened: t.WaitOpened, shown: Any) -> RequestRow:
-    schema = shown.get("schema")
-    form = {"type": "object", "properties": {ANSWER: schema if schema is not None else {}}, "required": [ANSWER]}
-    enum = schema.get("enum") if isinstance(schema, dict) else None
-    data = {
-        "title": shown.get("text") or "A question",
-        "show": {"content": to_json(_plain(shown.get("data")))},
-        "form": form,
-        "verdict_field": ANSWER if enum else None,
-        "verdicts": list(enum or ()),
-        "to": None,
-        "deadline": None,
-    }
+def _row(book: MemoryBook, record: Record, opened: t.WaitOpened, announced: Any) -> RequestRow:
+    shown = record.actor.plan.codec.question(announced)
     flow = str(book.note(record, "flow")) or record.actor.plan.ir.name
     return RequestRow(
         record.actor.run_id,
@@ -51,10 +38,6 @@ def _row(book: MemoryBook, record: Record, opened: t.WaitOpened, shown: Any) -> 
         shown.get("source") or flow,
         "open",
         opened.at,
-        data,
+        question_data(shown),
         kind="question",
     )
-
-
-def _plain(data: Any) -> Any:
-    return getattr(data, "json", data) if type(data).__name__ == "Encoded" else data

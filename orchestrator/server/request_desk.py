@@ -7,12 +7,12 @@ from typing import Any
 
 from orchestrator.errors import RunFinished
 from orchestrator.runtime.answering import AnswerRefused
+from orchestrator.runtime.questions import ANSWER
 from orchestrator.server.access import Identity, Role
 from orchestrator.server.book import Reply, RequestRow
 from orchestrator.server.desk import Desk
 from orchestrator.server.operations import answer_question
 from orchestrator.server.problems import Refused
-from orchestrator.server.questions import ANSWER
 from orchestrator.server.tick_views import preview, to_json
 
 Json = Any  # plain JSON
@@ -141,7 +141,7 @@ async def act(desk: Desk, row: RequestRow, person: Identity, reply: Reply) -> st
 
     Raises: AnswerRefused, Refused.
     """
-    if row.kind == "question":
+    if row.kind == "question" and desk.is_function(row.run_id):
         if reply.action != "answer":
             raise AnswerRefused("forbidden", "request.question", "a question of a Python workflow can only be answered")
         if ANSWER not in reply.form:

@@ -364,4 +364,5 @@ def _request(row: Any) -> RequestRow:
         outcome,
         tuple(data.get("answers", ())),
         tuple(data.get("history", ())),
+        str(data.get("kind", "ask")),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,7 +80,7 @@ def emitted_events(log: Iterable[Any]) -> list[tuple[int, str]]:
     ]
 
 
-def edges_taken(log: list[Any]) -> set[tuple[str, str]]:
+def edges_taken(log: Sequence[Any]) -> set[tuple[str, str]]:
     """The (step, event) edges that a run took; an empty fan-out takes its edge too, as it is a way out."""
     steps = {entry.act: entry.step for entry in log if isinstance(entry, t.StepStarted)}
     return {(steps.get(act, "?"), event) for act, event in emitted_events(log)}

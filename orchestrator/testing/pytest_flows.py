@@ -81,9 +81,10 @@ class FlowCheck(_FlowItem):
 
     def runtest(self) -> None:
         """Show every finding."""
+        from orchestrator.authoring.project import read_flow
         from orchestrator.diagnostics_text import render_text
 
-        texts = {str(self.path): self.path.read_bytes().decode("utf-8", "replace")}
+        texts = {str(self.path): read_flow(self.path).decode("utf-8", "replace")}
         raise FlowProblem(render_text(self._compiled.diagnostics, texts).rstrip())
 
     def reportinfo(self) -> tuple[Path, int | None, str]:

@@ -41,7 +41,7 @@ def read(
         raise StepError("files.failed", f'"{path}" is not {encoding} text (byte {problem.start})') from None
 
 
-@plugin.step(errors=WRITE_ERRORS, idempotent=True)
+@plugin.step(errors=WRITE_ERRORS, idempotent=True, examples=[{"with": {"path": "reports/today.md", "text": "# Today"}}])
 def write(
     files: ProjectFiles, path: Path, text: Annotated[str, Field(description="The whole new content.")]
 ) -> Written:

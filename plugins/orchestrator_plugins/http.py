@@ -61,7 +61,19 @@ async def head(
     return await exchange(http, "HEAD", url, query=query, headers=headers, auth=auth, accept=accept, timeout=timeout)
 
 
-@plugin.step(errors=ERRORS, idempotent=False)
+@plugin.step(
+    errors=ERRORS,
+    idempotent=False,
+    examples=[
+        {
+            "with": {
+                "url": "https://cms.example/posts",
+                "json": {"title": "Trees"},
+                "auth": {"bearer": "${{ secrets.CMS }}"},
+            }
+        }
+    ],
+)
 async def post(
     http: HttpClient,
     url: Url,
@@ -217,7 +229,14 @@ class Pages(TypedDict):
     complete: bool
 
 
-@plugin.step(errors=(*ERRORS, "http.paging"), idempotent=True)
+@plugin.step(
+    errors=(*ERRORS, "http.paging"),
+    idempotent=True,
+    examples=[
+        {"with": {"url": "https://cms.example/posts", "items": "items", "next": "next_page", "cursor": "page"}},
+        {"with": {"url": "https://cms.example/posts", "items": "data"}},
+    ],
+)
 async def pages(
     http: HttpClient,
     url: Url,
@@ -261,7 +280,11 @@ class Download(TypedDict):
     type: str
 
 
-@plugin.step(errors=(*ERRORS, "http.checksum", "files.denied", "files.failed"), idempotent=True)
+@plugin.step(
+    errors=(*ERRORS, "http.checksum", "files.denied", "files.failed"),
+    idempotent=True,
+    examples=[{"with": {"url": "https://data.example/rates.csv", "path": "data/rates.csv"}}],
+)
 async def download(
     http: HttpClient,
     files: ProjectFiles,
@@ -306,6 +329,7 @@ async def download(
 @plugin.step(
     errors=(*ERRORS, "http.operation", "files.not_found", "files.denied", "files.failed", "limit.file"),
     idempotent=False,
+    examples=[{"with": {"document": "apis/cms.yaml", "operation": "getPost", "parameters": {"id": 7}}}],
 )
 async def operation(
     http: HttpClient,

@@ -153,7 +153,11 @@ async def chat(
     )
 
 
-@plugin.step(errors=ERRORS, idempotent=True)
+@plugin.step(
+    errors=ERRORS,
+    idempotent=True,
+    examples=[{"with": {"text": "Ada, due on 3 May", "schema": {"name": "str", "due": "str | null"}}}],
+)
 async def extract(
     llm: Llm,
     text: Annotated[str, Field(description="The text to read.")],
@@ -173,7 +177,14 @@ async def extract(
     return Extracted(data=reply.data, usage=_usage(reply.usage.to_json()), cost=reply.cost, model=reply.model)
 
 
-@plugin.step(errors=ERRORS, idempotent=True)
+@plugin.step(
+    errors=ERRORS,
+    idempotent=True,
+    examples=[
+        {"with": {"text": "I was charged twice", "labels": ["billing", "technical"]}},
+        {"with": {"text": "It crashes", "labels": {"billing": "money matters", "technical": "something is broken"}}},
+    ],
+)
 async def classify(
     llm: Llm,
     text: Annotated[str, Field(description="The text to judge.")],
@@ -207,7 +218,11 @@ async def classify(
     )
 
 
-@plugin.step(errors=ERRORS, idempotent=True)
+@plugin.step(
+    errors=ERRORS,
+    idempotent=True,
+    examples=[{"with": {"text": "Oak is a tree.", "criteria": "short, true and friendly", "threshold": 0.8}}],
+)
 async def judge(
     llm: Llm,
     text: Annotated[str, Field(description="The text to judge.")],

@@ -33,7 +33,11 @@ class Sent(TypedDict):
     id: str
 
 
-@plugin.step(errors=HTTP_ERRORS, idempotent=True)
+@plugin.step(
+    errors=HTTP_ERRORS,
+    idempotent=True,
+    examples=[{"with": {"url": "https://shop.example/hook", "payload": {"order": 7}, "secret": "${{ secrets.HOOK }}"}}],
+)
 async def webhook(
     http: HttpClient,
     ctx: Context,
@@ -56,7 +60,11 @@ async def webhook(
     return Sent(status=response.status, id=ctx.idempotency_key)
 
 
-@plugin.step(errors=(*HTTP_ERRORS, "slack.refused"), idempotent=False)
+@plugin.step(
+    errors=(*HTTP_ERRORS, "slack.refused"),
+    idempotent=False,
+    examples=[{"with": {"webhook_url": "${{ secrets.SLACK }}", "text": "*Trees* is out"}}],
+)
 async def slack(
     http: HttpClient,
     ctx: Context,
@@ -78,7 +86,11 @@ async def slack(
     return Sent(status=response.status, id=ctx.idempotency_key)
 
 
-@plugin.step(errors=MAIL_ERRORS, idempotent=False)
+@plugin.step(
+    errors=MAIL_ERRORS,
+    idempotent=False,
+    examples=[{"with": {"to": ["kim@example.org"], "subject": "Trees is out", "text": "Read it at the usual place."}}],
+)
 async def email(
     mailer: Mailer,
     ctx: Context,

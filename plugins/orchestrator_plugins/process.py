@@ -29,7 +29,7 @@ class Ended(TypedDict):
     stderr: str
 
 
-@plugin.step(errors=ERRORS, idempotent=False)
+@plugin.step(errors=ERRORS, idempotent=False, examples=[{"with": {"command": ["pandoc", "-t", "html", "post.md"]}}])
 async def run(
     processes: Processes,
     command: Annotated[

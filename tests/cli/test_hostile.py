@@ -221,3 +221,26 @@ def test_imports_of_anything_are_told(data: bytes, tmp_path: Path) -> None:
     done = cli("runs", "import", "x.jsonl", cwd=tmp_path)
     assert "Traceback" not in done.err and "internal error" not in done.err, done.err
     assert done.code in {0, 2, 10}
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        (b'{"items":' * 30_000 + b"{}" + b"}" * 30_000, "nested deeper"),
+        (b'{"$ref": "https://evil.example/x.json"}', "leads out of the schema"),
+        (b'{"type": "string", "pattern": "^(a+)+$"}', "repeats a repeat"),
+        (b'{"const": NaN}', "NaN is not JSON"),
+        (b'{"type": "string", "type": "integer"}', "same key twice"),
+        ('{"type": "string"}'.encode("utf-16"), "not UTF-8"),
+        (b'"' + b"x" * 2_000_000 + b'"', "more than 1,000,000 bytes"),
+    ],
+    ids=["deep", "remote", "pattern", "nan", "twice", "utf-16", "huge"],
+)
+def test_a_hostile_schema_file_is_a_finding(schema: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "orchestrator.toml").touch()
+    (tmp_path / "x.json").write_bytes(schema)
+    file = write(
+        tmp_path, "x.flow.yaml", "flow: x\ninputs:\n  a: {schema: ./x.json}\nsteps:\n  b: {on: Start, emit: Stop}\n"
+    )
+    done = cli("check", file)
+    assert (done.code, said in done.out) == (3, True), done.out + done.err

@@ -136,11 +136,11 @@ def test_a_fan_out_has_a_limit(tmp_path: Path) -> None:
     assert limited(tmp_path / "b", FANS, "fan_out = 5", "count=5") == {"n": 5}
 
 
-def test_events_that_wait_for_a_step_have_a_limit(tmp_path: Path) -> None:
+def test_events_that_wait_for_their_turn_have_a_limit(tmp_path: Path) -> None:
     error = limited(tmp_path, NESTED, "undelivered_events = 3", "count=3")
-    assert (error["code"], error["step"]) == ("limit.undelivered", "work")
-    assert "3 events wait for step `work` already; raise [limits] undelivered_events" in error["message"]
-    assert limited(tmp_path / "b", NESTED, "undelivered_events = 9", "count=3") == {"n": 3}
+    assert error["code"] == "limit.undelivered"
+    assert "3 events of the run wait for their turn; raise [limits] undelivered_events" in error["message"]
+    assert limited(tmp_path / "b", NESTED, "undelivered_events = 20", "count=3") == {"n": 3}
 
 
 def test_a_loop_without_a_bound_has_the_one_of_the_project(tmp_path: Path) -> None:

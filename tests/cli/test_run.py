@@ -229,3 +229,26 @@ def test_a_big_fan_out_is_counted_and_not_told_one_by_one() -> None:
     assert done.code == 0
     assert "split  20 of 40" in done.err
     assert done.err.count("✓ summarise") == 0
+
+
+def test_a_flow_that_floods_its_own_run_fails_instead_of_filling_the_memory(tmp_path: Path) -> None:
+    write(tmp_path, "orchestrator.toml", "[limits]\nundelivered_events = 500\n")
+    both = "".join(
+        f"  b{n}: {{emit: {{all: [b{n + 1}, c{n + 1}]}}}}\n  c{n}: {{emit: {{all: [b{n + 1}, c{n + 1}]}}}}\n"
+        for n in range(40)
+    )
+    text = f"flow: flood\nsteps:\n  a: {{on: Start, emit: {{all: [b0, c0]}}}}\n{both}  b40: {{emit: Stop}}\n  c40: {{emit: Stop}}\n"
+    done = cli("run", "-q", write(tmp_path, "flood.flow.yaml", text))
+    assert (done.code, "limit.undelivered" in done.err) == (1, True)
+
+
+def test_fan_outs_in_fan_outs_are_counted_together(tmp_path: Path) -> None:
+    write(tmp_path, "orchestrator.toml", "[limits]\nundelivered_events = 500\n")
+    text = (
+        "flow: flood\nevents: {E: {n: int}, F: {n: int}}\nsteps:\n"
+        '  a: {on: Start, emit: {event: E, for_each: "range(150)", with: {n: "${{ item }}"}}}\n'
+        '  b: {on: E, emit: {event: F, for_each: "range(150)", with: {n: "${{ item }}"}}}\n'
+        "  c: {on: F, collect: all, set: {}}\n  d: {on: c, collect: all, emit: Stop}\n"
+    )
+    done = cli("run", "-q", write(tmp_path, "flood.flow.yaml", text))
+    assert (done.code, "limit.undelivered" in done.err) == (1, True)

@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,15 @@ import pytest
 
 from orchestrator.analysis.difference import difference
 from orchestrator.compiler.compile import compile_text
+from orchestrator.diagnostics import Diagnostic
+from orchestrator.diagnostics_text import FORMATS, render
 from orchestrator.ir.codec import flow_from_json, flow_to_json
+from orchestrator.language.edits import fix_text
 from orchestrator.language.flow_reader import parse_flow
 from orchestrator.language.nodes import to_plain
 from tests.compiler.support import FLOWS, catalog
+from tests.language.mutations import corpus
+from tests.language.mutations import mutate as mutate_text
 
 Data = Any  # the plain data of a flow file
 GOLDEN = Path(__file__).parents[1] / "analysis" / "golden"
@@ -77,3 +83,28 @@ def test_no_mutation_of_a_flow_crashes_the_compiler(seed: int) -> None:
         if compiled.flow is not None:
             assert flow_from_json(flow_to_json(compiled.flow)) == compiled.flow
             assert difference(compiled.flow, compiled.flow) == []
+
+
+TEXTS = corpus() + [
+    file.read_text("utf-8") for file in sorted((Path(__file__).parents[2] / "flows").glob("*.flow.yaml"))
+]
+
+
+@pytest.mark.parametrize("seed", range(ROUNDS))
+def test_no_mutated_text_crashes_the_check_its_reports_or_its_fixes(seed: int) -> None:
+    rnd = random.Random(seed)
+    for _ in range(25):
+        text = mutate_text(rnd.choice(TEXTS), rnd, TEXTS)
+        start = time.process_time()
+        found = check_text(text)
+        assert time.process_time() - start < 1.0
+        for form in FORMATS:
+            render(form, found, {"fuzz.flow.yaml": text})
+        if any(d.fix is not None for d in found) and rnd.random() < 0.2:
+            fix_text(
+                text, "fuzz.flow.yaml", lambda data: compile_text(data, "fuzz.flow.yaml", catalog=CATALOG).diagnostics
+            )
+
+
+def check_text(text: str) -> tuple[Diagnostic, ...]:
+    return compile_text(text.encode("utf-8", "surrogatepass"), "fuzz.flow.yaml", catalog=CATALOG).diagnostics

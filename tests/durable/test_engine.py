@@ -421,3 +421,35 @@ def test_a_call_with_an_id_is_joined_while_another_run_makes_it(tmp_path: Path) 
 
     run(tmp_path, work, **calls.steps())
     assert len(calls.made) == 1
+
+
+EACH = """
+flow: each
+inputs: {items: [int]}
+outputs: {n: [int]}
+steps:
+  one:
+    on: Start
+    for_each: "${{ inputs.items }}"
+    concurrency: 1
+    KEY
+    call: t.work
+    with: {n: "${{ item }}"}
+    emit: {event: Stop, with: {n: "${{ result }}"}}
+"""
+
+
+@pytest.mark.parametrize("key", ['id: "n-${{ item }}"', "cache: {key: item, ttl: 1h}"])
+def test_items_have_keys_of_their_own_over_runs(tmp_path: Path, key: str) -> None:
+    calls = Calls()
+
+    async def work(world: World) -> None:
+        plan = world.plan(EACH.replace("KEY", key))
+        for number, items in enumerate(([1, 2, 2], [2, 3])):
+            actor = await world.service().start(plan, {"items": items}, run_id=f"r{number}", pin=True)
+            await actor.wait_finished()
+            assert actor.state.result is not None, actor.state.error
+            assert actor.state.result.value == {"n": [n + 1 for n in items]}
+
+    run(tmp_path, work, **calls.steps())
+    assert len(calls.made) == 3

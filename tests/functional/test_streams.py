@@ -66,7 +66,9 @@ def test_a_step_that_never_waits_does_not_keep_events_back() -> None:
         stream = flow.run(60, stream=True)
         return [time.time() - event.at async for event in stream if event.type == "executor_completed"]
 
-    assert max(asyncio.run(main())) < 0.02
+    waits = sorted(asyncio.run(main()))
+    assert waits[len(waits) * 3 // 4] < 0.01  # the rest is left to whatever else the machine does
+    assert waits[-1] < 0.06  # all steps together take that long: none was kept to the end
 
 
 def test_every_event_has_run_number_and_time() -> None:

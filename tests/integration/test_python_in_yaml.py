@@ -185,7 +185,7 @@ def test_a_function_asks_through_the_flow_that_calls_it(tmp_path: Path, store: s
         handler = outer(tmp_path, "confirm", "", with_, store=store).run(text="tea")
         request = await asked(handler)
         assert request.id.endswith("~sure")
-        assert request.show == {"text": "tea"}
+        assert request.show == {"content": {"text": "tea"}}
         with pytest.raises(Exception, match="must be str"):
             await handler.answer(request.id, user="kim", answer=3)
         await handler.answer(request.id, user="kim", answer="fine")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.authoring.project import Project
-from tests.cli.support import cli, write
+from tests.cli.support import process, write
 from tests.mcp.kit import Tools
 
 SERVER = Path(__file__).resolve().parents[1] / "support" / "mcp_tools.py"
@@ -20,12 +21,20 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(scope="session")
+def pinned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pinned")
+    write_config(folder)
+    done = process("mcp", "pull", cwd=folder, TOOLS_TOKEN="tok-5ecr3t")
+    assert done.code == 0, done.err
+    return folder / "mcp"
+
+
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, pinned: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TOOLS_TOKEN", "tok-5ecr3t")
     write_config(tmp_path)
-    done = cli("mcp", "pull", cwd=tmp_path)
-    assert done.code == 0, done.err
+    shutil.copytree(pinned, tmp_path / "mcp")
     return tmp_path
 
 

@@ -112,7 +112,7 @@ async def test_a_run_that_waits_for_people_answers_at_once_and_get_run_follows_i
 async def test_a_call_that_is_given_up_cancels_its_run(folder: Path) -> None:
     async with connected(folder) as client:
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(4):
                 await client.call_tool("slow", {})
         await client.call_tool("hello", {"name": "Ada"})
         rows: list[Any] = []

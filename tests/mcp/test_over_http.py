@@ -43,8 +43,8 @@ def url() -> Iterator[str]:
         yield f"{server.url}/mcp"
 
 
-def config(folder: Path, url: str, more: str = "bearer = 'FAR_KEY'") -> None:
-    write(folder, "orchestrator.toml", f"[mcp.servers.far]\nurl = '{url}'\ntimeout_s = 3\n{more}\n")
+def config(folder: Path, url: str, more: str = "bearer = 'FAR_KEY'\ntimeout_s = 20") -> None:
+    write(folder, "orchestrator.toml", f"[mcp.servers.far]\nurl = '{url}'\n{more}\n")
 
 
 def test_a_server_by_url_is_pinned_and_called_with_its_bearer(
@@ -79,7 +79,7 @@ def test_an_address_without_a_server_is_told_in_time(tmp_path: Path, path: str) 
 
     async def pull() -> Any:
         async with hostile_server() as server:
-            config(tmp_path, f"{server.url}/{path}", more="")
+            config(tmp_path, f"{server.url}/{path}", more="timeout_s = 3")
             return await asyncio.to_thread(cli, "mcp", "pull", cwd=tmp_path)
 
     done = asyncio.run(pull())

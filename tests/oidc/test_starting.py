@@ -101,3 +101,13 @@ def test_the_provider_of_the_tests_checks_pkce(site: Site) -> None:
         trust_env=False,
     )
     assert answer.status_code == 400
+
+
+def test_the_config_on_the_page_of_the_server_can_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "server.md").read_text("utf-8")
+    (text,) = re.findall(r"^```toml\n(\[oidc\].*?)^```", page, re.S | re.M)
+    (tmp_path / "orchestrator.toml").write_text(text, "utf-8")
+    assert Desk(project=Project.open(tmp_path)).oidc is not None
+    assert "OIDC_SECRET is not set" in cli("doctor", cwd=tmp_path).out
+    monkeypatch.setenv("OIDC_SECRET", "x")
+    assert "by https://login.example, for 3 groups" in cli("doctor", cwd=tmp_path).out

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from orchestrator import Collect, Context, Event, HumanResponseEvent, StartEvent, StopEvent, Take, Workflow, step
+from orchestrator import (
+    Collect,
+    Context,
+    Event,
+    HumanResponseEvent,
+    StartEvent,
+    StepFailedEvent,
+    StopEvent,
+    Take,
+    Workflow,
+    catch_error,
+    step,
+)
 from orchestrator.retry import retry_policy, stop_after_attempt
 from tests.parity import work
 
@@ -226,3 +238,63 @@ class TwoListeners(Workflow):
     @step
     async def report(self, sized: Sized, loud: Loud) -> StopEvent:
         return StopEvent(result=f"{loud.text} {sized.size}")
+
+
+class Spent(Workflow):
+    @step(retry_policy=retry_policy(stop=stop_after_attempt(2)))
+    async def burst(self, ev: StartEvent) -> StopEvent:
+        return StopEvent(result=work.burst(ev.n))
+
+
+class Rescue(Workflow):
+    @step
+    async def double(self, ev: StartEvent) -> Doubled:
+        return Doubled(n=work.double(ev.n))
+
+    @step
+    async def burst(self, ev: Doubled) -> StopEvent:
+        return StopEvent(result=work.burst(ev.n))
+
+    @catch_error(for_steps=["burst"])
+    async def rescue(self, ev: StepFailedEvent) -> StopEvent:
+        return StopEvent(result=work.shout(ev.step_name))
+
+
+class Either(Workflow):
+    @step
+    async def measure(self, ev: StartEvent) -> Small | Big:
+        return Small(n=ev.n) if ev.n < 10 else Big(n=ev.n)
+
+    @step
+    async def double(self, ev: Small | Big) -> StopEvent:
+        return StopEvent(result=f"{type(ev).__name__} {work.double(ev.n)}")
+
+
+class Line(Event):
+    words: list[str]
+
+
+class Joined(Event):
+    text: str
+
+
+class NestedFanOut(Workflow):
+    @step
+    async def split(self, ev: StartEvent) -> list[Line]:
+        return [Line(words=words) for words in ev.lines]
+
+    @step
+    async def cut(self, ev: Line) -> list[Word]:
+        return [Word(text=text) for text in ev.words]
+
+    @step(num_workers=1)
+    async def shout(self, ev: Word) -> Shouted:
+        return Shouted(text=work.shout(ev.text))
+
+    @step
+    async def rejoin(self, events: list[Shouted]) -> Joined:
+        return Joined(text=" ".join(ev.text for ev in events))
+
+    @step
+    async def merge(self, events: list[Joined]) -> StopEvent:
+        return StopEvent(result="; ".join(ev.text for ev in events))

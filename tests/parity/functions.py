@@ -146,3 +146,40 @@ async def nested(inputs: Inputs) -> int:
 async def two_listeners(inputs: Inputs) -> str:
     size, loud = await asyncio.gather(measure(inputs["text"]), shout(inputs["text"]))
     return f"{loud} {size}"
+
+
+@workflow
+async def spent(inputs: Inputs) -> int:
+    @step(name="burst", retry=2)
+    async def twice(n: int) -> int:
+        return work.burst(n)
+
+    return await twice(inputs["n"])
+
+
+@step(name="rescue")
+async def rescue_it(text: str) -> str:
+    return work.shout(text)
+
+
+@workflow
+async def rescue(inputs: Inputs) -> int | str:
+    n = await double(inputs["n"])
+    try:
+        return await burst(n)
+    except ValueError:
+        return await rescue_it("burst")
+
+
+@workflow
+async def either(inputs: Inputs) -> str:
+    n = inputs["n"]
+    return f"{'Small' if n < 10 else 'Big'} {await double(n)}"
+
+
+@workflow
+async def nested_fan_out(inputs: Inputs) -> str:
+    async def joined(words: list[str]) -> str:
+        return " ".join([await shout(text) for text in words])
+
+    return "; ".join([await joined(words) for words in inputs["lines"]])

@@ -1,4 +1,4 @@
-"""Twelve workflows as flow files. Their twins are in classes.py and functions.py; the steps they call are in work.py."""
+"""Sixteen workflows as flow files. Their twins are in classes.py and functions.py; the steps they call are in work.py."""
 
 from __future__ import annotations
 
@@ -323,4 +323,114 @@ steps:
     emit:
       event: Stop
       with: {result: "${{ events[1].text }} ${{ events[0].size }}"}
+"""
+SPENT = """\
+flow: spent
+inputs: {n: int}
+outputs: {result: any}
+steps:
+  burst:
+    on: Start
+    call: work.burst
+    with: {n: "${{ inputs.n }}"}
+    retry: {max: 2}
+    emit:
+      event: Stop
+      with: {result: "${{ result }}"}
+"""
+RESCUE = """\
+flow: rescue
+inputs: {n: int}
+outputs: {result: any}
+events:
+  Doubled: {n: int}
+steps:
+  double:
+    on: Start
+    call: work.double
+    with: {n: "${{ inputs.n }}"}
+    emit:
+      event: Doubled
+      with: {n: "${{ result }}"}
+  burst:
+    on: Doubled
+    call: work.burst
+    with: {n: "${{ ev.n }}"}
+    emit:
+      event: Stop
+      with: {result: "${{ result }}"}
+  rescue:
+    on: burst.failed
+    call: work.shout
+    with: {text: "${{ ev.error.step }}"}
+    emit:
+      event: Stop
+      with: {result: "${{ result }}"}
+"""
+EITHER = """\
+flow: either
+inputs: {n: int}
+outputs: {result: any}
+events:
+  Small: {n: int}
+  Big: {n: int}
+steps:
+  measure:
+    on: Start
+    emit:
+      - when: inputs.n < 10
+        event: Small
+        with: {n: "${{ inputs.n }}"}
+      - event: Big
+        with: {n: "${{ inputs.n }}"}
+  double:
+    on: [Small, Big]
+    call: work.double
+    with: {n: "${{ ev.n }}"}
+    emit:
+      event: Stop
+      with: {result: "${{ ev.type }} ${{ result }}"}
+"""
+NESTED_FAN_OUT = """\
+flow: nested-fan-out
+inputs: {lines: [[str]]}
+outputs: {result: any}
+events:
+  Line: {words: [str]}
+  Word: {text: str}
+  Shouted: {text: str}
+  Joined: {text: str}
+steps:
+  split:
+    on: Start
+    emit:
+      event: Line
+      for_each: inputs.lines
+      with: {words: "${{ item }}"}
+  cut:
+    on: Line
+    emit:
+      event: Word
+      for_each: ev.words
+      with: {text: "${{ item }}"}
+  shout:
+    on: Word
+    concurrency: 1
+    call: work.shout
+    with: {text: "${{ ev.text }}"}
+    emit:
+      event: Shouted
+      with: {text: "${{ result }}"}
+  rejoin:
+    on: Shouted
+    collect: all
+    emit:
+      event: Joined
+      with: {text: "${{ events | map(attribute='text') | join(' ') }}"}
+  merge:
+    on: Joined
+    collect: all
+    emit:
+      event: Stop
+      with: {result: "${{ events | map(attribute='text') | join('; ') }}"}
 """

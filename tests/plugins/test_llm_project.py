@@ -174,6 +174,38 @@ def test_a_run_that_has_spent_its_budget_stops_with_the_reason(
     assert "raise [limits] llm_cost" in error["message"] and len(models[0].received) == 1
 
 
+TWICE = """\
+flow: twice
+outputs: {text: str}
+steps:
+  first:
+    on: Start
+    call: llm.chat
+    with: {prompt: one, model: near/tiny}
+    emit: look
+  look:
+    ask:
+      title: Go on?
+      form: {verdict: yes_please | no_thanks}
+      to: {users: [kim]}
+    emit: {yes_please: second, no_thanks: second}
+  second:
+    call: llm.chat
+    with: {prompt: two, model: near/tiny}
+    emit: {event: Stop, with: {text: "${{ result.text }}"}}
+"""
+
+
+def test_the_budget_of_a_run_holds_over_processes(site: Site, models: tuple[ModelEndpoint, ModelEndpoint]) -> None:
+    write(site.folder, "orchestrator.toml", site.config + "[limits]\nllm_tokens = 3\n")
+    write(site.folder, "twice.flow.yaml", TWICE)
+    waiting = cli("run", "twice.flow.yaml", "--json", cwd=site.folder)
+    assert waiting.code == 4, waiting.out
+    done = cli("decide", waiting.json["data"]["run_id"], "yes_please", "--as", "kim", "--json", cwd=site.folder)
+    assert done.json["data"]["error"]["code"] == "limit.llm_tokens"
+    assert len(models[0].received) == 1
+
+
 CACHED = FLOW.replace("    call: llm.chat\n", '    call: llm.chat\n    cache: {key: "${{ inputs.topic }}", ttl: 1h}\n')
 
 

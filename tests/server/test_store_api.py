@@ -10,6 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from orchestrator.authoring.project import Project
+from orchestrator.functional import RunContext, workflow
 from orchestrator.server.app import create_app
 from orchestrator.server.opening import open_desk
 from tests.server.kit import client_of, open_request, start, wait_for, write_flows
@@ -113,3 +114,34 @@ def test_pages_of_stored_runs_lose_and_repeat_nothing(tmp_path: Path) -> None:
             seen += [run["run_id"] for run in page["runs"]]
             cursor = page["next"]
         assert seen == started[::-1]
+
+
+@workflow
+async def signed(text: str, ctx: RunContext) -> str:
+    return f"{text}, {await ctx.request_info({'text': text}, response_type=str, request_id='who')}"
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[TestClient]:
+    desk = open_desk(Project.open(folder), f"sqlite:///{folder}/runs.db")
+    desk.shelf.add("signed", signed)
+    with client_of(create_app(desk=desk)) as client:
+        yield client
+
+
+def test_a_question_of_a_function_outlives_the_server(tmp_path: Path) -> None:
+    with serving(write_flows(tmp_path)) as client:
+        run_id = start(client, "signed", text="Dear all")
+        asked = open_request(client, run_id)
+        assert (asked["kind"], asked["request_id"]) == ("question", "who")
+    with serving(tmp_path) as client:
+        assert wait_for(client, run_id, "waiting")["flow"] == "signed"
+        wrong = client.post(f"/api/requests/{asked['id']}", json={"form": {"answer": 5}, "as": "kim"})
+        assert wrong.status_code == 422 and "stays open" in wrong.text
+        right = client.post(f"/api/requests/{asked['id']}", json={"form": {"answer": "Kim"}, "as": "kim"})
+        assert right.json() == {"status": "accepted"}
+        assert wait_for(client, run_id, "done")["outputs"] == "Dear all, Kim"
+        assert client.get("/api/requests").json()["requests"] == []
+        assert client.get(f"/api/requests/{asked['id']}").json()["state"] == "decided"
+        assert client.get(f"/runs/{run_id}").status_code == 200
+        assert client.get(f"/inbox/{asked['id']}").status_code == 200

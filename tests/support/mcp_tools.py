@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
-import time
 from typing import Any
 
 from mcp.server import MCPServer
@@ -53,9 +53,9 @@ def die() -> str:
 
 
 @server.tool(structured_output=False)
-def sleep(seconds: float) -> str:
+async def sleep(seconds: float) -> str:
     """Take a while."""
-    time.sleep(seconds)
+    await asyncio.sleep(seconds)
     return "slept"
 
 
@@ -65,6 +65,13 @@ async def count(ctx: Context[Any], to: int) -> str:
     for number in range(1, to + 1):
         await ctx.report_progress(number, to)
     return str(to)
+
+
+@server.tool(structured_output=False)
+def chatter() -> str:
+    """Print where only MCP may stand, and answer."""
+    print("printing in the middle", flush=True)
+    return "done"
 
 
 if len(sys.argv) > 1 and sys.argv[1] == "more":
@@ -85,6 +92,8 @@ if len(sys.argv) > 1 and sys.argv[1] == "other":
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["noisy"]:
+        print("Starting up!", flush=True)
     if sys.argv[1:] == ["broken"]:
         print("the licence key is missing", file=sys.stderr)
         sys.exit(1)

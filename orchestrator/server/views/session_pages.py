@@ -153,8 +153,8 @@ def routes() -> list[PageRoute]:
         PageRoute(
             "/sign-in", post_sign_in, access=public(rate="sign_in", form=True), methods=["POST"], name="sign_in_form"
         ),
-        PageRoute("/sign-in/oidc", begin_oidc, access=public(rate="sign_in"), name="begin_oidc"),
-        PageRoute("/sign-in/oidc/callback", finish_oidc, access=public(rate="sign_in"), name="finish_oidc"),
+        PageRoute("/sign-in/oidc", begin_oidc, access=public(rate="link"), name="begin_oidc"),
+        PageRoute("/sign-in/oidc/callback", finish_oidc, access=public(rate="link"), name="finish_oidc"),
         PageRoute("/sign-out", post_sign_out, access=signed_in(form=True), methods=["POST"], name="sign_out_form"),
         PageRoute("/act-as", act_as, access=signed_in(form=True), methods=["POST"], name="act_as"),
     ]

@@ -1,0 +1,100 @@
+"""Questions of workflow functions as requests to people: rows of the inbox when they open and close, and how an answer is taken.
+
+A question is a wait of the function's step with a `request_id`. Anybody may answer it, with one value. The reducer knows it as
+a wait only; what is here is written beside the ticks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.runtime import ticks as t
+from orchestrator.runtime.journal import AuditRow, Json, RequestRow
+from orchestrator.runtime.people import Ballot, Request
+
+if TYPE_CHECKING:  # the actor's sink uses this
+    from orchestrator.runtime.actor import Actor
+
+ANSWER = "answer"
+Written = tuple[RequestRow, AuditRow]
+
+
+def question_data(shown: Json) -> dict[str, Json]:
+    """A question as the inbox keeps it; `shown` is what it announced, as plain JSON."""
+    schema = shown.get("schema")
+    form = {"type": "object", "properties": {ANSWER: {} if schema is None else schema}, "required": [ANSWER]}
+    if isinstance(schema, dict) and "$defs" in schema:
+        form["$defs"] = schema["$defs"]  # references in it are meant from the top
+    choices = schema.get("enum") if isinstance(schema, dict) else None
+    return {
+        "kind": "question",
+        "title": shown.get("text") or "A question",
+        "show": {"content": shown.get("data")},
+        "form": form,
+        "verdict_field": ANSWER if choices else None,
+        "verdicts": [str(choice) for choice in choices or ()],
+        "to": None,
+        "deadline": None,
+        "revision": 1,
+        "text": None,
+        "claimed_by": None,
+        "delegates": [],
+        "escalated": False,
+        "answers": [],
+        "outcomes": [None],
+        "history": [],
+    }
+
+
+class QuestionWatch:
+    """Which questions of a run are open, and the rows to write when that changes."""
+
+    __slots__ = ("_actor", "_open")
+
+    def __init__(self, actor: Actor) -> None:
+        self._actor = actor
+        waits = (wait for paths in actor.state.open_waits.values() for wait in paths.values())
+        self._open = {wait.request_id for wait in waits if wait.request_id}
+
+    def rows(self, tick: t.Tick, show: Any) -> Iterator[Written]:
+        """What a tick that is about to be applied changes. `show(shown)` is what a question announces, as plain JSON."""
+        if type(tick) is t.WaitOpened:
+            if tick.request_id and tick.announce is not None and tick.request_id not in self._open:
+                self._open.add(tick.request_id)
+                yield self._opened(tick.request_id, tick.at, show(tick.announce[1]))
+        elif type(tick) is t.EventIn:
+            if self._open and tick.type[:1] == "?" and tick.type[1:] in self._open:
+                yield self._closed(tick.type[1:], "decided", tick.at)
+        elif type(tick) is t.WaitClosed:
+            wait = self._actor.state.open_waits.get(tick.act, {}).get(tick.path)
+            if wait is not None and wait.request_id in self._open:
+                yield self._closed(str(wait.request_id), "cancelled", tick.at)
+
+    def end(self, at: float) -> Iterator[Written]:
+        """The run is over: what is open is asked no more."""
+        for request_id in sorted(self._open):
+            yield self._closed(request_id, "cancelled", at)
+
+    def _opened(self, request_id: str, at: float, shown: Json) -> Written:
+        run = self._actor
+        flow = run.plan.ir.name
+        row = RequestRow(
+            run.run_id, request_id, shown.get("source") or flow, "open", question_data(shown), at, flow=flow
+        )
+        return row, AuditRow(at, run.run_id, "", "request.opened", {"request": request_id})
+
+    def _closed(self, request_id: str, state: str, at: float) -> Written:
+        self._open.discard(request_id)
+        row = RequestRow(self._actor.run_id, request_id, "", state, None, 0.0, closed_at=at)
+        return row, AuditRow(at, self._actor.run_id, "", f"request.{state}", {"request": request_id})
+
+
+def open_asks(run: Actor) -> dict[str, Request]:
+    """What a live run asks people: the requests of its steps, and the questions of a workflow function in the same shape."""
+    if run.plan.questions is None:
+        return run.state.requests
+    return {
+        request_id: Request(request_id, 0, str(shown["source"]), 0.0, question_data(shown), [Ballot()])
+        for request_id, shown in run.plan.questions(run).items()
+    }
