@@ -67,7 +67,9 @@ def main() -> int:
         if code == 0:
             post = next(iter(posts.posts.values()))
             print(f"\nPublished at {post['url']}, approved by {', '.join(post['approved_by'])}:\n\n  {post['body']}\n")
-            print("Next: `python -m orchestrator.demo --ask` asks you; `orchestrator new my-flows` makes a project of your own.")
+            print(
+                "Next: `python -m orchestrator.demo --ask` asks you; `orchestrator new my-flows` makes a project of your own."
+            )
         return code
 
 

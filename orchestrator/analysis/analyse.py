@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from orchestrator.analysis import coverage, joining, payloads, people, python_wiring, racing, safety, timing, wiring
 from orchestrator.analysis.expressions import check_expressions
-from orchestrator.analysis.facts import Facts
+from orchestrator.analysis.facts import Facts, entries_of
 from orchestrator.analysis.naming import check_names
 from orchestrator.analysis.places import Places, SpanIndex
 from orchestrator.analysis.report import Report
@@ -63,4 +63,21 @@ def analyse(
     safety.check_retries(facts, report, catalog)
     safety.check_verifiers(facts, report)
     check_spelling(facts, report)
+    _forget_echoes(facts, catalog, report)
     return report.sorted()
+
+
+def _forget_echoes(facts: Facts, catalog: CatalogLike, report: Report) -> None:
+    """A callable that is not known may bring the events that others listen to, where its step says nothing of its own."""
+    if not any(finding.code == "FLW504" or finding.code.startswith("PLG") for finding in report):
+        return
+    silent = [
+        step.name
+        for step in facts.flow.steps.values()
+        if step.body.call is not None
+        and catalog.get(step.body.call.target) is None
+        and [entry.event for entry in entries_of(step)] == [f"{step.name}.done"]
+    ]
+    ends = {report.places.span(("steps", name)) for name in silent}
+    if ends:
+        report.forget(lambda d: (d.code == "FLW401" and d.fix is None) or (d.code == "FLW405" and d.span in ends))

@@ -130,7 +130,8 @@ def _report_unknown(event: str, path: Path, step: StepIR, flow: FlowIR, report: 
         )
         return None if guess is None else f"{prefix}.{guess}"
     guess = nearest(event, [name for name in flow.events if "." not in name])
-    as_step = nearest(event, flow.steps) if guess is None else None
+    others = (name for name in flow.steps if name != step.name or verb != "listens to")  # nobody listens to itself
+    as_step = nearest(event, others) if guess is None else None
     if as_step is not None:
         own = "done" if verb == "listens to" else "start"
         report.add(

@@ -13,7 +13,7 @@ from orchestrator.analysis.report import Report
 from orchestrator.analysis.results import CatalogLike, constant
 from orchestrator.analysis.values import calls_of
 from orchestrator.diagnostics import Fix
-from orchestrator.expr.suggest import listed, nearest
+from orchestrator.expr.suggest import edit_distance, listed, nearest
 from orchestrator.ir.model import CallIR, Json, StepIR, Value
 from orchestrator.plugin.info import CallableInfo
 from orchestrator.plugin.shorthand import schema_of
@@ -155,8 +155,13 @@ def _report_unknown_call(step: StepIR, call: CallIR, path: Path, at: Handover) -
         message,
         path,
         help=f"did you mean `{guess}`?" if guess else hint,
-        fix=report.replace(path, guess) if guess else None,
+        fix=report.replace(path, guess, is_safe=_is_slip(call.target, guess)) if guess else None,
     )
+
+
+def _is_slip(written: str, meant: str) -> bool:
+    """Whether a name is a slip of the hand; `crm.judge` is another one's callable and not `llm.judge`."""
+    return written.partition(".")[0] == meant.partition(".")[0] or edit_distance(written, meant, 1) == 1
 
 
 def _report_argument(misfit: Misfit, info: CallableInfo, path: Path, report: Report) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from orchestrator.analysis.codes import CODES
 from orchestrator.analysis.places import Path, Places
@@ -37,6 +37,10 @@ class Report:
         """A finding that was made elsewhere."""
         self._found[finding] = None
 
+    def forget(self, is_echo: Callable[[Diagnostic], bool]) -> None:
+        """Drop the findings that only follow from another one."""
+        self._found = {finding: None for finding in self._found if not is_echo(finding)}
+
     def related(self, at: Path, message: str) -> tuple[Related, ...]:
         """A second place, or nothing where only the first is known."""
         return (Related(self.places.span(at), message),)
@@ -47,6 +51,9 @@ class Report:
             return None
         span = at if isinstance(at, Span) else self.places.span(at)
         return Fix(f"replace with `{text}`", (Edit(span, text),), is_safe)
+
+    def __iter__(self) -> Iterator[Diagnostic]:
+        return iter(self._found)
 
     @property
     def codes(self) -> frozenset[str]:

@@ -246,6 +246,7 @@ def check_granted_secrets(
     if not flow.secrets:
         return
     used = {path.split(".")[1] for paths in names.values() for path in paths if path.startswith("secrets.")}
+    used |= {nearest(name, flow.secrets) or name for name in used}  # a misspelt use is a use
     used |= {str(trigger.verify.get("hmac")) for trigger in flow.triggers if trigger.verify}
     for name in flow.secrets:
         if name not in used:

@@ -100,7 +100,8 @@ class StepScopes:
         self._step = step
         self._made: dict[tuple[str, int], Scope] = {}
         accepted = [scopes.event(name) for name in step.accepts]
-        self.ev = union(*accepted) if accepted else ObjectT({})
+        is_known = step.name not in facts.assumed_heard  # else the name of an event was reported
+        self.ev = (union(*accepted) if accepted else ObjectT({})) if is_known else ANY
         self.arriving: dict[str, TypeT] = {**scopes.step_base, "ev": self.ev}
         self.result = scopes.type_of(result_schema(step, facts.flow, catalog))
         self.results_by = self._results_by(catalog)

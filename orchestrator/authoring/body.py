@@ -171,7 +171,14 @@ class PythonBody:
         if act.stage is not None:
             act.stage = None
             run.data.gate.committed(act.id)
-        act.context = None
+        self.leave(act)
+
+    def leave(self, act: Activation) -> None:
+        """Let go of the context of an attempt that has ended; it leads back to the activation, by way of its store too."""
+        context: StepContext | None = act.context
+        if context is not None:
+            context._store = None
+            act.context = None
 
     # While it waits.
 

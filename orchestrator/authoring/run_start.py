@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.authoring.run_data import RunData
-from orchestrator.authoring.streaming import shown_by, shown_value, stream_into
+from orchestrator.authoring.streaming import custom_event, shown_by, shown_value, stream_into
 from orchestrator.errors import JournalConflict, UsageError
 from orchestrator.events import RequestEvent
 from orchestrator.runtime import ticks as t
@@ -233,7 +233,12 @@ def show_child(parent: Actor, child: Actor, *, only_questions: bool = False) -> 
     def relay(entry: Any) -> None:
         if before is not None:
             before(entry)
-        shown = shown_value(entry[0]) if type(entry) is tuple else shown_by(entry, child, is_child=True)
+        if type(entry) is not tuple:
+            shown = shown_by(entry, child, is_child=True)
+        elif child.plan.ir.kind == "function":
+            shown = filter(None, (custom_event(entry[0]),))
+        else:
+            shown = shown_value(entry[0])
         for event in shown:
             if is_shown is None or is_shown(event):
                 stream_into(parent, event)

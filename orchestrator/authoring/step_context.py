@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from orchestrator.authoring.collecting import is_complete
-from orchestrator.authoring.context import Context, active_steps, call_in_loop, running_loop
+from orchestrator.authoring.context import Context, active_steps, call_in_loop
 from orchestrator.authoring.copying import copy_value
 from orchestrator.authoring.delivery import check_event, check_target
 from orchestrator.authoring.flooding import BURST_LOOK, flooded, watch_burst
@@ -140,14 +140,15 @@ class StepContext(Context[Any]):
         """Show an event to readers at once; None is ignored."""
         if ev is None:
             return
-        act = self._check()
-        run = self._run
-        if run.data.loop is running_loop():
-            run.stream(ev, act.id, act.attempt)
-            if not run.next_seq & BURST_LOOK:
-                watch_burst(run, act, ev)
-        else:
+        act, run = self._act, self._run
+        if act.attempt != self._attempt or act.is_cancelled or act.id not in run.state.acts:
+            self._check()  # raises
+        if run.data.loop is not asyncio._get_running_loop():
             run.data.loop.call_soon_threadsafe(run.stream, ev, act.id, act.attempt)
+            return
+        run.stream(ev, act.id, act.attempt)
+        if not (len(run.entries) if run.sink is None else run.state.seq) & BURST_LOOK:
+            watch_burst(run, act, ev)
 
     async def running_steps(self) -> list[str]:
         """The names of the steps that work right now."""
@@ -205,6 +206,8 @@ class StepContext(Context[Any]):
         check_event(ev)
         if not expected:
             return []
+        if self._run.data.loop is asyncio._get_running_loop():
+            return self._collect(ev, expected, buffer_id or "default")
         return self.call(lambda: self._collect(ev, expected, buffer_id or "default"))
 
     def _collect(self, ev: Event, expected: list[type[Event]], buffer_id: str) -> list[Event] | None:
@@ -216,14 +219,15 @@ class StepContext(Context[Any]):
     def _collect_now(self, ev: Event, expected: list[type[Event]], buffer_id: str) -> list[Event] | None:
         act, run = self._check(), self._run
         name_of = run.data.flow.names.name_of
+        name = name_of(type(ev))
         buffer = run.state.buffers.get((act.step.name, buffer_id))
         count = 1 if buffer is None else 1 + sum(map(len, buffer.values()))
         names: tuple[str, ...] = ()
         if count >= len(expected):
             names = tuple(map(name_of, expected))
-            if buffer is not None and not is_complete(buffer, name_of(type(ev)), names):
+            if buffer is not None and not is_complete(buffer, name, names):
                 names = ()
-        run.apply(t.Collected(0, 0.0, act.cause, act.id, buffer_id, name_of(type(ev)), ev, names))
+        run.apply(t.Collected(0, 0.0, act.cause, act.id, buffer_id, name, ev, names))
         found: list[Event] | None = act.collected
         act.collected = None
         return found

@@ -139,8 +139,38 @@ def stream_into(run: Actor, event: Any) -> None:
     if run.is_over or not isinstance(event, Event):
         return
     if run.plan.ir.kind == "yaml":
-        event = {**plain_fields(event), "type": type(event).__name__}
+        event = {"type": type(event).__name__, **plain_fields(event)} if type(event) is Event else named_fields(event)
+    elif run.plan.ir.kind == "function":
+        if isinstance(event, RequestEvent):
+            return  # the function asks it itself
+        event = _for_function(run, event)
     run.stream(event, 0, 0)
+
+
+def named_fields(event: Event) -> dict[str, Any]:
+    """An event as a flow file streams it."""
+    return {**plain_fields(event), "type": type(event).__name__}
+
+
+def _for_function(run: Actor, event: Event) -> Any:  # a WorkflowEvent
+    from orchestrator.functional.events import WorkflowEvent  # it is loaded: the run is one of a function
+
+    fields = plain_fields(event)
+    kind = str(fields.pop("type", "event")) if type(event) is Event else type(event).__name__
+    shown = WorkflowEvent(kind, data=fields)
+    shown.run_id, shown.at = run.run_id, run.now()
+    return shown
+
+
+def custom_event(value: Any) -> Event | None:
+    """What a workflow function shows by `ctx.add_event`, as an event for the stream of its caller; None for what is its own."""
+    if getattr(value, "origin", "FRAMEWORK") == "FRAMEWORK":
+        return None
+    from orchestrator.functional.values import plain_json
+
+    data = plain_json(value.data)
+    fields = {str(name): item for name, item in data.items()} if isinstance(data, dict) else {"data": data}
+    return Event(**{**fields, "type": value.type})
 
 
 def shown_by(tick: Any, run: Actor, *, is_child: bool = False, with_internal: bool = False) -> Iterator[Any]:
@@ -149,6 +179,8 @@ def shown_by(tick: Any, run: Actor, *, is_child: bool = False, with_internal: bo
     if plan.ir.kind == "function":
         if kind is t.WaitOpened and tick.request_id is not None and tick.announce is not None:
             yield question_event(tick, run.run_id, is_child)
+        elif kind is t.Streamed and (event := custom_event(tick.value)) is not None:
+            yield event
         return
     if kind is t.StepSettled or kind is t.Flushed:
         if tick.emitted:

@@ -55,6 +55,8 @@ def exit_of(error: OrchestratorError) -> Exit:
             return Exit.CONFLICT
         case "invalid":
             return Exit.USAGE
+    if error.code == "replay.diverged":  # of the functional API, which most commands never load
+        return Exit.DIVERGED
     match error:
         case CompileFailed():
             return Exit.DIAGNOSTICS

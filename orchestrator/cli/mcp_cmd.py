@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import os
+import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,17 +143,32 @@ def serve(folder: Path, flows: tuple[str, ...], fake_llm: bool, store: str | Non
 
 
 async def _serve(desk: Desk, flows: tuple[str, ...]) -> None:
+    """Serve until the client closes our standard input, or a signal comes; runs are given up in order either way."""
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with suppress(NotImplementedError):  # not on this platform
+            asyncio.get_running_loop().add_signal_handler(number, told.set)
+    await desk.start()
+    serving = asyncio.create_task(_speak(desk, flows))
+    stopping = asyncio.create_task(told.wait())
+    try:
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await desk.stop()
+        stopping.cancel()
+    if not serving.done():
+        os._exit(Exit.INTERRUPTED)  # the SDK reads standard input in a thread, which nothing but its end can end
+    serving.result()
+
+
+async def _speak(desk: Desk, flows: tuple[str, ...]) -> None:
     from mcp.server.stdio import stdio_server
 
     from orchestrator.server.mcp_flows import FlowTools
 
-    await desk.start()
-    try:
-        server = FlowTools(desk, flows=flows).server("orchestrator")
-        async with stdio_server() as (read, write):
-            await server.run(read, write, server.create_initialization_options())
-    finally:
-        await desk.stop()
+    server = FlowTools(desk, flows=flows).server("orchestrator")
+    async with stdio_server() as (read, write):
+        await server.run(read, write, server.create_initialization_options())
 
 
 def needs_extra() -> None:

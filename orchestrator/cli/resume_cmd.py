@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from orchestrator.cli.continuing import continue_run, find_run
+from orchestrator.cli.diverging import go_on_anyway
 from orchestrator.cli.exits import CommandFailed, Exit
 from orchestrator.cli.files import open_project
 from orchestrator.cli.output import plural, say
@@ -20,15 +21,27 @@ OPEN = ("running", "waiting", "new", "stopping", "cleaning", "queued")
 @click.command("resume")
 @click.argument("runs", nargs=-1, shell_complete=complete_runs)
 @click.option("--as", "user", help="Who you are, for questions on the terminal.")
+@click.option(
+    "--on-divergence",
+    "choice",
+    type=click.Choice(("abort", "continue", "fork")),
+    default="abort",
+    show_default=True,
+    help="A workflow function that no longer makes a recorded call: make the new one, or do so in a new run.",
+)
 @store_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per run.")
-def command(runs: tuple[str, ...], user: str | None, store: str | None, as_json: bool) -> int:
+def command(runs: tuple[str, ...], user: str | None, choice: str, store: str | None, as_json: bool) -> int:
     """Go on with RUNS, or with every run of the store that has not ended, until each ends or waits for somebody else."""
     project = open_project()
     names = asyncio.run(_names(project, store, runs))
     if not names:
         say("no run is left to go on with")
         return Exit.OK
+    if choice != "abort":
+        if not runs:
+            raise CommandFailed("--on-divergence needs the runs to be named", Exit.USAGE)
+        return max(go_on_anyway(project, store, name, choice, as_json=as_json) for name in names)
     codes = [continue_run(project, store, name, None, command="resume", as_json=as_json, user=user) for name in names]
     if len(codes) > 1 and not as_json:
         say(f"{plural(len(codes), 'run')} looked at")

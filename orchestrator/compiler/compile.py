@@ -10,6 +10,7 @@ from orchestrator.analysis.places import Places
 from orchestrator.analysis.report import Report, place_of
 from orchestrator.compiler.imports import Imports, load_imports
 from orchestrator.compiler.lower import lower_flow
+from orchestrator.compiler.one_cause import merge_names, without_echoes, without_shadows
 from orchestrator.compiler.project import (
     CallableCatalog,
     FlowCatalog,
@@ -19,18 +20,12 @@ from orchestrator.compiler.project import (
     no_imports,
 )
 from orchestrator.compiler.spans import SpecSpans
-from orchestrator.diagnostics import Diagnostic, Severity, Span, has_errors
+from orchestrator.diagnostics import Diagnostic, Severity, has_errors
 from orchestrator.errors import CompileFailed
 from orchestrator.ir.model import FlowIR
 from orchestrator.language.flow_reader import parse_flow
 from orchestrator.language.reader import paused_gc
 from orchestrator.language.spec import FlowSpec
-
-# Findings about what is missing in the graph; beside a part that could not be read they would only be its echo.
-ECHOES = frozenset(
-    {"FLW403", "FLW404", "FLW405", "FLW406", "FLW407", "FLW408", "FLW409", "FLW414"}
-    | {"FLW430", "FLW431", "FLW432", "FLW433", "FLW435", "FLW707"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,38 +100,8 @@ def compile_text(
             return Compiled(None, parsed.diagnostics)
         compiled = compile_flow(parsed.spec, catalog=catalog, project=project, resolve_import=resolve_import)
     unread = [d for d in parsed.diagnostics if d.severity is Severity.ERROR]
-    found = [d for d in compiled.diagnostics if not _is_echo(d, unread)]
-    return replace(compiled, diagnostics=_without_shadows(_in_order([*parsed.diagnostics, *found])))
-
-
-def _is_echo(finding: Diagnostic, unread: list[Diagnostic]) -> bool:
-    """Whether a finding may only be there because a part of the file could not be read."""
-    if not unread:
-        return False
-    if finding.code == "FLW704":  # said of the schema where it stands
-        return any(d.code == "FLW214" and "pattern" in d.message for d in unread)
-    return finding.code in ECHOES or any(
-        d.span.file == finding.span.file and d.span.line == finding.span.line for d in unread
-    )
-
-
-def _without_shadows(found: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
-    """Without the warnings about a part that has an error inside: what it does is not known before that is mended."""
-    wrong: dict[tuple[str, int], list[Span]] = {}
-    for d in found:
-        if d.severity is Severity.ERROR:
-            wrong.setdefault((d.span.file, d.span.line), []).append(d.span)
-    if not wrong:
-        return found
-    return tuple(
-        d
-        for d in found
-        if d.severity is not Severity.WARNING
-        or not any(
-            d.span.column <= span.column and span.end_column <= d.span.end_column
-            for span in wrong.get((d.span.file, d.span.line), ())
-        )
-    )
+    found = _in_order([*parsed.diagnostics, *without_echoes(compiled.diagnostics, unread)])
+    return replace(compiled, diagnostics=merge_names(without_shadows(found)))
 
 
 def _overlap(one: Diagnostic, two: Diagnostic) -> bool:

@@ -111,6 +111,8 @@ class EmitLowering:
         """The fields of what the step takes; its ways out come one after another, so the last answer is kept."""
         if self._last is None or self._last[0] is not step:
             found = () if step.collect is not None else tuple(self._shapes.ev_members(step))
+            if any(event is True for event in found):  # a misspelt event has the fields of the one that was meant
+                found = tuple([self._shapes.event(self._names.meant(name)) for name in self._names.accepts(step)])
             self._last = (step, found)
         return self._last[1]
 
@@ -127,8 +129,8 @@ class EmitLowering:
         if target.step is not None:
             return self._pass_on(step, with_, supply), {}
         filled = fill_fields(self._shapes.event(target.event), frozenset(with_), supply)
-        if filled.missing:
-            self._report_missing(step, target.event, filled, at)
+        if filled.missing and not any(event is True for event in supply.ev):  # else who sends is not known
+            self._report_missing(step, target.event, filled, frozenset(with_), at)
         if filled.dropped_for is not None and entry is not None and not _reads_result(step):
             self._report_dropped(step, target.event, filled.dropped_for, at)
         return filled.fills, {name: _literal(value) for name, value in filled.constants.items()}
@@ -143,19 +145,24 @@ class EmitLowering:
             fills.append(FillIR("result", "ev"))
         return tuple(fills)
 
-    def _report_missing(self, step: StepSpec, event: str, filled: Filled, at: Span) -> None:
-        names = ", ".join(f"`{name}`" for name in filled.missing)
+    def _report_missing(self, step: StepSpec, event: str, filled: Filled, given: frozenset[str], at: Span) -> None:
+        odd = given - properties_of(self._shapes.event(event)).keys()
+        meant = {nearest(name, filled.missing) for name in odd}  # that a given name is misspelt is said where it stands
+        missing = [name for name in filled.missing if name not in meant]
+        if not missing:
+            return
+        names = ", ".join(f"`{name}`" for name in missing)
         reasons = {
             "result": "the result has a field of that name, of another type",
             "ev": "`ev` has a field of that name, of another type",
             "some": "only some of the events of `on` have it",
         }
-        near = next((reasons[filled.near_misses[name]] for name in filled.missing if name in filled.near_misses), None)
+        near = next((reasons[filled.near_misses[name]] for name in missing if name in filled.near_misses), None)
         what = "the output" if event == "Stop" else f"`{event}` needs"
-        text = f"{what} {names}{' is' if event == 'Stop' and len(filled.missing) == 1 else ' are' if event == 'Stop' else ''}"
+        text = f"{what} {names}{' is' if event == 'Stop' and len(missing) == 1 else ' are' if event == 'Stop' else ''}"
         message = f"{text} not given" if event == "Stop" else f"{text}, which this `emit` does not give"
         declared = ("outputs",) if event == "Stop" else ("events", event)
-        first = filled.missing[0]
+        first = missing[0]
         self._report.add(
             "FLW501",
             message,

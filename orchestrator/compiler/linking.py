@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from orchestrator.expr.suggest import nearest
 from orchestrator.language.names import BUILT_IN_EVENTS, NONE, STEP_SUFFIXES
 from orchestrator.language.spec import EmitEntry, FlowSpec, StepSpec
 
@@ -57,6 +58,12 @@ class Names:
         if looks_like_event(name) or "." in name:
             return Target(name)
         return Target(f"{name}.start", name)
+
+    def meant(self, event: str) -> str:
+        """An event that exists, or the one whose name is nearest."""
+        if event in self._events or "." in event:
+            return event
+        return nearest(event, self._events) or event
 
     def accepts(self, step: StepSpec) -> tuple[str, ...]:
         """The events that a step takes, its own start included where another step names it."""

@@ -143,6 +143,8 @@ class _Wiring:
         for step in flow.steps.values():
             yield from _ways_out(step)
             yield from implied.get(step.name, ())
+            if flow.kind == "function":  # it may ask, as its code decides
+                yield from (_Way(step.name, name) for name, ir in flow.events.items() if ir.kind == "ask")
 
     def _follow(self, way: _Way, hub: str | None) -> Iterator[Edge]:
         own = Edge("", way.source, "", way.event, self._label(way), way.condition, way.for_each, way.kind)

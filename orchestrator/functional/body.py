@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.authoring.python_child import show_in_parent
 from orchestrator.errors import RunCancelled
 from orchestrator.functional.events import WorkflowErrorDetails
 from orchestrator.functional.outcomes import Outcome, Raised, Returned, Superfluous
@@ -78,17 +79,20 @@ def session_of(workflow: FunctionalWorkflow[Any], run: Actor) -> RunSession:
 
 
 def go_on(run: Actor) -> None:
-    """Have the function of a run that its store gave back run again: a branch of it may have worked when its process died.
+    """Show a run in that of its caller, and have the function of one that its store gave back run again.
 
+    A branch of it may have worked when its process died.
     One that only waits comes to the same pause, from its record. What came for the run meanwhile is applied first.
     """
 
     def start() -> None:
         is_idle = not (run.is_over or run.is_passive or run.has_drivers or run.has_ready)
-        if is_idle and run.lost is None and run.state.acts:
-            body: Any = next(iter(run.plan.steps.values())).body
+        body: Any = next(iter(run.plan.steps.values())).body
+        is_opening = run.run_id in body.workflow.opening  # whoever takes it up says what comes next
+        if is_idle and run.lost is None and run.state.acts and not is_opening:
             session_of(body.workflow, run).start_pass()
 
+    show_in_parent(run)
     asyncio.get_running_loop().call_soon(start)
 
 
@@ -119,7 +123,13 @@ class FunctionBody:
         current = session.begin_pass(act)
         if run.sink is not None:
             await run.sink.flush()
-        outcome = await current.execute(lambda: self.workflow.start_body(current, act.events[0].value))
+        work = current.execute(lambda: self.workflow.start_body(current, act.events[0].value))
+        if current.traces:
+            from orchestrator.functional.tracing import traced_pass
+
+            outcome = await traced_pass(run, work)
+        else:
+            outcome = await work
         if run.sink is not None:
             await run.sink.flush()
         return outcome

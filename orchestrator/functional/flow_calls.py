@@ -19,7 +19,7 @@ from orchestrator.authoring.child_runs import recorded_result
 from orchestrator.authoring.engines import host_of
 from orchestrator.authoring.open_requests import OpenRequest, OpenRequests
 from orchestrator.authoring.run_service import RunService
-from orchestrator.authoring.run_start import Start, is_durable, take
+from orchestrator.authoring.run_start import Start, is_durable, show_child, take
 from orchestrator.authoring.taking_up import acquired
 from orchestrator.errors import RunFinished, StoreBusy
 from orchestrator.functional.frames import Frame, current_frame, frame_here, path_name
@@ -141,6 +141,7 @@ class _Child:
 
     def _adopt(self, actor: Actor) -> None:
         take(self._start, actor)
+        show_child(self._frame.run.actor, actor)
         began = self._start.began
         if began is not None and not began.done():
             began.set_result(None)

@@ -16,7 +16,7 @@ from orchestrator.functional.body import session_of
 from orchestrator.functional.errors import ReplayDiverged, RequestError, RunArgumentError
 from orchestrator.functional.session import Phase, RunSession, several_runs, unknown_request
 from orchestrator.functional.values import decode
-from orchestrator.journal.store import RunFilter, Store
+from orchestrator.journal.store import Store
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.engine import Engine
@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # they make this
     from orchestrator.functional.workflow import FunctionalWorkflow
     from orchestrator.runtime.durable import DurableEngine
 
-OPEN = ("new", "running", "waiting")
+PAGE = 1_000
 
 
 def engine_for(store: Any) -> Engine:  # a URL, a Journal or an engine
@@ -69,15 +69,20 @@ class StoredRuns:
             raise RunArgumentError(f"run {run_id!r} is one of `{row.flow}`, not of workflow `{self.workflow.name}`")
         if row.status in FINAL:
             return await self._read(run_id, row.flow, row.flow_hash)
+        if row.status == "parked" and (row.parked or {}).get("code") == ReplayDiverged.code:
+            await self.store.unpark([ReplayDiverged.code], now=self.engine.clock.now())  # the function may be back
+        self.workflow.opening.add(run_id)
         try:
             actor = await self.engine.acquire(run_id)
+            self._rebind(actor)
+            session = session_of(self.workflow, actor)
+            for tick in await self.engine.earlier(run_id, actor.plan, 0, actor.base):
+                if isinstance(tick, t.WaitOpened):
+                    session.keep_questions([tick])
         except RunFinished:
             return await self._read(run_id, row.flow, row.flow_hash)
-        self._rebind(actor)
-        session = session_of(self.workflow, actor)
-        for tick in await self.engine.earlier(run_id, actor.plan, 0, actor.base):
-            if isinstance(tick, t.WaitOpened):
-                session.keep_questions([tick])
+        finally:
+            self.workflow.opening.discard(run_id)
         self._keep(session)
         return session
 
@@ -94,30 +99,38 @@ class StoredRuns:
     async def find_waiting(self, responses: Mapping[str, Any]) -> RunSession:
         """The one run that waits and has asked for all these answers. Raises: RequestError.
 
-        Cost: linear in the records of the workflow's runs that have not ended; with a run id nothing has to be searched.
+        Cost: by index; linear in the runs that wait for one of these answers.
         """
-        wanted, found, pending = set(responses), [], set[str]()
-        before: int | None = None
-        while True:
-            page = await self.store.runs(RunFilter(flow=self.workflow.name, statuses=OPEN), before=before)
-            for row in page.rows:
-                actor = await self.engine.read(row.run_id, row.flow, row.flow_hash)
-                waits = {
-                    w.request_id for paths in actor.state.open_waits.values() for w in paths.values() if w.request_id
-                }
-                asked = {tick.request_id for tick in actor.entries if isinstance(tick, t.WaitOpened)}
-                pending |= waits
-                if wanted <= asked and waits:
-                    found.append(row.run_id)
-            before = page.next
-            if before is None:
-                break
+        wanted = set(responses)
+        asking = {run_id for name in wanted for run_id in await self._runs_asking(name, "open")}
+        if not asking:  # answers that were given before, of a run that waits for others
+            asking = {run_id for name in wanted for run_id in await self._runs_asking(name, "decided")}
+        found = sorted([run_id for run_id in asking if await self._waits_for(run_id, wanted)])
         if not found:
+            rows = await self.store.requests(limit=1_000)
+            pending = {row.request_id for _, row in rows if row.flow == self.workflow.name}
             lost = next((name for name in sorted(wanted) if name not in pending), sorted(wanted)[0])
             raise RequestError(f"workflow `{self.workflow.name}`: " + unknown_request(lost, sorted(pending)))
         if len(found) > 1:
             raise RequestError(several_runs(self.workflow.name, wanted, found))
         return await self.find(found[0])
+
+    async def _runs_asking(self, request_id: str, state: str) -> set[str]:
+        """The runs of this workflow that have a question of this id in a state."""
+        found: set[str] = set()
+        after = 0
+        while True:
+            rows = await self.store.requests(state=state, request_id=request_id, after=after, limit=PAGE)
+            found.update(row.run_id for _, row in rows if row.flow == self.workflow.name)
+            if len(rows) < PAGE:
+                return found
+            after = rows[-1][0]
+
+    async def _waits_for(self, run_id: str, wanted: set[str]) -> bool:
+        """Whether a run waits, and has asked for all these answers."""
+        waits = {row.request_id for _, row in await self.store.requests(run_id=run_id, limit=PAGE)}
+        decided = await self.store.requests(state="decided", run_id=run_id, limit=PAGE) if wanted - waits else ()
+        return bool(waits) and wanted <= waits | {row.request_id for _, row in decided}
 
     async def fork(self, session: RunSession, error: ReplayDiverged) -> RunSession:
         """A new run with what was recorded before a call that is not repeated. Raises: UsageError."""

@@ -176,7 +176,7 @@ class Opening:
         phase = session.begin_phase()
         if new:
             session.answer(new)
-        elif session.current is None and self.responses and self.checkpoint_id is None:
+        elif session.current is None and session.pending() and self.responses and self.checkpoint_id is None:
             session.repeat_questions()
         else:
             session.start_pass()

@@ -19,6 +19,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.authoring.observing import is_tracing
 from orchestrator.functional.calls import read_call
 from orchestrator.functional.errors import ReplayDiverged, RequestError, RunReleased
 from orchestrator.functional.events import WorkflowEvent, framework_event
@@ -73,6 +74,7 @@ class Pass:
         "session",
         "stale",
         "tasks",
+        "traces",
         "visited",
         "waiting",
     )
@@ -85,6 +87,7 @@ class Pass:
         self.is_released = False
         self.is_durable = session.actor.sink is not None
         self.is_replaying = bool(act.record)
+        self.traces = is_tracing()
         self.visited: set[str] = set()
         self.stale: set[str] = set()  # recorded failures inside a step that is tried again: those calls are made again
         self.reads: dict[
@@ -304,8 +307,9 @@ class Pass:
         error = ReplayDiverged(
             f"run {self.actor.run_id}: {what} at `{path}` is not the one that was recorded\n"
             f"    recorded: {recorded}\n    now:      {new}\n"
-            'The run was left as it was. Put the function back, or run again with on_divergence="continue" (make the new '
-            'call and go on from there) or on_divergence="fork" (a new run that keeps what was recorded before this call)',
+            "The run was left as it was, with the answers that it has. Put the function back, or run again with "
+            'on_divergence="continue" (make the new call and go on from there) or on_divergence="fork" (a new run that keeps '
+            "what was recorded before this call)",
             run_id=self.actor.run_id,
             step=step,
             path=path,

@@ -182,10 +182,10 @@ async def run_step(
         args, kwargs = _with_context(definition.shape, WorkflowRunContext(run), args, kwargs)
     token = current_frame.set(inner)
     try:
-        if definition.retry is None and definition.timeout_s is None:
-            value = await definition.fn(*args, **kwargs)
-        else:
+        if definition.retry is not None or definition.timeout_s is not None or run.traces:
             value = await _attempts(definition, inner, path, args, kwargs)
+        else:
+            value = await definition.fn(*args, **kwargs)
         kept: Any = value if type(value) in ATOMS else copy_value(value)
         if run.is_durable:
             kept = Encoded(_encode(definition, run, value), kept)
@@ -270,7 +270,12 @@ async def _attempts(
         _forget_failures(inner, until=f"{path}!{failures}")
     while True:
         try:
-            return await _attempt(definition, args, kwargs)
+            attempt = _attempt(definition, args, kwargs)
+            if run.traces:
+                from orchestrator.functional.tracing import traced_step
+
+                return await traced_step(run, definition.name, path, attempt)
+            return await attempt
         except Exception as error:
             failures += 1
             now = run.actor.now()

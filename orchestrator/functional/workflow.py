@@ -68,6 +68,7 @@ class FunctionalWorkflow(Generic[R]):
         self.description = description
         self.storage, self.store = places_of(checkpoint_storage, store)
         self.sessions: dict[str, RunSession] = {}  # runs that go on here, and those that wait in memory
+        self.opening: set[str] = set()  # runs that a `run()` call is taking from their store
         self._definition = StepDefinition(fn, self.shape, self.name)
         self._definition.is_workflow = True
         functools.update_wrapper(self, fn, updated=())

@@ -73,6 +73,7 @@ class MemoryQueries:
         *,
         state: str = "open",
         run_id: str | None = None,
+        request_id: str | None = None,
         after: int = 0,
         limit: int = 100,
     ) -> list[tuple[int, RequestRow]]:
@@ -82,6 +83,8 @@ class MemoryQueries:
         for key, row in sorted(self._all.request_keys.items()):
             request = self._all.rows[row[0]].requests.get(row[1]) if row[0] in self._all.rows else None
             if request is None or request.state != state or key <= after or run_id not in (None, request.run_id):
+                continue
+            if request_id not in (None, request.request_id):
                 continue
             is_asked = names is None or state != "open" or not request.audience or set(names) & set(request.audience)
             if is_asked and not users & excluded(request.data):

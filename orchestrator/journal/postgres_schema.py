@@ -80,6 +80,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE writers (name text PRIMARY KEY, n bigint NOT NULL, at timestamptz NOT NULL DEFAULT now())
         WITH (fillfactor = 25);
     """,
+    "CREATE INDEX requests_name ON requests (request, state, qk);",
 )
 VERSION = len(MIGRATIONS)
 

@@ -77,6 +77,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX triggers_next ON triggers (next_at) WHERE next_at IS NOT NULL AND paused = 0;
     CREATE INDEX triggers_kind ON triggers (kind);
     """,
+    "CREATE INDEX requests_name ON requests (request, state, qk);",
 )
 VERSION = len(MIGRATIONS)
 

@@ -63,6 +63,7 @@ class SqliteQueries:
         *,
         state: str = "open",
         run_id: str | None = None,
+        request_id: str | None = None,
         after: int = 0,
         limit: int = 100,
     ) -> list[tuple[int, RequestRow]]:
@@ -72,6 +73,9 @@ class SqliteQueries:
         if run_id is not None:
             where.append("q.rk = (SELECT rk FROM runs WHERE id = ?)")
             values.append(run_id)
+        if request_id is not None:
+            where.append("q.request = ?")
+            values.append(request_id)
         if names is not None and state == "open":
             marks = ",".join("?" * (len(names) + 1))
             where.append(f"q.qk IN (SELECT qk FROM audience WHERE name IN ({marks}))")

@@ -138,11 +138,13 @@ class Store(Journal, Protocol):
         *,
         state: str = "open",
         run_id: str | None = None,
+        request_id: str | None = None,
         after: int = 0,
         limit: int = 100,
     ) -> list[tuple[int, RequestRow]]:
         """Requests by state, oldest first, with a number to go on from. `names`: those who may answer, as `u:kim`, `g:legal`;
-        requests without an audience count for everybody, those that exclude a named user do not."""
+        requests without an audience count for everybody, those that exclude a named user do not. Cost: by index for state,
+        `run_id` and `request_id`."""
         ...
 
     async def audit(self, *, run_id: str | None = None, after: int = 0, limit: int = 1000) -> list[AuditEntry]:

@@ -186,8 +186,8 @@ def read_collect(node: Node, findings: Findings) -> CollectSpec | None:
                 "FLW203", f"`collect: {node.text}` needs a value", node.span, help=f"write `collect: {form}`"
             )
             return None
-        read_choice(node, ("all", "each"), "`collect`", findings)
-        return None
+        mode = read_choice(node, ("all", "each"), "`collect`", findings)
+        return None if mode is None else CollectSpec(node, mode.value)
     fields = read_fields(node, COLLECT_KEYS, findings)
     if fields is None:
         return None

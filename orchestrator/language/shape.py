@@ -6,7 +6,7 @@ All give None with a finding, or a value without one, so that reading goes on an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from orchestrator.diagnostics import Edit, Fix, Span
 from orchestrator.ir.durations import BadTime, DateMoment, Duration, WeeklyMoment, parse_duration, parse_time
@@ -51,15 +51,14 @@ class KeySet:
 class Fields:
     """The entries of one mapping after the check of its keys; a misspelt key counts as the one that was meant."""
 
-    __slots__ = ("entries", "node")
+    __slots__ = ("entries", "get", "node")
 
     def __init__(self, node: MapNode, entries: Mapping[str, Entry]) -> None:
         self.node = node
         self.entries = entries
-
-    def get(self, key: str) -> Node | None:
-        entry = self.entries.get(key)
-        return None if entry is None else entry.value
+        self.get: Callable[[str], Node | None] = {
+            key: entry[1] for key, entry in entries.items()
+        }.get  # asked for every key
 
 
 def read_fields(node: Node, keys: KeySet, findings: Findings, owner: Span | None = None) -> Fields | None:
@@ -256,7 +255,7 @@ def read_choice(node: Node, choices: tuple[str, ...], what: str, findings: Findi
         help=f"did you mean `{meant}`?" if meant else None,
         fix=Fix(f"write `{meant}`", (Edit(node.span, meant),)) if meant else None,
     )
-    return None
+    return Located(meant, node) if meant else None  # a misspelt word counts as the one that was meant
 
 
 def read_bool(node: Node, what: str, findings: Findings) -> bool | None:

@@ -17,23 +17,22 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import NotSerializable, StepTimedOut
 from orchestrator.runtime import ticks as t
-from orchestrator.runtime.log import TICKS, Log, Mark
+from orchestrator.runtime.log import TICKS
 from orchestrator.runtime.plan import FlowPlan
 from orchestrator.runtime.reduce import is_plain, reduce_tick, settle_plain, start_plain
-from orchestrator.runtime.reduction import Reduction
 from orchestrator.runtime.state import Activation, RunState, Status
+from orchestrator.runtime.watched import Watched, current_task_or_none
 
 if TYPE_CHECKING:  # the engine holds actors; a run in memory has no sink
     from orchestrator.runtime.clock import Handle
     from orchestrator.runtime.engine import Engine
-    from orchestrator.runtime.sinks import Sink
 
 FAIR_STEPS = 256
 FAIR_TICKS = 1024
@@ -52,37 +51,28 @@ class Cell:
 current_cell: ContextVar[Cell | None] = ContextVar("orchestrator_cell", default=None)
 
 
-class Actor(Reduction):
+class Actor(Watched):
     """A live run: what its ticks are reduced on, and the shell around it."""
 
     __slots__ = (
-        "__dict__",
         "__weakref__",
         "_commands",
         "_context",
         "_drives",
-        "_end_waiters",
         "_is_working",
         "_ready",
         "_spare",
-        "_tasks",
-        "_waiters",
         "data",
         "engine",
-        "entries",
         "on_finish",
         "run_id",
         "timeout_s",
     )
     # What few runs need stands here until a run has its own.
-    base = 0  # the seq of the first entry of the log
-    sink: Sink | None = None  # where a durable run's ticks go
     parent: tuple[str, int] | None = None
     exception: BaseException | None = None  # the live exception behind state.error, if there is one
-    lost: BaseException | None = None  # why the run does not go on here, though it has not ended
     relay: Callable[[Any], None] | None = None  # gets every entry of the log: a parent that shows its child
     is_passive = False  # only takes what comes; its bodies run in another process
-    marks: list[Mark] | None = None  # whose the streamed events of the log are
     _active_s = 0.0
     _busy_since: float | None = None
     _handles: dict[int, Handle] | None = None
@@ -93,41 +83,17 @@ class Actor(Reduction):
         super().__init__(plan, state or RunState())
         self.engine = engine
         self.run_id = run_id
-        self.entries: list[Any] = []  # the log in its short forms (runtime.log); seq = base + index
         self.data: Any = None  # what the front end keeps with the run (workflow instance, store, …)
         self.on_finish: Callable[[Actor], None] | None = None
         self.timeout_s: float | None = None
         self._commands = self.out
         self._ready: Activation | deque[Activation] | None = None  # one alone needs no queue
-        self._waiters: list[asyncio.Future[None]] | None = None
-        self._end_waiters: list[asyncio.Future[None]] | None = None
-        self._tasks: asyncio.Task[None] | set[asyncio.Task[None]] | None = None  # drivers; one alone needs no set
         self._is_working = False
         self._spare = False
         self._drives = False  # a driver is between two bodies and will look at what is ready
         self._context: Context | None = copy_context()  # None once the run is over: it leads back to the run
 
     # What may be asked.
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the run has ended (and readers may know it)."""
-        return self.state.is_over and (self.sink is None or self.sink.is_settled)
-
-    @property
-    def is_leaving(self) -> bool:
-        """Whether its process has let go of it, or is about to: what is applied now would be lost."""
-        return self.sink is not None and (self.lost is not None or self.sink.is_releasing)
-
-    @property
-    def log(self) -> Sequence[Any]:
-        """Its ticks, and streamed events as `(payload, act, attempt)`; those of an actor that came from a journal from `base`."""
-        return self.entries if self.sink is not None else Log(self)
-
-    @property
-    def next_seq(self) -> int:
-        """The number of the next tick."""
-        return self.base + len(self.entries) if self.sink is None else self.state.seq
 
     def now(self) -> float:
         """The engine's time, epoch seconds."""
@@ -296,30 +262,10 @@ class Actor(Reduction):
     def spawn(self) -> None:
         """Schedule one more driver for what is ready."""
         self._spare = True
-        tasks, context = self._tasks, self._context
-        if tasks is not None and context is not None:  # a driver compares its own context with this one
+        context = self._context
+        if self.has_drivers and context is not None:  # a driver compares its own context with this one
             context = context.copy()
-        task = asyncio.get_running_loop().create_task(self._drive(), context=context)
-        if tasks is None:
-            self._tasks = task
-        elif isinstance(tasks, set):
-            tasks.add(task)
-        else:
-            self._tasks = {tasks, task}
-
-    @property
-    def _drivers(self) -> Collection[asyncio.Task[None]]:
-        tasks = self._tasks
-        return () if tasks is None else tasks if isinstance(tasks, set) else (tasks,)
-
-    def _leave(self, task: asyncio.Task[None] | None) -> None:
-        tasks = self._tasks
-        if tasks is task:
-            self._tasks = None
-        elif isinstance(tasks, set):
-            tasks.discard(task)
-            if not tasks:
-                self._tasks = None
+        self._join(asyncio.get_running_loop().create_task(self._drive(), context=context))
 
     async def _drive(self) -> None:
         task = asyncio.current_task()
@@ -357,7 +303,7 @@ class Actor(Reduction):
                 cell.act = act
                 act.task = task
                 try:
-                    result = step.body.perform(self, act)
+                    result = step.perform(self, act)
                     if type(result) is CoroutineType or inspect.isawaitable(result):
                         timeout_s = step.timeout_s
                         result = await (result if timeout_s is None else _bounded(result, timeout_s, act))
@@ -384,6 +330,8 @@ class Actor(Reduction):
                 else:
                     self._drives = True
                     act.task = None
+                    if act.context is not None and step.leave is not None:
+                        step.leave(act)
                     if act.id in acts:
                         name = None if step.gives is None else step.gives.get(type(result))
                         if name is None or self.sink is not None or self.relay is not None or not is_plain(self, act):
@@ -440,11 +388,6 @@ class Actor(Reduction):
         if self._commands or (self._ready and not self.is_passive):
             return False
         return not self._tasks or self.state.busy <= 0
-
-    @property
-    def has_drivers(self) -> bool:
-        """Whether a task of this run is alive: it runs a body, waits in one, or is about to."""
-        return bool(self._tasks)
 
     @property
     def has_ready(self) -> bool:
@@ -522,7 +465,7 @@ class Actor(Reduction):
         act = command.act
         act.is_cancelled = True
         act.step.body.drop(self, act)
-        if act.task is not None and act.task is not _current_task_or_none():
+        if act.task is not None and act.task is not current_task_or_none():
             act.task.cancel()
 
     def _set_timer(self, command: t.SetTimer) -> None:
@@ -610,50 +553,6 @@ class Actor(Reduction):
         else:
             self._timeout_handle = self.engine.clock.call_at(now + left, self._check_timeout)
 
-    # Readers.
-
-    def wait_for_more(self) -> asyncio.Future[None]:
-        """A future that is done when the log has grown or the run has ended."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self._waiters is None:
-            self._waiters = []
-        self._waiters.append(future)
-        return future
-
-    def wake_readers(self) -> None:
-        """Tell those who wait that the log has grown or the run has ended."""
-        waiters, self._waiters = self._waiters, None
-        for future in waiters or ():
-            if not future.done():
-                future.set_result(None)
-
-    async def wait_finished(self) -> Status:
-        """Wait until the run has ended; raises what interrupted it, if it will never end here."""
-        while not self.is_over:
-            if self.lost is not None:
-                raise self.lost
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            if self._end_waiters is None:
-                self._end_waiters = []
-            self._end_waiters.append(future)
-            await future
-        return self.state.status
-
-    def _wake_ended(self) -> None:
-        waiters, self._end_waiters = self._end_waiters, None
-        for future in waiters or ():
-            if not future.done():
-                future.set_result(None)
-
-    async def wait_closed(self, timeout_s: float | None = None) -> bool:
-        """Wait until every body of an ended run has left; tells whether all did in that time."""
-        here = _current_task_or_none()
-        left = [task for task in self._drivers if not task.done() and task is not here]
-        if not left:
-            return True
-        _, late = await asyncio.wait(left, timeout=timeout_s)
-        return not late
-
 
 async def _bounded(awaitable: Any, timeout_s: float, act: Activation) -> Any:
     """Await within the step's timeout. While the body waits for an event, the clock stands still (see `act.limit`)."""
@@ -674,13 +573,6 @@ def _look_at(task: asyncio.Task[None]) -> None:
     """The loop has raised what ended a driver: nobody needs to be told that it was never looked at."""
     if not task.cancelled():
         task.exception()
-
-
-def _current_task_or_none() -> asyncio.Task[Any] | None:
-    try:
-        return asyncio.current_task()
-    except RuntimeError:
-        return None
 
 
 _PERFORM: dict[type[Any], Callable[[Actor, Any], None]] = {

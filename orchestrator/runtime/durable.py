@@ -62,7 +62,8 @@ if TYPE_CHECKING:  # loaded with the first flow that keeps results
 
 LEASE_S = 15.0
 KEEP_WARM_S = 60.0
-BINDING_CODES = ("plugin", "usage", "binding", "run.unbound")  # parked for these, a run is tried by every new worker
+# parked for these, a run is tried by every new worker: what was missing may be here now
+BINDING_CODES = ("plugin", "usage", "binding", "run.unbound", "replay.diverged")
 RESTING_S = 0.001  # a rebuilt run may get something to do at once
 
 BindFlow = Callable[[FlowIR], FlowPlan]
@@ -474,6 +475,13 @@ class DurableEngine(Engine):
             await self._park_here(actor, sink, error)
         else:
             sink.flush_soon()
+
+    async def set_aside(self, actor: Actor, error: OrchestratorError) -> None:
+        """Park a run that cannot go on with the code that is here, with the reason; what it has applied is kept."""
+        sink = self.sinks.get(actor.run_id)
+        if sink is not None and sink.actor is actor and await sink.barrier():
+            self.commit_failed(sink, error)
+            await self._park_here(actor, sink, error)
 
     async def _park_here(self, actor: Actor, sink: ActorSink, error: OrchestratorError) -> None:
         plan = actor.plan

@@ -108,7 +108,13 @@ def stall_report(r: Reduction) -> str:
     for (name, _), buffer in r.state.joins.items():
         join = r.plan.steps[name].join
         have = sorted({e.type for e in buffer.events} | {t for t, q in buffer.queues.items() if q})
-        wants = [e for e in (join.events if join else ()) if e not in have] or [f"{join.count if join else 0} events"]
+        wants = [e for e in (join.events if join else ()) if e not in have]
+        if not wants:
+            wants = (
+                ["its `until`"]
+                if join is not None and join.mode == "until"
+                else [f"{join.count if join else 0} events"]
+            )
         lacks.append(f"step `{name}` has {', '.join(have) or 'nothing'} and waits for {', '.join(wants)}")
     for (name, buffer_name), types in r.state.buffers.items():
         have = [f"{len(q)} {t}" for t, q in types.items() if q]
@@ -129,9 +135,8 @@ def _clear_work(r: Reduction, *, keeps_cleanup: bool) -> None:
     state = r.state
     for act in state.acts.values():
         if keeps_cleanup and act.step.ir.finally_ is not None and act.phase is Phase.MAIN and act.first_at:
-            state.cleanup.append(
-                Undo(act.step.name, act.events, act.input, None, "cancelled", Phase.FINALLY, act.error)
-            )
+            status = "timeout" if state.final is Status.TIMEOUT else "cancelled"
+            state.cleanup.append(Undo(act.step.name, act.events, act.input, None, status, Phase.FINALLY, act.error))
         r.out.append(CancelTask(act))
     for key in list(state.requests) if "requests" in state.made else ():
         from orchestrator.runtime.people import close_request

@@ -44,6 +44,12 @@ def add_to_join(
     if join.mode == "all":
         _add_to_group(r, step, join, event, key, due)
         return
+    if event.type == join.until_event and join.key is None:
+        groups = _open_groups(r, step, event)
+        for buffer, open_group in groups:
+            _fire(r, step, join, buffer, buffer.events, open_group, closing=event)
+        if groups and (step.name, place_of(step, event, key)) not in r.state.joins:
+            return
     place = place_of(step, event, key)
     group = _group_of(step, event) if join.key is None else None
     if join.key is not None:
@@ -70,6 +76,21 @@ def add_to_join(
             _fire(r, step, join, buffer, buffer.events, group, closing=event if is_end else None)
     elif len(buffer.events) >= buffer.count:
         _fire(r, step, join, buffer, buffer.events, group)
+
+
+def _open_groups(r: Reduction, step: StepPlan, event: EventRef) -> list[tuple[JoinBuffer, Group | None]]:
+    """What a join has collected of fan-outs below an event: one that closes it comes from outside of them.
+
+    Cost: O(open joins).
+    """
+    outer = None if event.scope is None else event.scope.group
+    found = []
+    for (name, place), buffer in r.state.joins.items():
+        if name != step.name or place is None or place[0] != "group" or (outer is not None and place[1] == outer.id):
+            continue
+        if outer is None or is_inside(buffer.scope, outer):
+            found.append((buffer, r.state.groups.get(place[1])))  # a group whose members are all settled is gone
+    return found
 
 
 def place_of(step: StepPlan, event: EventRef, key: Any) -> Any:

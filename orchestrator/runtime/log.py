@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, get_args, overload
 
 from orchestrator.runtime import ticks as t
 
-if TYPE_CHECKING:  # an actor has a log
-    from orchestrator.runtime.actor import Actor
+if TYPE_CHECKING:  # who has a log
+    from orchestrator.runtime.watched import Watched
 
 STARTED, SETTLED = 5, 6  # lengths of the short forms
 TICKS = frozenset(get_args(t.Tick))
@@ -40,7 +40,7 @@ class Log(Sequence[Any]):
 
     __slots__ = ("_run",)
 
-    def __init__(self, run: Actor) -> None:
+    def __init__(self, run: Watched) -> None:
         self._run = run
 
     def __len__(self) -> int:

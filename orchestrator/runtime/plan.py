@@ -60,10 +60,12 @@ class StepPlan:
         "ir",
         "join",
         "join_sites",
+        "leave",
         "limit",
         "max_visits",
         "name",
         "needs_guard",
+        "perform",
         "rate",
         "recovers",
         "tags",
@@ -74,6 +76,7 @@ class StepPlan:
         self.name = ir.name
         self.ir = ir
         self.body = body
+        self.perform = body.perform
         self.join: JoinIR | None = ir.join
         self.limit: int | None = ir.policy.concurrency if ir.for_each is None else None  # else it bounds the items
         self.rate: RateIR | None = ir.policy.rate
@@ -89,6 +92,8 @@ class StepPlan:
         self.timeout_s = ir.policy.timeout_s
         # of a plain body: the name of the event that it gives by the class of what it returns, "" for nothing
         self.gives: Mapping[type[Any], str] | None = getattr(body, "gives", None) if body.is_plain else None
+        # of a plain body: lets go of the context of an attempt that has ended
+        self.leave: Callable[[Activation], None] | None = getattr(body, "leave", None)
 
     @property
     def is_direct(self) -> bool:

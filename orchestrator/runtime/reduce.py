@@ -16,6 +16,7 @@ from orchestrator.runtime.joins import expire_join
 from orchestrator.runtime.reduction import (
     Reduction,
     activate,
+    count_down,
     doom,
     free_slot,
     own_copy,
@@ -26,6 +27,7 @@ from orchestrator.runtime.reduction import (
     retire,
     set_act_timer,
     set_timer,
+    start_finally,
     unpark,
     write_state,
 )
@@ -33,6 +35,7 @@ from orchestrator.runtime.routing import apply_delivered, emit, emit_all
 from orchestrator.runtime.state import TERMINAL, Activation, EventRef, Phase, Status, Timer, Undo
 from orchestrator.runtime.waiting import detach_children, drop_waits, expire_wait, open_wait, withdraw_wait
 
+OUT_OF_TIME = frozenset({"timeout", "deadline"})  # codes of a step that `meta.status` tells as `timeout`
 CALLS = "calls"  # where an activation records what its context answered before a flush
 
 
@@ -71,7 +74,7 @@ def settle_plain(r: Reduction, act: Activation, name: str, value: Any) -> None:
     state.busy -= 1
     if act.has_slot:
         act.has_slot = False
-        state.running[act.step.name] -= 1
+        count_down(state, act.step.name)
     if name:
         step = r.plan.direct.get(name)
         if step is None or ("waits" in state.made and name in state.waits):
@@ -238,20 +241,11 @@ def _afterlife(r: Reduction, act: Activation, tick: t.StepSettled) -> bool:
         state.undo.append(Undo(step.name, act.events, act.input, tick.result))
     if step.ir.finally_ is None:
         return False
-    status = "failed" if tick.error is not None else "done"
+    status = "done" if tick.error is None else "timeout" if tick.error.get("code") in OUT_OF_TIME else "failed"
     if is_lost:
         state.cleanup.append(Undo(step.name, act.events, act.input, None, status, Phase.FINALLY, tick.error))
         return False
-    after = Activation(state.next_id, step, act.events, act.scope, act.line, r.cause)
-    state.next_id += 1
-    after.phase = Phase.FINALLY
-    after.input = act.input
-    after.outcome = (status, tick.result)
-    after.error = tick.error
-    after.pending = tick
-    state.acts[after.id] = after
-    state.busy += 1
-    r.out.append(after)
+    start_finally(r, act, status, tick)
     if step.name in state.queues:
         pull(r, step)
     return True

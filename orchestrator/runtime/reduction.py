@@ -10,8 +10,8 @@ from typing import Any
 
 from orchestrator.runtime.limits import DEFAULT_LIMITS
 from orchestrator.runtime.plan import FlowPlan, StepPlan
-from orchestrator.runtime.state import Activation, EventRef, Group, Line, RunState, Scope, Timer
-from orchestrator.runtime.ticks import CancelTask, ClearTimer, Command, SetTimer, StateOp, Wake
+from orchestrator.runtime.state import Activation, EventRef, Group, Line, Phase, RunState, Scope, Timer
+from orchestrator.runtime.ticks import CancelTask, ClearTimer, Command, SetTimer, StateOp, StepSettled, Wake
 
 SERVICE_TIMERS = frozenset({"run", "drain"})
 
@@ -149,10 +149,18 @@ def free_slot(r: Reduction, act: Activation) -> None:
     """Give back the activation's slot and start the next one that waits for it."""
     if act.has_slot:
         act.has_slot = False
-        name = act.step.name
-        r.state.running[name] -= 1
+        count_down(r.state, act.step.name)
     if "queues" in r.state.made and act.step.name in r.state.queues:
         pull(r, act.step)
+
+
+def count_down(state: RunState, step: str) -> None:
+    """One running activation of a step less; steps with none are not in the table, so it stays small."""
+    left = state.running[step] - 1
+    if left:
+        state.running[step] = left
+    else:
+        del state.running[step]
 
 
 def restart(r: Reduction, act: Activation) -> None:
@@ -207,7 +215,7 @@ def retire(r: Reduction, act: Activation) -> None:
         state.busy -= 1
     if act.has_slot:
         act.has_slot = False
-        state.running[act.step.name] -= 1
+        count_down(state, act.step.name)
 
 
 def release(r: Reduction, scope: Scope | None) -> None:
@@ -300,7 +308,7 @@ def clear_timer(r: Reduction, timer: int | None) -> None:
 
 
 def cancel_activation(r: Reduction, act: Activation) -> None:
-    """Take an activation out of the run and have its body cancelled; its scope is released."""
+    """Take an activation out of the run and have its body cancelled; its scope is released once its `finally` is done."""
     from orchestrator.runtime.waiting import drop_waits
 
     retire(r, act)
@@ -308,7 +316,25 @@ def cancel_activation(r: Reduction, act: Activation) -> None:
     r.out.append(CancelTask(act))
     if act.step.name in r.state.queues:
         pull(r, act.step)
+    if act.step.ir.finally_ is not None and act.phase is Phase.MAIN and act.first_at:
+        start_finally(r, act, "cancelled", StepSettled(0, r.at, r.cause, act.id, act.attempt))
+        return
     release(r, act.scope)
+
+
+def start_finally(r: Reduction, act: Activation, status: str, settled: StepSettled) -> None:
+    """Start the `finally` of a step that has ended; what it emits waits for that, and so does its scope."""
+    state = r.state
+    after = Activation(state.next_id, act.step, act.events, act.scope, act.line, r.cause)
+    state.next_id += 1
+    after.phase = Phase.FINALLY
+    after.input = act.input
+    after.outcome = (status, settled.result)
+    after.error = settled.error
+    after.pending = settled
+    state.acts[after.id] = after
+    state.busy += 1
+    r.out.append(after)
 
 
 def is_inside(scope: Scope | None, group: Group) -> bool:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:  # the engine makes sinks
 
 RELAXED_TICKS = 64
 RELAXED_S = 0.005
-STREAM_S = 0.03
+STREAM_S = 0.008  # what is only shown is committed at once after a rest of this length, else grouped over it
 BUSY_RETRIES = 8  # 0.05 s doubling: about 12 s
 FAULT_RETRIES = 3
 
@@ -93,6 +93,7 @@ class ActorSink:
         self._leavers: list[asyncio.Future[None]] = []
         self._is_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
+        self._shown_at = 0.0  # when what is only shown was last committed, by the loop's time
         self._tail_ticks = 0
         self._tail_bytes = 0
         self._snapshot_bytes = 0
@@ -216,8 +217,9 @@ class ActorSink:
             self._is_scheduled = True
             asyncio.get_running_loop().call_soon(self._soon)
         elif self._timer is None:
-            delay_s = RELAXED_S if self._has_work else STREAM_S
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self._start_if_idle)
+            loop = asyncio.get_running_loop()
+            delay_s = RELAXED_S if self._has_work else self._shown_at + STREAM_S - loop.time()
+            self._timer = loop.call_later(max(0.0, delay_s), self._start_if_idle)
 
     # What the engine calls.
 
@@ -311,6 +313,8 @@ class ActorSink:
             self._start()
 
     def _start(self) -> None:
+        if not self._has_work:
+            self._shown_at = asyncio.get_running_loop().time()
         batch = self._take()
         self._in_flight = batch
         self._covered, self._next = self._next, []

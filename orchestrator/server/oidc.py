@@ -22,7 +22,7 @@ from urllib.parse import urlencode, urlsplit
 from orchestrator.errors import StepError, UsageError
 from orchestrator.plugin.config_values import OidcConfig
 from orchestrator.plugin.egress import EgressRules
-from orchestrator.plugin.http_client import HttpClient, HttpPool, HttpRequest
+from orchestrator.plugin.http_client import HttpClient, HttpPool, HttpRequest, HttpResponse
 from orchestrator.plugin.secrets import Provider
 from orchestrator.server.access import Role
 from orchestrator.server.passwords import is_same
@@ -333,13 +333,23 @@ class OidcSignIn:
         try:
             response = await HttpClient(self._pools[host]).send(request)
             if response.status != 200:
-                raise _broken(f"{urlsplit(request.url).path} answers {response.status}")
+                raise _broken(f"{urlsplit(request.url).path} answers {response.status}{_reason(response)}")
             body = response.json()
         except StepError as problem:
             raise _broken(str(problem.message)[:200]) from None
         if not isinstance(body, dict):
             raise _broken("it sent no JSON object")
         return body
+
+
+def _reason(response: HttpResponse) -> str:
+    """The error that a provider names, such as `invalid_client`."""
+    try:
+        body = response.json()
+    except StepError:
+        return ""
+    error = body.get("error") if isinstance(body, dict) else None
+    return f" ({error[:100]})" if isinstance(error, str) else ""
 
 
 def _is_trusted(url: str, like: str = "") -> bool:

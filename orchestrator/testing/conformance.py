@@ -535,6 +535,7 @@ async def requests_are_found_by_who_may_answer(store: Store) -> None:
     assert await seen("u:kim") == ["a", "b"] and await seen("u:kim", "g:legal") == ["a", "b"]
     assert await seen("g:legal") == ["a", "b", "c"] and await seen("u:lee") == ["b"]
     assert [row.flow for _, row in await store.requests(run_id="r", limit=1)] == ["flow"]
+    assert [row.request_id for _, row in await store.requests(request_id="b")] == ["b"]
     closed = RequestRow("r", "a", "", "decided", None, 0.0, closed_at=NOW + 9)
     await store.commit(batch("r", 2, requests=[closed]))
     assert await seen("u:kim") == ["b"]

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextvars
+import gc
 import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -382,3 +384,34 @@ def test_a_flood_of_events_is_worked_off_and_others_get_their_turn() -> None:
         return turns
 
     assert run(main) >= 5000 // 256
+
+
+def test_a_run_that_nobody_holds_is_freed_without_the_garbage_collector() -> None:
+    class Uses(Workflow):
+        @step
+        async def go(self, ev: StartEvent) -> A:
+            return A(n=1)
+
+        @step
+        async def end(self, ctx: Context, ev: A) -> StopEvent:
+            ctx.write_event_to_stream(A(n=2))
+            await ctx.store.set("n", 1)
+            await asyncio.sleep(0)
+            return StopEvent(result=ev.n)
+
+    async def main() -> Any:
+        workflow = Uses()
+        handler = workflow.run()
+        await handler
+        gc.disable()
+        try:
+            handler = workflow.run()
+            await handler
+            left = weakref.ref(workflow.latest_run)
+            del handler
+            await asyncio.sleep(0)
+            return left()
+        finally:
+            gc.enable()
+
+    assert run(main) is None

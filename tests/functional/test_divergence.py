@@ -123,14 +123,17 @@ def test_fork_keeps_what_was_recorded_before_the_call_in_a_new_run(story: Any) -
     assert [e.data for e in result.get_request_info_events()] == [{"text": "u!"}]
 
 
-def test_an_abort_leaves_the_run_as_it_was_for_the_old_code(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_answered_again", [False, True])
+def test_an_abort_leaves_the_run_as_it_was_for_the_old_code(tmp_path: Path, is_answered_again: bool) -> None:
     calls: list[str] = []
 
     async def main() -> Any:
         first = await build(BEFORE, FileCheckpointStorage(tmp_path), calls).run(None)
         with pytest.raises(ReplayDiverged):
             await build(RENAMED, FileCheckpointStorage(tmp_path), calls).run(responses={"q": "yes"})
-        return await build(BEFORE, FileCheckpointStorage(tmp_path), calls).run(run_id=first.run_id)
+        answers = {"q": "yes"} if is_answered_again else None
+        flow = build(BEFORE, FileCheckpointStorage(tmp_path), calls)
+        return await flow.run(responses=answers, run_id=first.run_id)
 
     assert asyncio.run(main()).text == "u yes"
     assert calls == ["fetch u", "clean u"]

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from orchestrator.draw.graph import graph_of
+from orchestrator.draw.model import NodeKind
 from orchestrator.functional import InMemoryCheckpointStorage, RunContext, step, workflow
 from orchestrator.functional.sink import RecordSink
 from orchestrator.ir.codec import flow_from_json, flow_hash, flow_to_json
@@ -152,3 +154,14 @@ def test_a_storage_that_fails_ends_the_run_with_its_error_and_nothing_of_it_stay
         assert current_engine().runs == {}
 
     asyncio.run(main())
+
+
+def test_the_drawing_of_a_function_joins_what_it_may_ask_to_its_one_step() -> None:
+    @workflow
+    async def asks(x: str) -> str:
+        return x
+
+    graph = graph_of(asks.ir)
+    step = next(node.id for node in graph.nodes if node.kind is NodeKind.PROCEDURE)
+    outside = next(node.id for node in graph.nodes if node.kind is NodeKind.OUTSIDE)
+    assert (step, outside) in {(edge.source, edge.target) for edge in graph.edges}

@@ -108,7 +108,7 @@ def test_a_question_behind_a_snapshot_is_answered_in_a_process_that_never_saw_it
         engine: Any = engine_of(url)
         host_of(engine).add(long.build())
         await RunService(engine).answer("r", "q", user="kim", form={"answer": answer})
-        return str((await long.run(run_id="r")).text)
+        return str((await long.run(run_id="r")).get_outputs()[0])
 
     asyncio.run(asks())
     if answer == "fine":

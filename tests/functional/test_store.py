@@ -234,3 +234,26 @@ def test_many_runs_over_one_store_at_a_time(url: str) -> None:
         return await asyncio.gather(*answers)
 
     assert [r.text for r in asyncio.run(main())] == [f"T{n} x 1 1" for n in range(50)]
+
+
+def test_the_run_that_asked_is_found_by_index_among_a_thousand_others(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/runs.db?durability=relaxed"
+
+    @workflow(store=url)
+    async def asks(name: str, ctx: RunContext) -> str:
+        return f"{name}: {await ctx.request_info(name, str, request_id=name)}"
+
+    async def story() -> tuple[Any, int]:
+        await asyncio.gather(*(asks.run(f"q{n}") for n in range(1_000)))
+        engine: Any = engine_of(url)
+        loads, load = [], engine.journal.load
+
+        async def counted(run_id: str) -> Any:
+            loads.append(run_id)
+            return await load(run_id)
+
+        engine.journal.load = counted
+        return await asks.run(responses={"q500": "yes"}), len(loads)
+
+    done, loads = asyncio.run(story())
+    assert done.text == "q500: yes" and loads <= 1

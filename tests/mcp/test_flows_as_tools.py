@@ -148,3 +148,48 @@ async def test_the_flows_of_one_project_are_the_steps_of_another(
     assert (await shell("mcp", "pull", cwd=other)).code == 0
     done = await shell("run", "--step", "near.hello", "-i", "name=Ada", "--json", cwd=other)
     assert done.json["data"]["result"]["outputs"] == {"text": "hello-ada"}
+
+
+LOUD = '''\
+import os
+import subprocess
+
+from orchestrator.plugin import Plugin
+
+loud = Plugin("loud")
+
+
+@loud.step
+def shout(text: str) -> str:
+    """Say it where only the protocol may stand."""
+    print("hello", flush=True)
+    os.write(1, b"raw")
+    subprocess.run(["echo", "child"])
+    return text.upper()
+'''
+
+
+async def test_a_step_that_prints_does_not_break_the_protocol(folder: Path) -> None:
+    write(folder, "orchestrator.toml", '[plugins]\nfolder = "plugins"\n')
+    write(folder, "plugins/loud.py", LOUD)
+    write(folder, "hello.flow.yaml", HELLO.replace("call: text.slug", "call: loud.shout"))
+    async with connected(folder) as client:
+        texts = [content_of(await client.call_tool("hello", {"name": name}))["outputs"]["text"] for name in ("a", "b")]
+    assert texts == ["HELLO A", "HELLO B"]
+
+
+async def test_a_server_that_is_terminated_gives_its_runs_up_in_order(folder: Path) -> None:
+    server = await asyncio.create_subprocess_exec(
+        *command("mcp", "serve", folder),
+        env=ENV,
+        cwd=folder,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert server.stdin is not None and server.stdout is not None
+    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    first = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}
+    server.stdin.write(json.dumps(first).encode() + b"\n")
+    assert json.loads(await server.stdout.readline())["result"]["serverInfo"]["name"] == "orchestrator"
+    server.terminate()
+    assert await asyncio.wait_for(server.wait(), 20) == 130

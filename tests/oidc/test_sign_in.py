@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from orchestrator.server.access import Role
 from orchestrator.server.accounts import Accounts
+from orchestrator.server.oidc import _is_trusted
 from tests.oidc.kit import CONFIG, Site, back_from, go, me, refusal
 from tests.support import oidc_provider as op
 
@@ -36,6 +37,27 @@ def test_the_flow_has_pkce_state_and_nonce_and_the_secret_goes_in_the_header(sit
     assert len(asked["state"]) >= 43 and len(asked["nonce"]) >= 43 and asked["state"] != asked["nonce"]
     assert "client_secret" not in form and len(form["code_verifier"]) >= 43
     assert asked["redirect_uri"] == "http://127.0.0.1/sign-in/oidc/callback"
+
+
+def test_a_public_client_needs_no_secret(site: Site) -> None:
+    site.provider.client_secret = ""
+    site.config = site.config.replace('client_secret = "OIDC_SECRET"\n', "")
+    with site.client() as client:
+        assert go(client).status_code == 303
+    assert "client_secret" not in dict(site.provider.seen)["token"]
+
+
+def test_a_secret_goes_into_the_form_where_the_provider_wants_it_there(site: Site) -> None:
+    site.provider.metadata["token_endpoint_auth_methods_supported"] = ["client_secret_post"]
+    with site.client() as client:
+        assert go(client).status_code == 303
+    assert dict(site.provider.seen)["token"]["client_secret"] == site.provider.client_secret
+
+
+def test_a_wrong_secret_is_told_with_the_word_of_the_provider(site: Site) -> None:
+    site.provider.client_secret = "another"
+    status, text = refusal(site)
+    assert status == 502 and "invalid_client" in text
 
 
 def test_the_sign_in_page_offers_it_with_its_label(site: Site) -> None:
@@ -75,6 +97,7 @@ WRONG_CLAIMS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "no nonce": lambda c: {k: v for k, v in c.items() if k != "nonce"},
     "issuer": lambda c: c | {"iss": "https://evil.example"},
     "audience": lambda c: c | {"aud": "somebody-else"},
+    "audience beside a right azp": lambda c: c | {"aud": "somebody-else", "azp": "orchestrator"},
     "azp": lambda c: c | {"aud": ["orchestrator", "other"], "azp": "other"},
     "no azp": lambda c: c | {"aud": ["orchestrator", "other"]},
     "expired": lambda c: c | {"exp": int(time.time()) - 120},
@@ -235,6 +258,7 @@ BROKEN: dict[str, Callable[[Any], Response]] = {
     "no JSON": lambda body: Response("hello"),
     "a list": lambda body: JSONResponse([body]),
     "huge": lambda body: Response(b"x" * 2_000_000),
+    "huge and right": lambda body: JSONResponse(body | {"more": "x" * 2_000_000}),
     "a redirect": lambda body: Response(status_code=302, headers={"Location": "http://169.254.169.254/"}),
 }
 
@@ -277,3 +301,18 @@ def test_the_cookie_of_an_attempt_tells_no_other_browser_how_to_finish_it(site: 
     assert "httponly" in header and "samesite=lax" in header and "path=/sign-in" in header
     query = parse_qs(urlsplit(begun.headers["location"]).query)
     assert "code_verifier" not in query
+
+
+@pytest.mark.parametrize(
+    ("url", "issuer", "is_trusted"),
+    [
+        ("https://keys.example/jwks", "https://login.example", True),
+        ("http://127.0.0.1/jwks", "http://127.0.0.1:9000", True),
+        ("http://127.0.0.1/jwks", "https://login.example", False),
+        ("http://keys.example/jwks", "http://127.0.0.1:9000", False),
+        ("file:///etc/passwd", "https://login.example", False),
+        ("http://[::1", "http://127.0.0.1", False),
+    ],
+)
+def test_plain_http_is_for_this_machine_and_its_own_issuers(url: str, issuer: str, is_trusted: bool) -> None:
+    assert _is_trusted(url, like=issuer) is is_trusted

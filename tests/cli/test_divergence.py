@@ -1,0 +1,60 @@
+"""A workflow function that was changed while its run waited, on the command line: said, set aside, and gone on with."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.cli.support import process, write
+
+CODE = """
+from orchestrator.functional import RunContext, step, workflow
+
+@step
+async def fetch(url: str) -> str:
+    return url.upper()
+
+@workflow
+async def ask(url: str, ctx: RunContext) -> str:
+    return f"{await fetch(url)} {await ctx.request_info('ok?', str, request_id='q')}"
+"""
+CHANGED = CODE.replace("fetch(url)}", "fetch(url + '2')}")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project whose run `r` was answered after its function was changed."""
+    write(tmp_path, "orchestrator.toml", '[python]\nallow = ["asks"]\n')
+    write(tmp_path, "asks.py", CODE)
+    assert process("run", "asks:ask", "-i", "url=u", "--run-id", "r", cwd=tmp_path).code == 4
+    write(tmp_path, "asks.py", CHANGED)
+    said = process("decide", "r", "-i", "answer=yes", "--as", "kim", cwd=tmp_path)
+    assert said.code == 9
+    assert "recorded: fetch(url='u')" in said.err and "now:      fetch(url='u2')" in said.err
+    assert "parked" in process("runs", "ls", cwd=tmp_path).out
+    return tmp_path
+
+
+def test_abort_leaves_the_run_for_the_function_as_it_was(project: Path) -> None:
+    assert process("resume", "r", cwd=project).code == 9
+    write(project, "asks.py", CODE)
+    done = process("resume", "r", cwd=project)
+    assert (done.code, done.out.strip()) == (0, '"U yes"')
+
+
+def test_continue_makes_the_new_call(project: Path) -> None:
+    done = process("resume", "r", "--on-divergence", "continue", cwd=project)
+    assert (done.code, done.out.strip()) == (0, '"U2 yes"')
+
+
+def test_fork_asks_again_in_a_new_run_and_leaves_the_old_one(project: Path) -> None:
+    forked = process("resume", "r", "--on-divergence", "fork", cwd=project)
+    assert forked.code == 4
+    new = re.search(r"run (\w+) keeps", forked.err)
+    assert new is not None
+    done = process("decide", new[1], "-i", "answer=no", "--as", "kim", cwd=project)
+    assert (done.code, done.out.strip()) == (0, '"U2 no"')
+    write(project, "asks.py", CODE)
+    assert process("resume", "r", cwd=project).out.strip() == '"U yes"'
