@@ -143,3 +143,35 @@ def test_two_runs_are_shown_side_by_side(stored: TestClient) -> None:
 def test_the_size_of_the_store_is_shown_to_operators(stored: TestClient) -> None:
     words = page(stored, "/operate").words
     assert "Size of the store" in words and "KiB" in words and "Runs in the store" in words
+
+
+def keep(client: TestClient, name: str, query: str, do: str = "keep", status: int = 200, where: str = "runs") -> str:
+    fields = {"_csrf": page(client, "/runs").fields["_csrf"], "page": where, "name": name, "query": query, "do": do}
+    answer = client.post("/filters", data=fields, headers={"accept": "text/html"})
+    assert answer.status_code == status, answer.text[:2000]
+    return answer.text
+
+
+def test_a_filter_is_kept_for_its_person_and_taken_away(client: TestClient) -> None:
+    assert page(client, "/runs?flow=article&status=failed").all("button", value="keep")
+    keep(client, "Broken <b>", "cursor=9&status=failed&flow=article")
+    shown = page(client, "/runs")
+    assert shown.all("a", href="/runs?flow=article&status=failed") and "Broken <b>" in shown.words
+    assert not page(client, "/runs?status=failed&flow=article").all("button", value="keep")
+    be(client, "noa")
+    assert "Broken" not in page(client, "/runs").words
+    be(client, "lee")
+    keep(client, "Broken <b>", "", "remove")
+    assert "Broken" not in page(client, "/runs").words
+
+
+def test_a_filter_of_the_inbox_keeps_its_scope(client: TestClient) -> None:
+    ask(client)
+    assert not page(client, "/inbox?scope=all").all("button", value="keep")
+    keep(client, "Articles", "scope=all&flow=article", where="inbox")
+    assert page(client, "/inbox").all("a", href="/inbox?scope=all&flow=article")
+
+
+@pytest.mark.parametrize(("name", "where"), [("", "runs"), ("x" * 41, "runs"), ("a\x00b", "runs"), ("a", "operate")])
+def test_a_filter_that_cannot_be_kept_is_refused(client: TestClient, name: str, where: str) -> None:
+    keep(client, name, "status=failed", status=422, where=where)

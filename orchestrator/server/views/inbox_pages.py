@@ -33,6 +33,7 @@ from orchestrator.server.request_desk import (
 )
 from orchestrator.server.views.ballots import recount, refusal_for
 from orchestrator.server.views.decision_view import Attempt, decision_view
+from orchestrator.server.views.filter_pages import kept_filters
 from orchestrator.server.views.forms import Filled, errors_of, read_form
 from orchestrator.server.views.inbox_view import inbox_view
 from orchestrator.server.views.wording import plural
@@ -80,7 +81,8 @@ async def inbox_page(
     said = SAID.get(request.query_params.get("done", ""), "")
     if problems and done:
         said = f"{plural(done, 'answer')} recorded."
-    return render(request, "inbox.html", status=status, inbox=view, said=said, problems=list(problems))
+    kept = kept_filters(request, "inbox")
+    return render(request, "inbox.html", status=status, inbox=view, said=said, problems=list(problems), kept=kept)
 
 
 async def count_inbox(request: Request) -> Response:

@@ -6,6 +6,7 @@ from orchestrator.server.pages import PageRoute
 from orchestrator.server.views import (
     bulk_pages,
     edit_pages,
+    filter_pages,
     flow_pages,
     inbox_pages,
     other_pages,
@@ -20,6 +21,7 @@ def all_routes() -> list[PageRoute]:
         *session_pages.routes(),
         *inbox_pages.routes(),
         *bulk_pages.routes(),
+        *filter_pages.routes(),
         *flow_pages.routes(),
         *edit_pages.routes(),
         *run_pages.routes(),

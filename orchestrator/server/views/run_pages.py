@@ -19,6 +19,7 @@ from orchestrator.server.desk import Desk
 from orchestrator.server.pages import PageRoute, render
 from orchestrator.server.problems import Refused, refused_by
 from orchestrator.server.reading import query_int
+from orchestrator.server.views.filter_pages import kept_filters
 from orchestrator.server.views.flow_pages import base_of
 from orchestrator.server.views.flow_view import run_line
 from orchestrator.server.views.log_view import calls_of, lines_of, logged, sentence
@@ -95,6 +96,7 @@ async def runs_page(request: Request, *, problems: Sequence[str] = (), said: str
         status=status,
         problems=list(problems),
         said=said,
+        kept=kept_filters(request, "runs"),
         runs=[run_line(row, desk.clock.now(), base) for row in page],
         flows=[served.name for served in desk.shelf],
         statuses=list(STATUSES),
