@@ -7,6 +7,7 @@ packages but runs none of their `.pth` files, so an editable install of the proj
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import sysconfig
@@ -93,6 +94,14 @@ def test_the_wheel_holds_every_module_schema_and_bundled_plugin(wheel: Path) -> 
 def test_the_wheel_holds_no_tests_and_no_benchmarks(wheel: Path) -> None:
     tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"orchestrator", "orchestrator_plugins"}
+
+
+def test_the_demo_runs_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    command = [sys.executable, "-m", "orchestrator.demo"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, "approved by noa" in done.stdout) == (0, True), done.stderr
 
 
 def test_an_installed_wheel_imports_from_its_own_environment(from_wheel: dict[str, Any]) -> None:

@@ -51,13 +51,13 @@ def draw_flow(flow: FlowIR, filename: str | Path | None, format: str) -> str:
     """A flow's picture as text; written to a file if one is named, in the format of its ending."""
     if filename is not None:
         return _write(flow, None, filename)
-    if format == "text":
+    if format == "ascii":
         from orchestrator.draw.terminal import to_ascii
 
         return to_ascii(flow)
     writer = _WRITERS.get(f".{format}" if format != "mermaid" else ".mmd")
     if writer is None:
-        raise UsageError(f"there is no format {format!r}; draw as mermaid, svg, dot, html or text")
+        raise UsageError(f"there is no format {format!r}; draw as mermaid, svg, dot, html or ascii")
     return writer(flow, None)
 
 

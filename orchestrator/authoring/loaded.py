@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # loaded with the first run
     from orchestrator.runtime.engine import Engine
     from orchestrator.runtime.plan import FlowPlan
 
-Picture = Literal["mermaid", "svg", "dot", "html", "text"]
+Picture = Literal["mermaid", "svg", "dot", "html", "ascii"]
 
 
 def load(

@@ -37,6 +37,12 @@ def with_store(store: str | None, work: Work, *, must_exist: bool = True) -> Any
     return asyncio.run(run())
 
 
+STATUSES = (
+    *("running", "waiting", "done", "failed", "cancelled", "timeout", "parked", "queued"),
+    *("new", "stopping", "cleaning"),  # seldom seen: they last as long as a commit or an undo
+)
+
+
 @click.group("runs", invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> None:
@@ -47,7 +53,9 @@ def command(ctx: click.Context) -> None:
 
 @command.command("ls")
 @click.option("--flow", help="Only runs of this flow.")
-@click.option("--status", "statuses", multiple=True, help="Only runs of this status; repeat.")
+@click.option(
+    "--status", "statuses", multiple=True, type=click.Choice(STATUSES), help="Only runs of this status; repeat."
+)
 @click.option("--limit", default=30, show_default=True, type=click.IntRange(1, 1000), help="At most this many runs.")
 @click.option("--before", type=int, help="Go on after the last list.")
 @store_option

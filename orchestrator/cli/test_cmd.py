@@ -77,6 +77,7 @@ def command(
     failed = any(not result.is_ok for report in ran for result in report.results)
     code = Exit.DIAGNOSTICS if broken else Exit.ENVIRONMENT if unreadable else Exit.OK
     code = Exit.RUN_FAILED if (failed or is_thin) and code is Exit.OK else code
+    code = Exit.NOT_FOUND if only is not None and not ran and code is Exit.OK else code
     if as_json:
         data = {"flows": [_as_json(report) for report in reports], "unreadable": unreadable}
         print_json("test", ok=code is Exit.OK, data=data, diagnostics=broken)

@@ -11,7 +11,7 @@ import pytest
 from orchestrator.authoring.project import Project
 from orchestrator.errors import CompileFailed
 from orchestrator.testing.flow_tests import FlowTestReport, run_tests_in
-from tests.cli.support import ENV, FLOWS, cli, write
+from tests.cli.support import ENV, FLOWS, HELLO, cli, write
 
 FETCH = """\
 flow: fetch
@@ -308,3 +308,9 @@ def test_flows_of_the_repository_have_tests() -> None:
     texts = [file.read_text("utf-8") for file in FLOWS.glob("*.flow.yaml")]
     assert len(texts) >= 15
     assert [text.splitlines()[1] for text in texts if "\ntests:\n" not in text] == []
+
+
+def test_a_name_that_no_test_has_does_not_pass(tmp_path: Path) -> None:
+    file = write(tmp_path, "a.flow.yaml", HELLO)
+    done = cli("test", file, "-k", "nothing")
+    assert (done.code, "no test's name holds `nothing`" in done.err) == (6, True)

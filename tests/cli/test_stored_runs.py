@@ -198,3 +198,8 @@ def test_a_relative_store_of_the_config_is_beside_the_config(project: Path) -> N
     write(project, "flows/hello.flow.yaml", HELLO)
     assert cli("run", "hello.flow.yaml", "-i", "name=Ada", "-q", cwd=project / "flows").code == 0
     assert (project / "mine.db").exists()
+
+
+def test_a_status_that_no_run_can_have_is_refused(project: Path) -> None:
+    done = cli("runs", "ls", "--status", "finished", cwd=project)
+    assert (done.code, "'done'" in done.err) == (2, True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 
 import pytest
 
 from tests.docs.api_page import MODULES, api_page
-from tests.docs.pages import ROOT
+from tests.docs.pages import ROOT, text_of
 from tests.support.golden import matches_golden
 
 
@@ -28,3 +29,14 @@ def test_every_public_name_and_its_methods_say_what_they_are(module: str) -> Non
         if not inspect.getdoc(value):
             silent.append(name)
     assert silent == []
+
+
+def test_every_error_of_the_guide_is_a_public_name() -> None:
+    table = text_of("docs/python.md").partition("## What is raised")[2].partition("\n## ")[0]
+    first_cells = re.findall(r"^\| (`.*?) \|", table, re.M)
+    names = [name for cell in first_cells for name in re.findall(r"`([\w.]+)`", cell)]
+    modules = {name: importlib.import_module(f"orchestrator.{name}") for name in ("errors", "functional")}
+    assert len(names) > 15
+    for name in names:
+        module, _, public = name.rpartition(".")
+        assert public in (modules[module] if module else importlib.import_module("orchestrator")).__all__

@@ -198,7 +198,7 @@ def test_it_draws_itself_and_shows_in_notebooks(tmp_path: Path) -> None:
     assert "flowchart" in flow.draw()
     assert "<svg" in flow.draw(format="svg")
     assert flow._repr_html_().startswith("<svg")
-    assert "publish" in flow.draw(format="text")
+    assert "publish" in flow.draw(format="ascii")
     flow.draw(tmp_path / "x.html")
     assert (tmp_path / "x.html").read_text("utf-8").startswith("<!DOCTYPE html>")
     with pytest.raises(UsageError, match="format"):
