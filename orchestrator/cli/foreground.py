@@ -165,6 +165,8 @@ class Foreground:
         if run.is_over or run.run_id in seen:
             return run.run_id in seen
         seen.add(run.run_id)
+        if run.plan.ir.kind == "function" and not run.is_quiet:
+            return False  # one branch of it may wait while another one works
         if state.is_over or state.busy > 0 or any(timer.kind not in OTHERS for timer in state.timers.values()):
             return False
         if any(self._answers.has_for(self._step_here(run, request.step)) for request in open_asks(run).values()):
