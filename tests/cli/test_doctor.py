@@ -50,6 +50,16 @@ def test_a_secret_that_is_not_set_is_a_warning(project: Path) -> None:
     assert "NO_SUCH_TOKEN" in found["secrets"][0][1]
 
 
+def test_a_flow_that_asks_a_model_needs_one(project: Path) -> None:
+    write(
+        project,
+        "s.flow.yaml",
+        HELLO.replace("text.slug", "llm.chat").replace("      text: Hello", "      prompt: Hello"),
+    )
+    _, found = doctor(project)
+    assert found["model"] == [("warning", "none is configured, and s.flow.yaml asks one")]
+
+
 def test_the_store_is_looked_over(project: Path) -> None:
     cli("run", "ask.flow.yaml", "-i", "title=T", "-q", cwd=project)
     _, found = doctor(project)
