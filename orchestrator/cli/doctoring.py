@@ -34,12 +34,12 @@ if TYPE_CHECKING:  # only named
 
 DISTRIBUTION = "orchestrator-flows"
 EXTRAS = {
-    "postgres": "psycopg",
-    "dbos": "dbos",
-    "otel": "opentelemetry-api",
-    "mcp": "mcp",
     "agents": "pydantic-ai-slim",
+    "dbos": "dbos",
+    "mcp": "mcp",
     "oidc": "authlib",
+    "otel": "opentelemetry-api",
+    "postgres": "psycopg",
 }
 LATE_S, SLOW_FLUSH_S, LITTLE_ROOM = 60.0, 0.05, 100_000_000
 FLUSHES = 11
