@@ -31,8 +31,11 @@ check: $(READY)  ## lint, format, types, layers, exports
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest -q -p no:cacheprovider tests/test_exports.py tests/test_imports.py
 
+# Tests that measure time run first and alone; the others share the cores, a file at a time.
+ALONE := tests/load $(wildcard tests/*/test_speed.py)
 test: check  ## install, check and run every test
-	$(BIN)/python -m pytest tests $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(ALONE) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests $(ALONE:%=--ignore=%) -n auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
 
 format: $(READY)  ## rewrite the code in the house format
 	$(BIN)/ruff check --fix .

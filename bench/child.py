@@ -84,6 +84,11 @@ async def once(run: Run, workload: str, n: int) -> Phases:
     return phases
 
 
+def goes_on(done: int, spent_s: float, budget_s: float) -> bool:
+    """Whether to repeat. A first time that is not too long is no figure: it pays for what is made at first use."""
+    return done == 0 or spent_s < budget_s or (done == 1 and spent_s < 3 * budget_s)
+
+
 async def measure(build: Callable[[int, Path], Run], args: argparse.Namespace) -> dict[str, Any]:
     """Warm up on a small size, then repeat within the budget and keep the best of every figure."""
     directory = Path(args.directory)
@@ -95,8 +100,10 @@ async def measure(build: Callable[[int, Path], Run], args: argparse.Namespace) -
     gc.collect()
     memory, disk = resident_kb(), disk_bytes(directory)
     best: dict[str, Any] = {"repetitions": 0, "is_serial": overlap == 1}
-    deadline = time.perf_counter() + args.budget
-    while best["repetitions"] < args.repetitions and (best["repetitions"] == 0 or time.perf_counter() < deadline):
+    began = time.perf_counter()
+    while best["repetitions"] < args.repetitions and goes_on(
+        best["repetitions"], time.perf_counter() - began, args.budget
+    ):
         phases = await once(run, args.workload, args.size)
         if not best["repetitions"]:
             best["peak_added_kb"] = peak_kb() - memory

@@ -148,5 +148,7 @@ def _rerun(run: Actor) -> None:
         return
     if run.plan.ir.kind == "class" and run.state.children:
         rerun_callers(run)
-    elif run.plan.ir.kind == "function" and run.plan.attach is not None:
-        run.plan.attach(run)
+    elif run.plan.ir.kind == "function":
+        from orchestrator.functional.body import go_on
+
+        go_on(run)

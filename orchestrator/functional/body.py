@@ -79,9 +79,8 @@ def session_of(workflow: FunctionalWorkflow[Any], run: Actor) -> RunSession:
 
 
 def go_on(run: Actor) -> None:
-    """Show a run in that of its caller, and have the function of one that its store gave back run again.
+    """Have the function of a run that its store gave back run again: a branch of it may have worked when its process died.
 
-    A branch of it may have worked when its process died.
     One that only waits comes to the same pause, from its record. What came for the run meanwhile is applied first.
     """
 
@@ -92,8 +91,13 @@ def go_on(run: Actor) -> None:
         if is_idle and run.lost is None and run.state.acts and not is_opening:
             session_of(body.workflow, run).start_pass()
 
-    show_in_parent(run)
     asyncio.get_running_loop().call_soon(start)
+
+
+def attach(run: Actor) -> None:
+    """Give a run of a function its live side: what it shows is shown by its caller too, and it goes on."""
+    show_in_parent(run)
+    go_on(run)
 
 
 class FunctionBody:

@@ -141,17 +141,18 @@ class Opening:
         elif self.responses is not None:
             run = runs.find_waiting(self.responses) if self.run_id is None else runs.find(self.run_id)
             return self._go_on(await run)
-        session, phase = await runs.start(self._first_tick(is_kept=True), self.run_id)
+        session, phase = await runs.start(self.first_tick(is_kept=True), self.run_id)
         session.is_streaming, session.on_divergence = self.is_streaming, self.on_divergence
         return session, phase
 
     def _start(self) -> tuple[RunSession, Phase]:
-        tick = self._first_tick(is_kept=self.storage is not None)
+        tick = self.first_tick(is_kept=self.storage is not None)
         session = self._adopt(self.run_id or new_run_id(), None)
         session.actor.apply(tick)
         return session, session.begin_phase()
 
-    def _first_tick(self, *, is_kept: bool) -> t.Started:
+    def first_tick(self, *, is_kept: bool) -> t.Started:
+        """What a new run starts with: the message, as JSON too if it is kept. Raises: NotSerializable."""
         workflow, shape = self.workflow, self.workflow.shape
         message: dict[str, Value] = {}
         if shape.input is not None:

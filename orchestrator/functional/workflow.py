@@ -10,7 +10,8 @@ from typing import Any, Generic, Literal, TypeVar, cast, overload
 
 from orchestrator.errors import RunError, RunFinished
 from orchestrator.functional.agent import FunctionalWorkflowAgent
-from orchestrator.functional.body import FunctionBody, flow_from_function, go_on
+from orchestrator.functional.body import FunctionBody, attach, flow_from_function
+from orchestrator.functional.class_calls import call_in_step, step_around
 from orchestrator.functional.codec import FunctionCodec
 from orchestrator.functional.context import WorkflowRunContext
 from orchestrator.functional.errors import RunArgumentError, SignatureError
@@ -28,6 +29,7 @@ from orchestrator.functional.stream import ResponseStream
 from orchestrator.functional.values import Value, decode
 from orchestrator.ir.model import FlowIR
 from orchestrator.runtime import ticks as t
+from orchestrator.runtime.actor import current_cell
 from orchestrator.runtime.plan import FlowPlan, plan_flow
 
 R = TypeVar("R")
@@ -83,7 +85,7 @@ class FunctionalWorkflow(Generic[R]):
         """The workflow, ready for an engine."""
         body = FunctionBody(self)
         plan = plan_flow(self.ir, {self.name: body}, codec=FunctionCodec(self.shape))
-        plan.answer, plan.questions, plan.attach = body.answer, body.questions, go_on
+        plan.answer, plan.questions, plan.attach = body.answer, body.questions, attach
         return plan
 
     def build(self, *, checkpoint_storage: AnyStorage = None, store: Store = None) -> FunctionalWorkflow[R]:
@@ -99,7 +101,7 @@ class FunctionalWorkflow(Generic[R]):
         return FunctionalWorkflowAgent(self, name=name, description=description)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, R]:  # Any: the function's input
-        """Run and give the raw return value; inside another workflow its questions become that workflow's.
+        """Run and give the raw return value; inside another workflow, or a step of a class, its questions are asked there.
 
         Raises: RunArgumentError, unless there is one message, by place or by the input's name.
         """
@@ -107,7 +109,11 @@ class FunctionalWorkflow(Generic[R]):
         frame = _frame_here()
         if frame is not None:
             return cast("Coroutine[Any, Any, R]", self._run_inside(frame, message))
-        return self._call(self._opening(message))
+        opening = self._opening(message)
+        call = step_around(self) if current_cell.get() is not None else None
+        if call is not None:
+            return cast("Coroutine[Any, Any, R]", call_in_step(opening, call))
+        return self._call(opening)
 
     @overload
     def run(

@@ -18,7 +18,7 @@ import asyncio
 import inspect
 from collections import deque
 from collections.abc import Callable
-from contextvars import Context, ContextVar, copy_context
+from contextvars import ContextVar, copy_context
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +91,7 @@ class Actor(Watched):
         self._is_working = False
         self._spare = False
         self._drives = False  # a driver is between two bodies and will look at what is ready
-        self._context: Context | None = copy_context()  # None once the run is over: it leads back to the run
+        self._context = copy_context()
 
     # What may be asked.
 
@@ -262,17 +262,14 @@ class Actor(Watched):
     def spawn(self) -> None:
         """Schedule one more driver for what is ready."""
         self._spare = True
-        context = self._context
-        if self.has_drivers and context is not None:  # a driver compares its own context with this one
-            context = context.copy()
-        self._join(asyncio.get_running_loop().create_task(self._drive(), context=context))
+        self._join(asyncio.get_running_loop().create_task(self._drive(), context=self._context.copy()))
 
     async def _drive(self) -> None:
         task = asyncio.current_task()
         self._spare = False
         cell = Cell(self)
         current_cell.set(cell)
-        base = self._context = copy_context()
+        base = copy_context()
         try:
             acts = self.state.acts
             done = shown = 0
@@ -444,7 +441,6 @@ class Actor(Watched):
         if self._timeout_handle is not None:
             self._timeout_handle.cancel()
             self._timeout_handle = None
-        self._context = None
         self._wake_ended()
         self.engine.forget(self)
 
@@ -510,7 +506,6 @@ class Actor(Watched):
         if self._timeout_handle is not None:
             self._timeout_handle.cancel()
             self._timeout_handle = None
-        self._context = None
         self.wake_readers()
         self._wake_ended()
         self.engine.finished(self)

@@ -148,7 +148,7 @@ def tick_of(entry: InboxEntry, codec: ValueCodec) -> t.Tick:
                 return t.EventIn(0, 0.0, -1, data["type"], value, data.get("target"), entry.dedup, data.get("sender"))
             case "child":
                 type_name, value = data["type"], data["value"]
-                if data.get("kind") == "yaml" and codec is not PLAIN:
+                if data.get("kind") in ("yaml", "function") and codec is not PLAIN:
                     type_name = ""  # plain JSON, whatever the events of the caller are called
                 elif type_name:
                     value = codec.decode(type_name, value)

@@ -47,6 +47,7 @@ CREATE TABLE IF NOT EXISTS sessions (hash TEXT PRIMARY KEY, user TEXT NOT NULL R
 CREATE TABLE IF NOT EXISTS subjects (issuer TEXT NOT NULL, subject TEXT NOT NULL,
     user TEXT NOT NULL REFERENCES users(name) ON DELETE CASCADE, PRIMARY KEY (issuer, subject));
 CREATE TABLE IF NOT EXISTS used_links (nonce TEXT PRIMARY KEY, expires_at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS filters (user TEXT, page TEXT, name TEXT, query TEXT NOT NULL, PRIMARY KEY (user, page, name));
 """
 
 
@@ -287,6 +288,19 @@ class Accounts:
         """Give a link's use back: what it was used for was refused."""
         with self._transaction() as db:
             db.execute("DELETE FROM used_links WHERE nonce = ?", (nonce,))
+
+    # Filters of lists, by which people find what is theirs.
+
+    def filters(self, user: str, page: str) -> dict[str, str]:
+        """The filters that somebody keeps for a page: name to query."""
+        return dict(self._all("SELECT name, query FROM filters WHERE user = ? AND page = ? ORDER BY name", user, page))
+
+    def keep_filter(self, user: str, page: str, name: str, query: str | None) -> None:
+        """Keep a filter under a name, in place of one that has it; None takes it away."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM filters WHERE user = ? AND page = ? AND name = ?", (user, page, name))
+            if query is not None:
+                db.execute("INSERT INTO filters VALUES (?, ?, ?, ?)", (user, page, name, query))
 
     # Inside.
 

@@ -38,10 +38,15 @@ async def retry_run(request: Request) -> Response:
     """Run a failed run again, from the step that failed or another, as a new run."""
     desk, run_id = desk_of(request), request.path_params["run_id"]
     body = await read_body(request, m.Retry)
+    return _made(request, await retry_one(desk, run_id, identity_of(request).user, body.step))
+
+
+async def retry_one(desk: Desk, run_id: str, user: str, step: str | None = None) -> str:
+    """Run a failed run again; gives the id of the new one. Raises: UnknownRun, Refused 409, UsageError."""
     book = await _stored(desk, run_id)
-    engine = book.engine
-    new_id = await operate.retry(book.store, run_id, engine.bind, step=body.step, now=desk.clock.now())
-    return await _begun(request, book, run_id, new_id, "run.retry")
+    new_id = await operate.retry(book.store, run_id, book.engine.bind, step=step, now=desk.clock.now())
+    await _begun(user, book, run_id, new_id, "run.retry")
+    return new_id
 
 
 async def fork_run(request: Request) -> Response:
@@ -57,13 +62,17 @@ async def fork_run(request: Request) -> Response:
         )
     writes = [("set", (name,), value) for name, value in body.set.items()]
     new_id = await operate.fork(book.store, run_id, body.at, book.engine.bind, writes=writes, now=desk.clock.now())
-    return await _begun(request, book, run_id, new_id, "run.fork")
+    await _begun(identity_of(request).user, book, run_id, new_id, "run.fork")
+    return _made(request, new_id)
 
 
-async def _begun(request: Request, book: StoreBook, old: str, new: str, action: str) -> Response:
+async def _begun(user: str, book: StoreBook, old: str, new: str, action: str) -> None:
     """Say who did it, and have the new run taken up."""
-    await book.store.log([AuditRow(book.engine.clock.now(), new, identity_of(request).user, action, {"from": old})])
+    await book.store.log([AuditRow(book.engine.clock.now(), new, user, action, {"from": old})])
     book.engine.keeper.wake()
+
+
+def _made(request: Request, new: str) -> Response:
     location = f"{request.scope.get('root_path', '')}/api/runs/{new}"
     return JSONResponse({"run_id": new}, 201, {"Location": location})
 

@@ -36,7 +36,12 @@ def acting_as(desk: Desk, identity: Identity, name: str | None) -> Identity:
 
 def named_request(request: Request) -> tuple[str, str]:
     """The run and request in the path. Raises: Refused 404."""
-    found = parse_public_id(request.path_params["id"])
+    return parsed_request(request.path_params["id"])
+
+
+def parsed_request(public: str) -> tuple[str, str]:
+    """The run and request that a public id names. Raises: Refused 404."""
+    found = parse_public_id(public)
     if found is None:
         raise Refused(404, "request.unknown", "there is no such request", "its id has the form RUN~REQUEST")
     return found

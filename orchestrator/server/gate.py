@@ -53,6 +53,7 @@ class Gate:
         identity = await self._identify(request)
         if access.is_public:
             if access.reads_form and request.method in UNSAFE:
+                _check_told(request, identity)
                 await self._check_form(request, identity)
             return identity
         if not identity.is_known:
@@ -136,7 +137,7 @@ class Gate:
             found = await self._remembered("session", token, self.accounts.user_of_session)
             if found.is_known:
                 return found
-        if self.is_open and is_local(request):
+        if self.is_open and is_local(request) and not _is_passed_on(request.headers):
             return self._local(request)
         return NOBODY
 
@@ -168,8 +169,7 @@ class Gate:
             if not is_same(token, self.token_for(identity)):
                 raise _bad_token()
             return
-        is_told = "sec-fetch-site" in request.headers or "origin" in request.headers  # judged by the shield already
-        if identity.how == "session" and not is_told:
+        if identity.how == "session" and not _is_told(request):
             raise _bad_token()
 
     async def _check_form(self, request: Request, identity: Identity) -> None:
@@ -191,6 +191,22 @@ def is_local(request: Request) -> bool:
         return True  # not from a network: a test client or a Unix socket
     mapped = getattr(address, "ipv4_mapped", None)
     return bool((mapped or address).is_loopback)
+
+
+def _is_passed_on(headers: Mapping[str, str]) -> bool:
+    """Whether a proxy on this machine brings a request of somebody elsewhere; they are not at this machine."""
+    return any(name in headers for name in ("forwarded", "x-forwarded-for", "x-real-ip"))
+
+
+def _is_told(request: Request) -> bool:
+    """Whether the browser says where a request comes from; the shield has judged what it says."""
+    return "sec-fetch-site" in request.headers or "origin" in request.headers
+
+
+def _check_told(request: Request, identity: Identity) -> None:
+    """Without a session anybody can fetch a token that fits, so the sign-in form (login CSRF) needs the browser's word too."""
+    if not identity.session and not _is_told(request):
+        raise _bad_token()
 
 
 def _is_form(headers: Mapping[str, str]) -> bool:

@@ -108,7 +108,9 @@ class MemoryEngine(Engine):
         """A run was let go of; it is on record, and can be restored by whoever keeps it."""
         super().forget(actor)
         record = self.records.get(actor.run_id)
-        if record is not None and record.actor is actor and not actor.is_over:
+        if record is not None and record.actor is actor and actor.state.status.value == "new":
+            self.drop(actor.run_id)  # it was not let in (`concurrency`), so there never was a run
+        elif record is not None and record.actor is actor and not actor.is_over:
             record.is_released = True
 
 
@@ -260,7 +262,7 @@ class MemoryBook:
             self.note(record, "flow") or ir.name,
             ir.kind,
             actor.plan.hash[:12] if ir.kind == "yaml" else "",
-            status_of(state) if not record.is_released else "waiting",
+            _shown_status(record),
             record.created_at,
             state.ended_at or None if state.is_over else None,
             actor.parent[0] if actor.parent is not None else None,
@@ -378,6 +380,14 @@ def _result(value: Any) -> Any:
 def _start_value(record: Record) -> Any:
     first = record.segments[0][1].log
     return first[0].value if first and isinstance(first[0], t.Started) else None
+
+
+def _shown_status(record: Record) -> str:
+    """As a store tells it: a flow's run that has not begun stands in the queue of its `concurrency`."""
+    if record.is_released:
+        return "waiting"
+    status = status_of(record.actor.state)
+    return "queued" if status == "new" and record.actor.plan.ir.kind == "yaml" else status
 
 
 def _shown_error(error: Any) -> Json:

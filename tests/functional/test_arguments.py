@@ -183,3 +183,32 @@ def test_build_gives_the_same_workflow_over_another_storage() -> None:
     asyncio.run(built.run("a"))
     assert asyncio.run(storage.list_checkpoint_ids(workflow_name="flow")) != []
     assert make_flow(storage).build().storage is storage
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_a_request_id_that_is_used_twice_is_refused_with_both_places(is_kept: bool) -> None:
+    @workflow(checkpoint_storage=InMemoryCheckpointStorage() if is_kept else None)
+    async def twice(x: str, ctx: RunContext) -> list[str]:
+        return list(await asyncio.gather(*(ctx.request_info(n, str, request_id="same") for n in range(2))))
+
+    with pytest.raises(RequestError, match=r"'same' is used twice in run \w+ \(at `.*!ask#0` and `.*!ask#1`\)"):
+        asyncio.run(twice.run("x"))
+
+
+def test_unknown_ids_and_wrongly_typed_answers_are_refused_before_anything_runs_again() -> None:
+    calls: list[str] = []
+
+    @workflow
+    async def counts(x: str, ctx: RunContext) -> str:
+        calls.append(x)
+        return str(await ctx.request_info(x, str, request_id="right"))
+
+    async def main() -> None:
+        await counts.run("x")
+        for wrong in ({"wrong": "a"}, {"right": "a", "wrong": "b"}, {"right": 3}):
+            with pytest.raises(RequestError):
+                await counts.run(responses=wrong)
+        assert calls == ["x"]
+        assert (await counts.run(responses={"right": "a"})).text == "a"
+
+    asyncio.run(main())

@@ -357,6 +357,9 @@ def test_a_browser_without_session_is_sent_to_sign_in_and_back(tmp_path: Path) -
     with client_of(create_app(desk=desk)) as client:
         shown = page(client, "/inbox")
         assert shown.fields["next"] == "/inbox"
+        untold = client.post("/sign-in", data={**shown.fields, "name": "lee", "password": "correct horse"})
+        assert untold.status_code == 403  # anybody can fetch this token; no browser said where the form is from
+        client.headers["origin"] = "http://127.0.0.1"
         wrong = client.post("/sign-in", data={**shown.fields, "name": "lee", "password": "no"})
         assert (wrong.status_code, "wrong" in wrong.text) == (401, True)
         home = client.post("/sign-in", data={**shown.fields, "name": "lee", "password": "correct horse"})

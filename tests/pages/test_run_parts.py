@@ -120,6 +120,26 @@ def test_calls_of_models_are_summed() -> None:
     ]
 
 
+def test_each_item_of_a_step_over_items_is_a_call_of_its_own() -> None:
+    answer = {"text": "hi", "data": None, "usage": {"input_tokens": 3, "output_tokens": 4}, "cost": 0.5, "model": "m"}
+    each = [{"prompt": "on owls"}, {"prompt": "on cats"}, {"prompt": "on dogs"}]
+    log = [
+        entry(0, 0.0, "step.started", input={"items": ["owls", "cats", "dogs"], "each": each}),
+        entry(1, 2.0, "call.ended", path="item/2", value=answer),
+        entry(2, 3.0, "call.ended", path="item/0", value=answer),
+    ]
+    calls = calls_of(log, frozenset({"write"}))
+    seen = [(call["prompt"], call["status"], call["input_tokens"]) for call in calls["calls"]]
+    assert seen == [("on dogs", "done", 3), ("on owls", "done", 3), ("on cats", "running", None)]
+    assert (calls["count"], calls["input_tokens"], calls["cost"]) == (3, 6, "1.0000")
+    ended = [
+        *log,
+        entry(3, 4.0, "call.ended", path="item/1", value=answer),
+        entry(4, 4.0, "step.ended", result=[answer] * 3),
+    ]
+    assert [call["status"] for call in calls_of(ended, frozenset({"write"}))["calls"]] == ["done"] * 3
+
+
 def test_a_state_tells_what_the_entry_changed() -> None:
     before = {"seq": 3, "status": "running", "vars": {"round": 1, "notes": ["a"]}, "steps": []}
     after = {"seq": 4, "status": "waiting", "vars": {"round": 2, "notes": ["a", "b"]}, "steps": []}

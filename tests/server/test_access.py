@@ -203,3 +203,46 @@ def test_an_open_server_refuses_clients_from_elsewhere(tmp_path: Path) -> None:
     with TestClient(app, base_url="http://127.0.0.1", client=("203.0.113.9", 4000)) as client:
         assert client.get("/api/flows").status_code == 401
         assert client.get("/api/health").status_code == 200
+
+
+@pytest.mark.parametrize("name", ["forwarded", "x-forwarded-for", "x-real-ip"])
+def test_what_a_proxy_on_this_machine_brings_is_not_from_this_machine(tmp_path: Path, name: str) -> None:
+    with client_of(create_app(desk=make_desk(write_flows(tmp_path)))) as client:
+        assert client.get("/api/flows").status_code == 200
+        assert client.get("/api/flows", headers={name: "203.0.113.7"}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"origin": "null"},
+        {"origin": "http://evil.example"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"origin": "http://127.0.0.1:1", "sec-fetch-site": "same-site"},
+    ],
+)
+def test_another_site_signs_nobody_in_even_with_a_token_it_fetched(tmp_path: Path, headers: dict[str, str]) -> None:
+    accounts, _ = people()
+    accounts.add_user("mallory", roles=[Role.VIEWER], password="correct horse battery")
+    with client_of(create_app(desk=make_desk(write_flows(tmp_path), accounts=accounts))) as client:
+        token = client.get("/sign-in").text.partition('name="_csrf" value="')[2].partition('"')[0]
+        fields = {"_csrf": token, "name": "mallory", "password": "correct horse battery"}
+        assert client.post("/sign-in", data=fields, headers=headers).status_code == 403
+        assert "set-cookie" not in client.post("/sign-in", data=fields, headers=headers).headers
+        own = client.post("/sign-in", data=fields, headers={"origin": "http://127.0.0.1"}, follow_redirects=False)
+        assert own.status_code == 303
+
+
+def test_the_token_of_nobody_is_none_of_a_session(tmp_path: Path) -> None:
+    accounts, _ = people()
+    accounts.change_user("operator", password="correct horse battery")
+    desk = make_desk(write_flows(tmp_path), accounts=accounts)
+    with client_of(create_app(desk=desk)) as client:
+        token = client.get("/sign-in").text.partition('name="_csrf" value="')[2].partition('"')[0]
+        session = client.post("/api/session", json={"name": "operator", "password": "correct horse battery"})
+        assert session.status_code in (200, 201), session.text
+        for path in ("/operate/keys", "/bulk/runs", "/sign-out"):
+            own = {"origin": "http://127.0.0.1", "sec-fetch-site": "same-origin"}
+            assert client.post(path, data={"_csrf": token}, headers=own).status_code == 403, path

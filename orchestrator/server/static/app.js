@@ -76,7 +76,10 @@ function swap(old, fresh) {
   const active = document.activeElement;
   const key = old.contains(active) ? active.getAttribute("href") || active.id : null;
   const open = [...old.querySelectorAll("details[id][open]")].map((one) => one.id);
+  const picked = new Set([...old.querySelectorAll("[name=pick]:checked")].map((one) => one.value));
   old.replaceChildren(...fresh.childNodes);
+  for (const one of old.querySelectorAll("[name=pick]")) one.checked = picked.has(one.value);
+  settle(old);
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
   if (key) [...old.querySelectorAll("a[href], [id]")].find((one) => one.getAttribute("href") === key || one.id === key)?.focus();
 }
@@ -187,19 +190,49 @@ document.addEventListener("keydown", (event) => {
 
 // Forms.
 
-for (const one of document.querySelectorAll("[data-no-js]")) one.hidden = true;
-for (const one of document.querySelectorAll("[data-js]")) one.hidden = false;
+function settle(part) {
+  for (const one of part.querySelectorAll("[data-no-js]")) one.hidden = true;
+  for (const one of part.querySelectorAll("[data-js]")) one.hidden = false;
+  tellPicked();
+}
+
+const picks = () => [...document.querySelectorAll("[name=pick]")];
+
+function tellPicked() {
+  const all = picks();
+  const count = all.filter((one) => one.checked).length;
+  for (const form of document.querySelectorAll("form.bulk")) {
+    const words = form.querySelector("[data-picked]");
+    words.dataset.rest ??= words.textContent;
+    words.textContent = count ? `${count} ticked:` : words.dataset.rest;
+    const box = form.querySelector("[data-pick-all]");
+    box.checked = count > 0 && count === all.length;
+    box.indeterminate = count > 0 && count < all.length;
+  }
+}
+
+document.addEventListener("change", ({ target }) => {
+  if (target.matches("[data-pick-all]")) for (const one of picks()) one.checked = target.checked;
+  if (target.matches("[data-pick-all], [name=pick]")) tellPicked();
+});
+settle(document);
 for (const form of document.querySelectorAll("form[data-auto]"))
   form.addEventListener("change", (event) => { if (event.target.matches("select")) form.requestSubmit(); });
-for (const form of document.querySelectorAll("form[method=post]")) {
-  form.addEventListener("submit", (event) => {
-    if (form.dataset.sent) event.preventDefault();
-    form.dataset.sent = "1";
-    setTimeout(() => delete form.dataset.sent, 4000);
-  });
-}
-for (const button of document.querySelectorAll("[data-confirm]"))
-  button.addEventListener("click", (event) => { if (!confirm(button.dataset.confirm)) event.preventDefault(); });
+document.addEventListener("submit", (event) => { // also in regions that came later
+  const form = event.target;
+  if (form.getAttribute("method") !== "post" || event.defaultPrevented) return;
+  if (form.dataset.sent) event.preventDefault();
+  form.dataset.sent = "1";
+  setTimeout(() => delete form.dataset.sent, 4000);
+});
+document.addEventListener("click", (event) => {
+  const button = event.target.closest?.("[data-confirm], [data-confirm-many]");
+  if (!button) return;
+  const count = picks().filter((one) => one.checked).length;
+  const many = count && button.dataset.confirmMany?.replace("{n}", `${count} ${button.form.dataset.what}${count === 1 ? "" : "s"}`);
+  const question = button.dataset.confirm || many;
+  if (question && !confirm(question)) event.preventDefault();
+});
 for (const form of document.querySelectorAll("form[data-guard]")) {
   let isDirty = false;
   form.addEventListener("input", () => { isDirty = true; });

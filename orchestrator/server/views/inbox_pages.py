@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.datastructures import FormData
@@ -33,12 +33,15 @@ from orchestrator.server.request_desk import (
 )
 from orchestrator.server.views.ballots import recount, refusal_for
 from orchestrator.server.views.decision_view import Attempt, decision_view
+from orchestrator.server.views.filter_pages import kept_filters
 from orchestrator.server.views.forms import Filled, errors_of, read_form
 from orchestrator.server.views.inbox_view import inbox_view
+from orchestrator.server.views.wording import plural
 
 MOST = 5_000
 SAID = {
     "answered": "Your answer is recorded.",
+    "many": "Your answers are recorded.",
     "claimed": "You have claimed this request; others see that.",
     "released": "The claim is given back.",
     "delegated": "The request is passed on.",
@@ -49,8 +52,14 @@ LOOKS = need(Role.APPROVER, Role.VIEWER)
 
 async def show_inbox(request: Request) -> Response:
     """The list of requests of a scope."""
+    return await inbox_page(request, scope=request.query_params.get("scope", ""))
+
+
+async def inbox_page(
+    request: Request, *, scope: str, problems: Sequence[str] = (), done: int = 0, status: int = 200
+) -> Response:
+    """The list again, with what was refused of several answers and how many were recorded."""
     desk, person = desk_of(request), identity_of(request)
-    scope = request.query_params.get("scope", "")
     open_rows = [row for row in await desk.requests("open", MOST) if sees(desk, row, person)]
     mine = [row for row in open_rows if is_for_person(row, person.user)]
     groups = [row for row in open_rows if is_for_groups(row, person.user, desk.groups_for(person, row))]
@@ -69,7 +78,11 @@ async def show_inbox(request: Request) -> Response:
         now=desk.clock.now(),
         base=request.scope.get("root_path", ""),
     )
-    return render(request, "inbox.html", inbox=view, said=SAID.get(request.query_params.get("done", ""), ""))
+    said = SAID.get(request.query_params.get("done", ""), "")
+    if problems and done:
+        said = f"{plural(done, 'answer')} recorded."
+    kept = kept_filters(request, "inbox")
+    return render(request, "inbox.html", status=status, inbox=view, said=said, problems=list(problems), kept=kept)
 
 
 async def count_inbox(request: Request) -> Response:

@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 from urllib.parse import urlencode
 
 from orchestrator.server.book import RequestRow
-from orchestrator.server.views.ballots import recount, standings
+from orchestrator.server.views.ballots import recount, standings, tone_of
 from orchestrator.server.views.wording import Moment, as_words, listed, moment, rough
 
 SOON_S = 4 * 3600.0
@@ -58,6 +58,7 @@ class InboxRow(TypedDict):
     can_answer: bool
     is_escalated: bool
     to: str
+    pick: str
 
 
 class Tab(TypedDict):
@@ -70,8 +71,18 @@ class Tab(TypedDict):
     is_current: bool
 
 
+class BulkVerdict(TypedDict):
+    """A verdict that several of the listed requests take at once."""
+
+    verdict: str
+    label: str
+    tone: str
+
+
 class Inbox(TypedDict):
     """The whole page."""
+
+    bulk: list[BulkVerdict]
 
     scope: str
     tabs: list[Tab]
@@ -114,13 +125,15 @@ def inbox_view(
 
     title, about = _EMPTY[scope]
     is_filtered = bool(flow or text)
+    lines = [inbox_row(row, views[row.id], user=user, now=now, base=base) for row in shown]
     return {
+        "bulk": _bulk([row for row, line in zip(shown, lines, strict=True) if line["pick"]]),
         "scope": scope,
         "tabs": [
             {"scope": s, "label": label, "count": counts.get(s), "href": href(s), "is_current": s == scope}
             for s, label in TABS
         ],
-        "rows": [inbox_row(row, views[row.id], user=user, now=now, base=base) for row in shown],
+        "rows": lines,
         "flows": flows,
         "flow": flow,
         "text": text,
@@ -132,6 +145,25 @@ def inbox_view(
         "empty_text": "No request fits the filter." if is_filtered else about,
         "is_filtered": is_filtered,
     }
+
+
+def bulk_verdicts(row: RequestRow) -> tuple[str, ...]:
+    """The verdicts that are a whole answer by themselves: no item and no other field of the form must be filled in."""
+    field = row.data.get("verdict_field")
+    form = row.data.get("form") or {}
+    if row.kind != "ask" or not field or row.data.get("items") is not None:
+        return ()
+    return () if set(form.get("required") or ()) - {field} else tuple(map(str, row.data.get("verdicts") or ()))
+
+
+def _bulk(rows: Sequence[RequestRow]) -> list[BulkVerdict]:
+    """The verdicts that all of the rows take, if there are several rows; else those that any of them takes."""
+    lists = [bulk_verdicts(row) for row in rows]
+    if len(lists) < 2:
+        return []
+    common = [verdict for verdict in lists[0] if all(verdict in other for other in lists)]
+    names = common or list(dict.fromkeys(verdict for one in lists for verdict in one))
+    return [{"verdict": name, "label": as_words(name), "tone": tone_of(name, names)} for name in names]
 
 
 def _matches(row: RequestRow, text: str) -> bool:
@@ -174,6 +206,7 @@ def inbox_row(row: RequestRow, view: Mapping[str, Any], *, user: str, now: float
         "can_answer": bool(view.get("can_answer")),
         "is_escalated": row.is_escalated,
         "to": audience_text(row.data.get("to")),
+        "pick": f"{row.id}@{row.revision}" if view.get("can_answer") and bulk_verdicts(row) else "",
     }
 
 

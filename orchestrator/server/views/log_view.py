@@ -214,19 +214,29 @@ def logged(lines: Sequence[Line]) -> list[Line]:
 def calls_of(entries: Sequence[Json], targets: frozenset[str]) -> Calls:
     """Calls of models: attempts of the steps in `targets`, and results that look like one. Cost: O(n)."""
     open_calls: dict[int, Json] = {}
+    parts: dict[int, set[str]] = {}  # paths of the calls inside an attempt, as of a step over items, that have ended
     calls: list[Call] = []
     for entry in entries:
         if entry["act"] is None:
             continue
+        started = open_calls.get(entry["act"])
         if entry["type"] == "step.started":
             open_calls[entry["act"]] = entry
-        elif entry["type"] in ("step.ended", "step.failed", "step.retried") and entry["act"] in open_calls:
-            started = open_calls.pop(entry["act"])
+            parts[entry["act"]] = set()
+        elif started is not None and entry["type"] == "call.ended":
+            result = entry["data"].get("value")
+            if _is_model(result) or started["step"] in targets:
+                parts[entry["act"]].add(str(entry["data"].get("path")))
+                calls.append(_part(started, entry, result if isinstance(result, dict) else {}))
+        elif started is not None and entry["type"] in ("step.ended", "step.failed", "step.retried"):
+            del open_calls[entry["act"]]
             result = entry["data"].get("result")
-            is_model = isinstance(result, dict) and "usage" in result and "model" in result
-            if is_model or entry["step"] in targets:
+            is_told = entry["type"] == "step.ended" and parts[entry["act"]]  # its calls are listed one by one
+            if not is_told and (_is_model(result) or started["step"] in targets):
                 calls.append(_call(started, entry, result if isinstance(result, dict) else {}))
-    calls += [_call(started, None, {}) for started in open_calls.values() if started["step"] in targets]
+    for started in open_calls.values():
+        if started["step"] in targets:
+            calls += _running(started, parts[started["act"]])
     costs = [float(call["cost"]) for call in calls if call["cost"]]
     return {
         "calls": calls,
@@ -235,6 +245,35 @@ def calls_of(entries: Sequence[Json], targets: frozenset[str]) -> Calls:
         "cost": f"{sum(costs):.4f}" if costs else "",
         "count": len(calls),
     }
+
+
+def _is_model(result: Json) -> bool:
+    return isinstance(result, dict) and "usage" in result and "model" in result
+
+
+def _part(started: Json, ended: Json, result: dict[str, Json]) -> Call:
+    """One of several calls of an attempt; how long it took is not in the log."""
+    return _call(_given_to(started, str(ended["data"].get("path"))), ended, result) | {"lasted": ""}
+
+
+def _given_to(started: Json, path: str) -> Json:
+    """The beginning of an attempt as that of its call at `path`, with the input of that item."""
+    given = started["data"].get("input")
+    each = given.get("each") if isinstance(given, dict) else None
+    kind, _, number = path.partition("/")
+    if kind != "item" or not isinstance(each, list) or not number.isdecimal() or int(number) >= len(each):
+        return started if each is None else {**started, "data": {}}
+    return {**started, "data": {"input": each[int(number)]}}
+
+
+def _running(started: Json, ended: set[str]) -> list[Call]:
+    """The calls of an attempt that are under way or still to come."""
+    given = started["data"].get("input")
+    each = given.get("each") if isinstance(given, dict) else None
+    if not isinstance(each, list):
+        return [_call(started, None, {})]
+    paths = [f"item/{number}" for number in range(len(each))]
+    return [_call(_given_to(started, path), None, {}) for path in paths if path not in ended]
 
 
 def _call(started: Json, ended: Json | None, result: dict[str, Json]) -> Call:

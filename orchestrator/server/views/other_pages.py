@@ -21,7 +21,7 @@ from orchestrator.server.views.flow_pages import base_of
 from orchestrator.server.views.flow_view import run_line
 from orchestrator.server.views.plugin_view import plugin_groups
 from orchestrator.server.views.schedule_view import schedule_rows
-from orchestrator.server.views.wording import moment
+from orchestrator.server.views.wording import moment, size
 
 SEES = need(Role.VIEWER, Role.STARTER, Role.EDITOR)
 STUCK_AFTER_S = 3 * 86_400.0
@@ -116,9 +116,18 @@ async def _operate_page(request: Request, *, problem: Refused | None = None, new
 
 
 async def _numbers(desk: Desk) -> list[dict[str, Any]]:
-    place = "store" if desk.store is not None else "memory of this process"
+    if desk.store is None:
+        kept: list[dict[str, Any]] = [{"name": "Runs kept in", "value": "memory of this process"}]
+    else:
+        stats = await desk.store.store.stats()
+        kept = [
+            {"name": "Size of the store", "value": size(stats.size_bytes)},
+            {"name": "Runs in the store", "value": f"{sum(stats.by_status.values()):,}"},
+            {"name": "Audit log lines", "value": f"{stats.audit_lines:,}"},
+            {"name": "Processes at work", "value": len(stats.workers)},
+        ]
     return [
-        {"name": "Runs kept in", "value": place},
+        *kept,
         {"name": "Runs held now", "value": desk.live_runs()},
         {"name": "Open pages and streams", "value": desk.streams},
         {"name": "Open requests", "value": len(await desk.requests("open", 5_000))},

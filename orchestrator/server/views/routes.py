@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from orchestrator.server.pages import PageRoute
-from orchestrator.server.views import edit_pages, flow_pages, inbox_pages, other_pages, run_pages, session_pages
+from orchestrator.server.views import (
+    bulk_pages,
+    edit_pages,
+    filter_pages,
+    flow_pages,
+    inbox_pages,
+    other_pages,
+    run_pages,
+    session_pages,
+)
 
 
 def all_routes() -> list[PageRoute]:
@@ -11,6 +20,8 @@ def all_routes() -> list[PageRoute]:
     return [
         *session_pages.routes(),
         *inbox_pages.routes(),
+        *bulk_pages.routes(),
+        *filter_pages.routes(),
         *flow_pages.routes(),
         *edit_pages.routes(),
         *run_pages.routes(),

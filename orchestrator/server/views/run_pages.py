@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -18,6 +19,7 @@ from orchestrator.server.desk import Desk
 from orchestrator.server.pages import PageRoute, render
 from orchestrator.server.problems import Refused, refused_by
 from orchestrator.server.reading import query_int
+from orchestrator.server.views.filter_pages import kept_filters
 from orchestrator.server.views.flow_pages import base_of
 from orchestrator.server.views.flow_view import run_line
 from orchestrator.server.views.log_view import calls_of, lines_of, logged, sentence
@@ -36,6 +38,7 @@ TABS = (
     ("logs", "Logs"),
     ("llm", "Model calls"),
 )
+SAID = {"cancel": "The runs are cancelled.", "retry": "The runs have begun again, as new runs."}
 LINES = 200
 AHEAD = 300
 MOST_ENTRIES = 30_000
@@ -76,14 +79,24 @@ class Opened:
 
 async def show_runs(request: Request) -> Response:
     """Runs, newest first, with the filters of the address."""
+    return await runs_page(request, said=SAID.get(request.query_params.get("said", ""), ""))
+
+
+async def runs_page(request: Request, *, problems: Sequence[str] = (), said: str = "", status: int = 200) -> Response:
+    """The list again, with what was refused of several changes."""
     desk, base = desk_of(request), base_of(request)
     query = read_run_query(request)
     page, following = await desk.runs(query)
-    kept = [(key, value) for key, value in request.query_params.multi_items() if key != "cursor" and value]
+    given = request.query_params.multi_items()
+    kept = [(key, value) for key, value in given if key not in ("cursor", "said") and value]
     after = f"{base}/runs?{urlencode([*kept, ('cursor', cursor_text(following) or '')])}" if following else ""
     return render(
         request,
         "runs.html",
+        status=status,
+        problems=list(problems),
+        said=said,
+        kept=kept_filters(request, "runs"),
         runs=[run_line(row, desk.clock.now(), base) for row in page],
         flows=[served.name for served in desk.shelf],
         statuses=list(STATUSES),
