@@ -34,12 +34,12 @@ if TYPE_CHECKING:  # only named
 
 DISTRIBUTION = "orchestrator-flows"
 EXTRAS = {
-    "postgres": "psycopg",
-    "dbos": "dbos",
-    "otel": "opentelemetry-api",
-    "mcp": "mcp",
     "agents": "pydantic-ai-slim",
+    "dbos": "dbos",
+    "mcp": "mcp",
     "oidc": "authlib",
+    "otel": "opentelemetry-api",
+    "postgres": "psycopg",
 }
 LATE_S, SLOW_FLUSH_S, LITTLE_ROOM = 60.0, 0.05, 100_000_000
 FLUSHES = 11
@@ -61,8 +61,9 @@ def look_over(project: Project, store: str | None) -> Iterator[Look]:
     yield from _config(project)
     yield from _plugins(project)
     yield from _mcp(project)
-    yield from _flows(project)
-    yield _model(project)
+    asking: list[str] = []
+    yield from _flows(project, asking)
+    yield _model(project, asking)
     yield from _store(project, store)
 
 
@@ -170,7 +171,8 @@ def _mcp(project: Project) -> Iterator[Look]:
             yield Look("ok", "mcp", f"{name}: {server.url or server.command[0]}")
 
 
-def _flows(project: Project) -> Iterator[Look]:
+def _flows(project: Project, asking: list[str]) -> Iterator[Look]:
+    """The flows; those that ask a model are added to `asking`."""
     bad: list[str] = []
     unset: dict[str, list[str]] = {}
     ungranted: dict[str, list[str]] = {}
@@ -188,6 +190,8 @@ def _flows(project: Project) -> Iterator[Look]:
         if compiled.flow is None:
             continue
         triggers += len(compiled.flow.triggers)
+        if any(s.body.call is not None and s.body.call.target.startswith("llm.") for s in compiled.flow.steps.values()):
+            asking.append(file.name)
         for name in compiled.flow.secrets:
             if not project.has_secret(name):
                 unset.setdefault(name, []).append(file.name)
@@ -209,7 +213,7 @@ def _flows(project: Project) -> Iterator[Look]:
         yield Look("warning", "secrets", f"{name} is not set, and {', '.join(files[:3])} asks for it", advice)
 
 
-def _model(project: Project) -> Look:
+def _model(project: Project, asking: list[str]) -> Look:
     llm = project.config.llm
     if llm.fake:
         return Look("ok", "model", "the built-in fake answers")
@@ -217,7 +221,10 @@ def _model(project: Project) -> Look:
         return Look("ok", "model", f"answers are replayed from {llm.replay}")
     ends: list[LlmConfig | LlmProvider] = [*([llm] if llm.base_url else []), *llm.providers.values()]
     if not ends:
-        return Look("ok", "model", "none is configured", "`[llm] base_url, model`, or `--fake-llm`")
+        advice = "`[llm] base_url, model`, or `--fake-llm`"
+        if asking and not llm.providers:
+            return Look("warning", "model", f"none is configured, and {', '.join(asking[:3])} asks one", advice)
+        return Look("ok", "model", "none is configured", advice)
     for end in ends:
         if end.api_key and not project.has_secret(end.api_key):
             return Look("warning", "model", f"{end.base_url}: the secret {end.api_key} is not set", "put it into .env")

@@ -104,6 +104,8 @@ class Progress:
             self._count(run, body.group)
         if tick.error is not None:
             text = f"{name}  {tick.error['code']}: {one_line(str(tick.error['message']))}"
+            details = tick.error.get("details")
+            text += f"  at {details['at']}" if isinstance(details, dict) and isinstance(details.get("at"), str) else ""
             if tick.again_at is not None:
                 wait = max(0.0, tick.again_at - tick.at)
                 next_try = f"  (again in {wait:.1f} s)" if tick.again_as is None else f"  (then its {tick.again_as})"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any, cast
 
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
@@ -28,6 +29,7 @@ from orchestrator.plugin.signature import (
     signature_of,
 )
 
+PACKAGE = Path(__file__).parents[1]
 Arguments = dict[str, Any]  # the arguments of a user's function: whatever types it declares
 PLAIN = frozenset({str, int, float, bool, type(None)})  # exact types: a str that is an Enum is not plain
 
@@ -214,7 +216,24 @@ def call_failed(problem: Exception, masker: Masker) -> StepError:
     """An exception that the callable did not declare, as an error a flow can catch."""
     kind = type(problem).__name__
     text = masker.text(str(problem))
-    return StepError("call.failed", f"{kind}: {text}" if text else kind, details={"type": kind})
+    details = {"type": kind} if (at := _place_of(problem)) is None else {"type": kind, "at": at}
+    return StepError("call.failed", f"{kind}: {text}" if text else kind, details=details)
+
+
+def _place_of(problem: Exception) -> str | None:
+    """Name and line of the innermost file of the callable's author, as `site.py:14`; never a path, which is the machine's."""
+    found = None
+    trace = problem.__traceback__
+    while trace is not None:
+        file = Path(trace.tb_frame.f_code.co_filename)
+        if (
+            not file.is_relative_to(PACKAGE)
+            and not {"site-packages", "asyncio"} & set(file.parts)
+            and file.suffix == ".py"
+        ):
+            found = f"{file.name}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return found
 
 
 def _single_cause(group: BaseExceptionGroup[BaseException], masker: Masker) -> BaseException:

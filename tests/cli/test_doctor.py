@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from tests.cli.support import ASK, HELLO, Done, cli, write
+from orchestrator.cli.doctoring import EXTRAS
+from tests.cli.support import ASK, HELLO, ROOT, Done, cli, write
 
 
 @pytest.fixture
@@ -48,6 +51,16 @@ def test_a_secret_that_is_not_set_is_a_warning(project: Path) -> None:
     _, found = doctor(project)
     assert found["secrets"][0][0] == "warning"
     assert "NO_SUCH_TOKEN" in found["secrets"][0][1]
+
+
+def test_a_flow_that_asks_a_model_needs_one(project: Path) -> None:
+    write(
+        project,
+        "s.flow.yaml",
+        HELLO.replace("text.slug", "llm.chat").replace("      text: Hello", "      prompt: Hello"),
+    )
+    _, found = doctor(project)
+    assert found["model"] == [("warning", "none is configured, and s.flow.yaml asks one")]
 
 
 def test_the_store_is_looked_over(project: Path) -> None:
@@ -106,3 +119,11 @@ def test_check_leaves_a_foreign_file_alone(project: Path) -> None:
     file = write(project, ".orchestrator/runs.db", "no database at all " * 100)
     assert cli("check", cwd=project).code == 0
     assert file.read_text("utf-8") == "no database at all " * 100
+
+
+def test_doctor_knows_every_extra_and_the_readme_names_it() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = set(project["optional-dependencies"]) - {"dev"}
+    assert set(EXTRAS) == extras
+    table = (ROOT / "README.md").read_text("utf-8").partition("| extra |")[2].partition("\n\n")[0]
+    assert extras - set(re.findall(r"`(\w+)`", table)) == set()

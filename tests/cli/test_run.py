@@ -211,6 +211,11 @@ def test_a_callable_whose_code_raises_is_a_failure_without_a_traceback(tmp_path:
     done = cli("run", "--step", "mine.work", cwd=tmp_path)
     assert done.code == 1
     assert "ZeroDivisionError" in done.err and "Traceback" not in done.err
+    flow = HELLO.replace(
+        "    call: text.slug\n    with:\n      text: Hello ${{ inputs.name }}\n", "    call: mine.work\n"
+    ).replace("text: str\n", "text: int\n")
+    ran = cli("run", write(tmp_path, "m.flow.yaml", flow), "-i", "name=Ada", "--store", "memory:")
+    assert "ZeroDivisionError: integer division or modulo by zero  at mine.py:6" in ran.err
 
 
 def test_streamed_text_is_shown_when_asked_for(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ _HEAD = f"""\
 set -euo pipefail
 mkdir .bin && printf '#!/bin/sh\\nexec {sys.executable} -m orchestrator "$@"\\n' > .bin/orchestrator
 chmod +x .bin/orchestrator && PATH="$PWD/.bin:$PATH"
-curl() {{ command curl --silent --show-error --fail-with-body --retry 15 --retry-connrefused --retry-delay 1 "$@"; }}
+curl() {{ command curl --silent --show-error --fail-with-body --retry 60 --retry-connrefused --retry-delay 1 "$@"; }}
 trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,8 @@ def test_a_python_example_runs(page: str, number: int, text: str, tmp_path: Path
 @pytest.mark.parametrize("page", SHELL)
 def test_the_commands_of_a_page_work_one_after_the_other(page: str, tmp_path: Path) -> None:
     script = script_of(page)
+    if "curl http" in script and shutil.which("curl") is None:
+        pytest.skip("the commands of this page need curl, which is not here")
     for command, default in (("dev", "7788"), ("serve", "8000")):
         port = free_port()
         script = script.replace(f"orchestrator {command}", f"orchestrator {command} --port {port}").replace(
@@ -78,3 +81,22 @@ def test_the_flow_of_the_readme_gives_what_its_python_twins_give(tmp_path: Path)
         return run.state.result.value if run.state.result else run.state.error
 
     assert asyncio.run(main()) == {"text": "HELLO, KIM!"}
+
+
+def test_every_error_code_that_the_pages_name_exists() -> None:
+    """Codes such as `http.blocked` or `limit.fan_out`, on the pages of the config, the promises and the operations."""
+    sources = [*(ROOT / "orchestrator").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")]
+    code = "\n".join(path.read_text("utf-8") for path in sources)
+    pages = "\n".join(
+        text_of(page) for page in ("docs/config.md", "docs/promises.md", "docs/operations.md", "docs/plugins.md")
+    )
+    named = set(re.findall(r"`((?:llm|limit|store|http|process|secret|files|mcp|loop)\.[a-z_]+)`", pages))
+    kept = {name for name in named if f'"{name}"' in code}
+    keys = {f"{table}.{key}" for table, known in KEYS.items() for key in known}
+    callables = set(
+        re.findall(
+            r'"name": "([a-z]+\.[a-z_]+)"', "".join(p.read_text("utf-8") for p in (ROOT / "plugins").rglob("*.json"))
+        )
+    )
+    assert len(kept) > 8
+    assert sorted(named - kept - keys - callables) == []

@@ -188,7 +188,9 @@ async def test_an_undeclared_exception_becomes_call_failed_with_its_type() -> No
         raise KeyError("gone")
 
     error = await call_of(f).error("t.f")
-    assert (error.code, error.message, error.details) == ("call.failed", "KeyError: 'gone'", {"type": "KeyError"})
+    line = f.__code__.co_firstlineno + 1
+    details = {"type": "KeyError", "at": f"test_invoke.py:{line}"}
+    assert (error.code, error.message, error.details) == ("call.failed", "KeyError: 'gone'", details)
     assert isinstance(error.__cause__, KeyError)
 
 
