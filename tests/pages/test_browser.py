@@ -331,6 +331,7 @@ FLOWS = [
     "/schedules",
     "/plugins",
     "/operate",
+    "/compare",
     "/sign-in",
     "/nowhere",
 ]
@@ -342,7 +343,7 @@ TABS = ["graph", "timeline", "events", "state", "logs", "llm"]
     [
         ("light", 1280, FLOWS, TABS),
         ("dark", 1280, FLOWS, TABS),
-        ("light", 390, FLOWS[:2], TABS[:3]),
+        ("light", 390, [*FLOWS[:2], "/runs", "/operate", "/compare"], TABS[:3]),
         ("dark", 390, [], []),
     ],
 )

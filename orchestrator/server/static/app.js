@@ -216,6 +216,10 @@ document.addEventListener("change", ({ target }) => {
   if (target.matches("[data-pick-all], [name=pick]")) tellPicked();
 });
 settle(document);
+for (const strip of document.querySelectorAll(".nav, .tabs")) { // what is current is in sight where the strip is scrolled
+  const here = strip.querySelector("[aria-current]");
+  if (here) strip.scrollLeft = here.offsetLeft - strip.offsetLeft - (strip.clientWidth - here.offsetWidth) / 2;
+}
 for (const form of document.querySelectorAll("form[data-auto]"))
   form.addEventListener("change", (event) => { if (event.target.matches("select")) form.requestSubmit(); });
 document.addEventListener("submit", (event) => { // also in regions that came later

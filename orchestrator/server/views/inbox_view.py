@@ -22,7 +22,7 @@ _EMPTY = {
         "Nothing waits for your groups",
         "Requests to your groups, and those that anybody may answer, appear here.",
     ),
-    "all": ("Nothing waits for anybody", "When a flow reaches an `ask` step, its request appears here."),
+    "all": ("Nothing waits for anybody", "When a flow asks people something, its request appears here."),
     "done": ("Nothing has been decided yet", "Decided and expired requests stay here with who decided, and when."),
 }
 
