@@ -199,7 +199,10 @@ function settle(part) {
 const picks = () => [...document.querySelectorAll("[name=pick]")];
 
 function tellPicked() {
-  const all = picks();
+  const chosen = picks().find((one) => one.checked);
+  const fits = (one) => !chosen || one.dataset.form === chosen.dataset.form; // one verdict for one kind of form
+  for (const one of picks()) { one.disabled = !fits(one); if (one.disabled) one.checked = false; }
+  const all = picks().filter(fits);
   const count = all.filter((one) => one.checked).length;
   for (const form of document.querySelectorAll("form.bulk")) {
     const words = form.querySelector("[data-picked]");
