@@ -171,7 +171,7 @@ function tellTimes() {
   }
 }
 
-// Keys: j and k walk through lists, / searches.
+// Keys: j and k walk through lists, x ticks, / searches.
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -180,6 +180,8 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "/" && document.querySelector("input[type=search]")) {
     event.preventDefault();
     document.querySelector("input[type=search]").focus();
+  } else if (event.key === "x" && links.includes(document.activeElement)) {
+    document.activeElement.closest("li, tr")?.querySelector("[name=pick]")?.click();
   } else if ((event.key === "j" || event.key === "k") && links.length) {
     const at = links.indexOf(document.activeElement);
     const next = event.key === "j" ? Math.min(at + 1, links.length - 1) : Math.max(at - 1, 0);
