@@ -72,6 +72,10 @@
     const [x, y, z] = [r, g, b].map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
     return 0.2126 * x + 0.7152 * y + 0.0722 * z;
   };
+  for (const one of document.querySelectorAll("th, td")) {
+    const text = one.textContent.trim();
+    if (seen(one) && text.length > 3 && !/^.\s/.test(text) && one.clientWidth < 32 && one.clientHeight > 60 && !one.querySelector(".sr")) say("a cell is squashed", one);
+  }
   const told = new Set();
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {

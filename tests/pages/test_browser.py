@@ -152,6 +152,25 @@ def test_the_inbox_is_worked_by_keyboard(live: LiveServer, browser: Any) -> None
     lee.close()
 
 
+def test_several_requests_are_ticked_by_key_and_approved_at_once(live: LiveServer, browser: Any) -> None:
+    visitor = Visitor(browser, live.url, "lee")
+    for title in ("One", "Two", "Three"):
+        begin(visitor, title)
+    page = visitor.go("/inbox")
+    page.on("dialog", lambda dialog: dialog.accept())
+    for key in ("j", "x", "j", "x"):
+        page.keyboard.press(key)
+    page.get_by_text("2 ticked:").wait_for()
+    begin(other := Visitor(browser, live.url, "kim"), "Four")
+    page.get_by_role("link", name=re.compile("Four")).wait_for()
+    assert page.locator("[name=pick]:checked").count() == 2  # what others do unticks nothing
+    page.get_by_role("button", name="Approve").click()
+    page.get_by_text("Your answers are recorded").wait_for()
+    assert page.get_by_text("approve 1 of 2").count() == 2
+    visitor.close()
+    other.close()
+
+
 def test_the_editor_finds_a_typo_and_its_fix_mends_it(live: LiveServer, browser: Any, tmp_path: Path) -> None:
     visitor = Visitor(browser, live.url)
     page = visitor.go("/flows/article/edit")
@@ -330,6 +349,7 @@ FLOWS = [
     "/schedules",
     "/plugins",
     "/operate",
+    "/compare",
     "/sign-in",
     "/nowhere",
 ]
@@ -341,7 +361,7 @@ TABS = ["graph", "timeline", "events", "state", "logs", "llm"]
     [
         ("light", 1280, FLOWS, TABS),
         ("dark", 1280, FLOWS, TABS),
-        ("light", 390, FLOWS[:2], TABS[:3]),
+        ("light", 390, [*FLOWS[:2], "/runs", "/operate", "/compare"], TABS[:3]),
         ("dark", 390, [], []),
     ],
 )

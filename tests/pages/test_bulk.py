@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from orchestrator.authoring.project import Project
 from orchestrator.server.app import create_app
 from orchestrator.server.opening import open_desk
-from tests.pages.kit import ask, be, page, team, write_team
+from tests.pages.kit import TEAM, ask, be, page, team, write_team
 from tests.server.kit import client_of, start, wait_for
 
 SHAKY = """
@@ -77,6 +77,17 @@ def test_a_request_that_refuses_leaves_the_others_answered(client: TestClient) -
     refused = told.partition('role="alert"')[2].partition("</div>")[0]
     assert "Of lee" in refused and "Of kim" not in refused and "1 answer recorded" in told
     assert states(client) == [("open", 0), ("open", 1)]
+
+
+def test_requests_that_ask_for_different_things_are_not_answered_together(tmp_path: Path) -> None:
+    other = TEAM.replace("flow: article", "flow: letter").replace("score: int | null", "stars: int | null")
+    write_team(tmp_path, letter=other)
+    with team(tmp_path) as client:
+        be(client, "lee")
+        for flow in ("article", "letter"):
+            ask(client, flow, title="One", author="kim", text="Leaves.")
+        told = send(client, "/bulk/requests", "verdict:approve", picks(client, "/inbox"), 422, shown="/inbox")
+        assert "different forms" in told and states(client) == [("open", 0), ("open", 0)]
 
 
 def test_a_text_that_changed_since_the_list_was_shown_is_not_approved(client: TestClient) -> None:

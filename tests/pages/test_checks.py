@@ -22,6 +22,10 @@ GOOD = "<!doctype html><html lang=en><title>t</title><main><h1>One</h1>{}</main>
         ("<input aria-label=x aria-describedby=gone>", "it names gone, which is not there"),
         ("<p style='width:3000px'>wide</p>", "the page is"),
         ("<button style='width:9px;height:9px;padding:0' aria-label=x></button>", "too small to press"),
+        (
+            "<table style='width:20px;overflow-wrap:anywhere'><tr><td>squashed<td style='min-width:300px'>x</table>",
+            "a cell is squashed",
+        ),
         ("<h1>Two</h1>", "there are 2 headings of the first level"),
         ("<table><th>x</th></table>", "a table's heading has no scope"),
     ],

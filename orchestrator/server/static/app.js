@@ -171,7 +171,7 @@ function tellTimes() {
   }
 }
 
-// Keys: j and k walk through lists, / searches.
+// Keys: j and k walk through lists, x ticks, / searches.
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -180,6 +180,8 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "/" && document.querySelector("input[type=search]")) {
     event.preventDefault();
     document.querySelector("input[type=search]").focus();
+  } else if (event.key === "x" && links.includes(document.activeElement)) {
+    document.activeElement.closest("li, tr")?.querySelector("[name=pick]")?.click();
   } else if ((event.key === "j" || event.key === "k") && links.length) {
     const at = links.indexOf(document.activeElement);
     const next = event.key === "j" ? Math.min(at + 1, links.length - 1) : Math.max(at - 1, 0);
@@ -199,7 +201,10 @@ function settle(part) {
 const picks = () => [...document.querySelectorAll("[name=pick]")];
 
 function tellPicked() {
-  const all = picks();
+  const chosen = picks().find((one) => one.checked);
+  const fits = (one) => !chosen || one.dataset.form === chosen.dataset.form; // one verdict for one kind of form
+  for (const one of picks()) { one.disabled = !fits(one); if (one.disabled) one.checked = false; }
+  const all = picks().filter(fits);
   const count = all.filter((one) => one.checked).length;
   for (const form of document.querySelectorAll("form.bulk")) {
     const words = form.querySelector("[data-picked]");
@@ -216,6 +221,10 @@ document.addEventListener("change", ({ target }) => {
   if (target.matches("[data-pick-all], [name=pick]")) tellPicked();
 });
 settle(document);
+for (const strip of document.querySelectorAll(".nav, .tabs")) { // what is current is in sight where the strip is scrolled
+  const here = strip.querySelector("[aria-current]");
+  if (here) strip.scrollLeft = here.offsetLeft - strip.offsetLeft - (strip.clientWidth - here.offsetWidth) / 2;
+}
 for (const form of document.querySelectorAll("form[data-auto]"))
   form.addEventListener("change", (event) => { if (event.target.matches("select")) form.requestSubmit(); });
 document.addEventListener("submit", (event) => { // also in regions that came later

@@ -22,7 +22,7 @@ from orchestrator.server.request_desk import act, find_request, form_with_verdic
 from orchestrator.server.views.compare_view import compared_runs
 from orchestrator.server.views.flow_pages import base_of
 from orchestrator.server.views.inbox_pages import inbox_page
-from orchestrator.server.views.inbox_view import bulk_verdicts
+from orchestrator.server.views.inbox_view import bulk_verdicts, form_key
 from orchestrator.server.views.run_pages import SEES, runs_page
 from orchestrator.server.views.wording import as_words, plural
 
@@ -54,7 +54,9 @@ async def decide_many(request: Request) -> Response:
     try:
         if kind != "verdict" or not verdict:
             raise Refused(422, "bulk.word", "Choose one of the buttons of the page.")
-        for picked in _picked(form):
+        ticked = _picked(form)
+        await _check_alike(desk, person, ticked)
+        for picked in ticked:
             if (refusal := await _decide_one(desk, person, picked, verdict)) is None:
                 done += 1
             else:
@@ -69,6 +71,19 @@ async def decide_many(request: Request) -> Response:
 
 def _told(error: OrchestratorError | Refused) -> str:
     return error.message if isinstance(error, Refused) else refused_by(error).message
+
+
+async def _check_alike(desk: Desk, person: Identity, ticked: list[str]) -> None:
+    """One verdict means the same for all that are ticked only if they ask the same. Raises: Refused 422."""
+    forms = set[str]()
+    for picked in ticked:
+        try:
+            row = await find_request(desk, person, *parsed_request(picked.rpartition("@")[0]))
+        except (OrchestratorError, Refused):
+            continue  # told when it is answered
+        forms.add(form_key(row))
+    if len(forms) > 1:
+        raise Refused(422, "bulk.forms", "Tick requests that ask for the same only; these have different forms.")
 
 
 async def _decide_one(desk: Desk, person: Identity, picked: str, verdict: str) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 from urllib.parse import urlencode
@@ -22,7 +24,7 @@ _EMPTY = {
         "Nothing waits for your groups",
         "Requests to your groups, and those that anybody may answer, appear here.",
     ),
-    "all": ("Nothing waits for anybody", "When a flow reaches an `ask` step, its request appears here."),
+    "all": ("Nothing waits for anybody", "When a flow asks people something, its request appears here."),
     "done": ("Nothing has been decided yet", "Decided and expired requests stay here with who decided, and when."),
 }
 
@@ -59,6 +61,7 @@ class InboxRow(TypedDict):
     is_escalated: bool
     to: str
     pick: str
+    form: str
 
 
 class Tab(TypedDict):
@@ -156,6 +159,12 @@ def bulk_verdicts(row: RequestRow) -> tuple[str, ...]:
     return () if set(form.get("required") or ()) - {field} else tuple(map(str, row.data.get("verdicts") or ()))
 
 
+def form_key(row: RequestRow) -> str:
+    """A short name of what is asked for; requests that ask for the same have the same one."""
+    asked = json.dumps([row.data.get("form"), row.data.get("verdicts")], sort_keys=True, default=str)
+    return hashlib.sha256(asked.encode()).hexdigest()[:12]
+
+
 def _bulk(rows: Sequence[RequestRow]) -> list[BulkVerdict]:
     """The verdicts that all of the rows take, if there are several rows; else those that any of them takes."""
     lists = [bulk_verdicts(row) for row in rows]
@@ -206,6 +215,7 @@ def inbox_row(row: RequestRow, view: Mapping[str, Any], *, user: str, now: float
         "can_answer": bool(view.get("can_answer")),
         "is_escalated": row.is_escalated,
         "to": audience_text(row.data.get("to")),
+        "form": form_key(row),
         "pick": f"{row.id}@{row.revision}" if view.get("can_answer") and bulk_verdicts(row) else "",
     }
 
