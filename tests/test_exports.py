@@ -12,6 +12,7 @@ import pytest
 
 PUBLIC_MODULES = (
     "orchestrator",
+    "orchestrator.agents",
     "orchestrator.functional",
     "orchestrator.plugin",
     "orchestrator.testing",

@@ -13,6 +13,7 @@ from orchestrator.analysis.report import Report
 from orchestrator.analysis.results import CatalogLike
 from orchestrator.analysis.spelling import check_spelling
 from orchestrator.diagnostics import Diagnostic
+from orchestrator.ir.link import Links
 from orchestrator.ir.model import FlowIR
 
 
@@ -23,13 +24,15 @@ def analyse(
     spans: SpanIndex | None = None,
     groups: Mapping[str, tuple[str, ...]] | None = None,
     is_secret_set: Callable[[str], bool] | None = None,
+    links: Links | None = None,
 ) -> list[Diagnostic]:
     """Every finding about a flow, by place. Cost: linear in the flow. Raises: never.
 
     `groups` are the people of the project, `is_secret_set` tells whether a secret has a value; None: not known.
+    `links` is the wiring of the flow where it was worked out already.
     """
     report = Report(Places(flow, spans))
-    facts = check_names(Facts(flow), report)
+    facts = check_names(Facts(flow, links=links), report)
     python_wiring.check_python(facts, report)
     wiring.check_heard_events_are_emitted(facts, report)
     wiring.check_awaited_events_come(facts, report)

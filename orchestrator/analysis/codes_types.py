@@ -327,6 +327,37 @@ steps:
 """),
     ),
     CodeInfo(
+        "FLW523",
+        ERROR,
+        "test that does not fit its flow",
+        "What a test gives (`inputs`, `answers`, `events`) is what the flow takes, and what it expects (`outputs`, `events`, "
+        "`waiting`, `failed`) can come: it is there, and of its type. Else the test fails whatever the flow does.",
+        flow("""
+inputs:
+  amount: int
+steps:
+  work:
+    on: Start
+    emit: Stop
+tests:
+  - name: works
+    inputs:
+      amuont: 3
+"""),
+        flow("""
+inputs:
+  amount: int
+steps:
+  work:
+    on: Start
+    emit: Stop
+tests:
+  - name: works
+    inputs:
+      amount: 3
+"""),
+    ),
+    CodeInfo(
         "FLW522",
         ERROR,
         "two flows of one name",

@@ -18,10 +18,13 @@ class Facts:
         *,
         assumed_heard: frozenset[str] = frozenset(),
         assumed_ending: frozenset[str] = frozenset(),
+        links: link.Links | None = None,
     ) -> None:
         self.flow = flow
         self.assumed_heard = assumed_heard
         self.assumed_ending = assumed_ending
+        if links is not None:
+            self.graph, self.cycles, self.lineage = links.graph, links.cycles, links.lineage
 
     @cached_property
     def graph(self) -> link.Graph:

@@ -13,6 +13,7 @@ from orchestrator.expr.schema_types import from_json_schema
 from orchestrator.expr.suggest import nearest
 from orchestrator.expr.types import (
     ANY,
+    BOOL,
     DATETIME,
     DURATION,
     FLOAT,
@@ -32,13 +33,14 @@ from orchestrator.expr.types import (
 )
 from orchestrator.ir.model import Json, Value
 
+BOOL_WORDS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 _SAME = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "null": "null"}
 TypeOf = Callable[[Path, str, int, bool], TypeT]  # path, source, ordinal, whole -> type of an expression
 
 
 @dataclass(frozen=True, slots=True)
 class Misfit:
-    """One place where a value does not fit. kind: type, null, unknown (a field), missing (a field)."""
+    """One place where a value does not fit. kind: type, null, unknown (a field), missing (a field); guess: what was meant."""
 
     kind: str
     path: Path
@@ -77,7 +79,19 @@ def _is_deep(found: list[Misfit], path: Path) -> bool:
 
 
 def _plain_misfit(value: Value, schema: Json, path: Path) -> Misfit:
-    return Misfit("type", path, f"{describe(value)} is no {to_text(from_json_schema(schema))}")
+    wanted = from_json_schema(schema)
+    return Misfit("type", path, f"{describe(value)} is no {to_text(wanted)}", guess=_meant(value, wanted))
+
+
+def _meant(value: Value, wanted: TypeT) -> str | None:
+    """The value that a misspelt one stands for: a choice, or what other YAML readers take for true and false."""
+    if not isinstance(value, str):
+        return None
+    if without_null(wanted) == BOOL:
+        return BOOL_WORDS.get(value.lower())
+    if isinstance(inner := without_null(wanted), EnumT):
+        return nearest(value, [option for option in inner.values if isinstance(option, str)])
+    return None
 
 
 def _object_misfits(value: dict[str, Value], schema: Json, path: Path, type_of: TypeOf) -> Iterator[Misfit]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from orchestrator.analysis.expressions import Checked
@@ -12,6 +12,7 @@ from orchestrator.analysis.places import Path
 from orchestrator.analysis.report import Report
 from orchestrator.analysis.results import CatalogLike, constant
 from orchestrator.analysis.values import calls_of
+from orchestrator.diagnostics import Fix
 from orchestrator.expr.suggest import listed, nearest
 from orchestrator.ir.model import CallIR, Json, StepIR, Value
 from orchestrator.plugin.info import CallableInfo
@@ -246,7 +247,19 @@ def _report(
     elif misfit.kind == "null":
         report.add("FLW519", misfit.message, misfit.path, help="say what holds then: `… or ''`", related=related)
     else:
-        report.add("FLW503", misfit.message, misfit.path, related=related)
+        report.add(
+            "FLW503", misfit.message, misfit.path, help=_meant(misfit), fix=_mend(misfit, report), related=related
+        )
+
+
+def _meant(misfit: Misfit) -> str | None:
+    """The help for a value that is near a legal one."""
+    return None if misfit.guess is None else f"did you mean `{misfit.guess}`?"
+
+
+def _mend(misfit: Misfit, report: Report) -> Fix | None:
+    """The fix for a value that is near a legal one."""
+    return None if misfit.guess is None else report.replace(misfit.path, misfit.guess)
 
 
 def _check_error_codes(step: StepIR, catalog: CatalogLike, report: Report) -> None:
@@ -256,10 +269,10 @@ def _check_error_codes(step: StepIR, catalog: CatalogLike, report: Report) -> No
     places += [(caught.errors, ("steps", step.name, "catch", n, "errors")) for n, caught in enumerate(step.catch)]
     if not places:
         return
-    known = [*KNOWN_ERRORS, *_declared_errors(step, catalog)]
+    known = [*KNOWN_ERRORS, *declared_errors(step, catalog)]
     for codes, path in places:
         for n, code in enumerate(codes):
-            guess = None if _is_known_code(code, known) else nearest(code, known)
+            guess = None if is_known_code(code, known) else nearest(code, known)
             if guess is not None:
                 report.add(
                     "FLW513",
@@ -270,7 +283,8 @@ def _check_error_codes(step: StepIR, catalog: CatalogLike, report: Report) -> No
                 )
 
 
-def _declared_errors(step: StepIR, catalog: CatalogLike) -> list[str]:
+def declared_errors(step: StepIR, catalog: CatalogLike) -> list[str]:
+    """The codes that the callables of a step declare."""
     found: list[str] = []
     for call, _, _ in calls_of(step):
         info = catalog.get(call.target)
@@ -279,7 +293,8 @@ def _declared_errors(step: StepIR, catalog: CatalogLike) -> list[str]:
     return found
 
 
-def _is_known_code(code: str, known: list[str]) -> bool:
+def is_known_code(code: str, known: Collection[str]) -> bool:
+    """Whether a code or pattern is one of these, or of a family that always exists."""
     if code in known or code == "*" or code.endswith(".*") or code.startswith("limit."):
         return True
     return code.startswith("http.") and code.removeprefix("http.").isdigit() and len(code) == 8

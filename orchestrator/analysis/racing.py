@@ -73,7 +73,7 @@ def check_parallel_writes(facts: Facts, report: Report) -> None:
         if fanned:
             report.add(
                 "FLW433",
-                f"`state.{key}` is overwritten by `{fanned[0]}` once per item of a fan-out; the last one to start wins",
+                f"`state.{key}` is overwritten by `{fanned[0]}`, which a fan-out runs beside others; the last to start wins",
                 set_path(facts.flow.steps[fanned[0]], key),
                 help=f"add to it (`${{{{ state.{key} + … }}}}`), or carry the value in the event and `collect`",
             )

@@ -6,6 +6,8 @@ from functools import lru_cache
 from typing import Protocol
 
 from orchestrator.analysis.people import outcomes_of
+from orchestrator.expr.schema_types import from_json_schema
+from orchestrator.expr.types import TypeT
 from orchestrator.ir.model import AskIR, CallIR, FlowIR, Json, StepIR, Value
 from orchestrator.ir.schemas import inline_refs
 from orchestrator.plugin.info import CallableInfo
@@ -81,6 +83,12 @@ def call_result(call: CallIR, catalog: CatalogLike) -> Json:
     except ValueError:
         return schema
     return {**schema, "properties": {**schema["properties"], "data": data}}
+
+
+@lru_cache(maxsize=1024)
+def plain_type(info: CallableInfo) -> TypeT:
+    """The same as a type: it is the same in every flow, and large."""
+    return from_json_schema(plain_result(info))
 
 
 @lru_cache(maxsize=1024)

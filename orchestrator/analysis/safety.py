@@ -16,6 +16,11 @@ from orchestrator.plugin.pattern_guard import pattern_problem
 
 SECRET_SITES = frozenset({"with", "fallback", "finally", "undo"})
 UNTRUSTED = frozenset({"ev", "result", "answers", "events", "item"})
+INTERPRETERS = frozenset(
+    {"sh", "bash", "zsh", "dash", "ksh", "ash", "fish", "busybox", "cmd", "powershell", "pwsh", "su"}
+    | {"python", "python3", "perl", "ruby", "node", "deno", "php", "lua"}
+)
+REMOTE_SHELLS = frozenset({"ssh", "rsh", "awk", "gawk", "xargs"})
 COMMAND_FIELDS = frozenset({"command", "shell", "script", "cmd"})
 
 # What real keys look like. Each begins with its issuer's mark, so ordinary words do not match.
@@ -28,6 +33,10 @@ _KEY = re.compile(
 _BEARER = re.compile(r"^(?:bearer|basic|token)\s+[A-Za-z0-9._~+/=-]{8,}$", re.IGNORECASE)
 _URL_LOGIN = re.compile(r"^[a-z][a-z0-9+.-]*://[^/\s:@]+:[^/\s:@]+@", re.IGNORECASE)
 _SECRET_FIELD = re.compile(r"(?:^|[_-])(?:password|passwd|secret|token|api[_-]?key|private[_-]?key)$", re.IGNORECASE)
+_PLAIN_FIELDS: tuple[Json, ...] = ({}, {"type": "string"}, {"type": "integer"}, {"type": "boolean"}, {"type": "number"})
+_CODE_FLAG = re.compile(
+    r"^(?:-[a-z]*[ce]|-p|-r|/[ck]|--(?:eval|command|print)|-(?:command|encodedcommand))$", re.IGNORECASE
+)
 _HEADER_FIELD = re.compile(r"^(?:authorization|x-api-key|api-key|x-auth-token|cookie)$", re.IGNORECASE)
 
 
@@ -96,15 +105,26 @@ def _runs_commands(target: str) -> bool:
 
 def _check_command(step: str, name: str, value: Value, path: Path, report: Report) -> None:
     for at, source, ordinal, _ in expressions_in(value, path):
-        if len(at) > len(path) and at[len(path)] != 0:
-            continue  # an argument of its own in a list: it is never read by a shell
+        item = at[len(path)] if len(at) > len(path) else 0
+        if item != 0 and not (isinstance(item, int) and isinstance(value, list | tuple) and _is_code(value, item)):
+            continue  # an argument of its own in a list: no shell reads it
         report.add(
             "FLW703",
             f"the command of step `{step}` is put together from data: whoever writes that data runs commands",
             report.places.within(at, ordinal, 0, len(source)),
-            help=f"keep `{name}` fixed and pass data as items of `args`, as `env` or on standard input",
+            help=f'pass data as words of their own after the program, as in `{name}: [grep, "${{{{ … }}}}", notes.txt]`, '
+            "or on standard input",
         )
         return
+
+
+def _is_code(words: list[Value] | tuple[Value, ...], item: int) -> bool:
+    """Whether a word of a command is code that a program named before it runs, as in `[sh, -c, …]` or `[ssh, host, …]`."""
+    before = [word for word in words[:item] if isinstance(word, str)]
+    programs = {re.split(r"[/\\]", word)[-1].removesuffix(".exe").lower() for word in before}
+    if programs & REMOTE_SHELLS or "eval" in programs:
+        return True
+    return bool(programs & INTERPRETERS) and any(_CODE_FLAG.match(word) for word in before)
 
 
 def check_hosts(facts: Facts, report: Report, roots_of: Mapping[str, frozenset[str]]) -> None:
@@ -183,8 +203,10 @@ def _patterns(schema: Json, path: Path) -> Iterator[tuple[Path, str]]:
             if isinstance(item.get("pattern"), str):
                 yield (*at, "pattern"), item["pattern"]
             for key, sub in item.items():
+                if sub.__class__ is str:
+                    continue
                 if key == "properties" and isinstance(sub, dict):
-                    stack += [(field, (*at, key, name)) for name, field in sub.items()]
+                    stack += [(field, (*at, key, name)) for name, field in sub.items() if field not in _PLAIN_FIELDS]
                 elif key == "patternProperties" and isinstance(sub, dict):
                     yield from (((*at, key, pattern), pattern) for pattern in sub)
                     stack += [(field, (*at, key, pattern)) for pattern, field in sub.items()]

@@ -8,7 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from orchestrator.analysis.facts import Facts
-from orchestrator.analysis.results import ERROR, CatalogLike, all_outcomes, answer_schema, call_result, result_schema
+from orchestrator.analysis.results import (
+    ERROR,
+    CatalogLike,
+    all_outcomes,
+    answer_schema,
+    call_result,
+    plain_result,
+    plain_type,
+    result_schema,
+)
+from orchestrator.analysis.values import calls_of
 from orchestrator.expr.errors import ExprSyntaxError
 from orchestrator.expr.parser import parse
 from orchestrator.expr.placing import check_iterable
@@ -36,6 +46,11 @@ class Scopes:
         flow = facts.flow
         self._events: dict[str, TypeT] = {}
         self._schemas: dict[int, tuple[Json, TypeT]] = {}
+        for name in {call.target for step in flow.steps.values() for call, _, _ in calls_of(step)}:
+            info = catalog.get(name)
+            if info is not None:  # worked out once for all flows
+                result = plain_result(info)
+                self._schemas[id(result)] = (result, plain_type(info))
         self.secrets = ObjectT(dict.fromkeys(flow.secrets, STR))
         self.base: dict[str, TypeT] = {"inputs": self.type_of(flow.inputs), "now": STR, "run": RUN}
         self.state = self.type_of(flow.state_schema) if flow.state_schema else ObjectT({})
@@ -45,7 +60,7 @@ class Scopes:
         """A schema as a type; the same schema object is read once."""
         known = self._schemas.get(id(schema))
         if known is None:
-            known = (schema, from_json_schema(schema))  # the schema is kept so that its id stays its own
+            known = (schema, from_json_schema(schema, self._schemas))  # the schema is kept so that its id stays its own
             self._schemas[id(schema)] = known
         return known[1]
 

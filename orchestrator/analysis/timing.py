@@ -48,6 +48,9 @@ def _check_cron(trigger: TriggerIR, path: Path, report: Report) -> None:
     try:
         moments = CronSim(trigger.cron, datetime(2024, 1, 1, tzinfo=UTC))
     except CronSimError as problem:
+        if _days_beyond_every_month(trigger.cron):
+            report.add("FLW610", f"`{trigger.cron}` never fires: there is no such day", path)
+            return
         report.add(
             "FLW610",
             f"`{trigger.cron}` is not a cron expression: {str(problem).lower()}",
@@ -57,6 +60,22 @@ def _check_cron(trigger: TriggerIR, path: Path, report: Report) -> None:
         return
     if next(moments, None) is None:
         report.add("FLW610", f"`{trigger.cron}` never fires: there is no such day", path)
+
+
+def _days_beyond_every_month(cron: str) -> bool:
+    """Whether a line is refused only because no month that it names has such a day, as in `0 0 31 2 *`."""
+    from cronsim import CronSim, CronSimError
+
+    parts = cron.split()
+    if len(parts) != 5:
+        return False
+    minute, hour, day, month, weekday = parts
+    try:
+        for line in (f"{minute} {hour} {day} 1 {weekday}", f"{minute} {hour} 1 {month} {weekday}"):
+            CronSim(line, datetime(2024, 1, 1, tzinfo=UTC))
+    except CronSimError:
+        return False
+    return True
 
 
 def check_times(facts: Facts, report: Report) -> None:

@@ -53,12 +53,21 @@ def _report_never_emitted(event: str, step: StepIR, path: Path, facts: Facts, re
             return
         if kind == "done":
             emitted = [e for e in other.emits if e not in (f"{other.name}.failed", f"{other.name}.timeout")]
-            instead = f"it emits {names(emitted)}" if emitted else "it emits nothing"
+            shown = [f"starts `{e.removesuffix('.start')}`" for e in emitted if e.endswith(".start")]
+            told = [e for e in emitted if not e.endswith(".start")]
+            shown = [f"emits {names(told)}", *shown] if told else shown
+            instead = f"it {' and '.join(shown)}" if shown else "it emits nothing"
+            starts_it = f"{step.name}.start" in emitted
+            if starts_it:
+                hint = f"delete it: the `emit` of `{other.name}` starts `{step.name}` already"
+            else:
+                emitted = [e for e in emitted if not e.endswith(".start")]
+                hint = f"listen to {names(emitted)}" if emitted else f"take the `emit` from `{other.name}`"
             report.add(
                 "FLW404",
                 f"step `{step.name}` listens to `{other.name}`, which has an `emit` of its own: {instead}",
                 path,
-                help=f"listen to {names(emitted)}" if emitted else f"take `emit: none` from `{other.name}`",
+                help=hint,
                 related=report.related(("steps", other.name, "emit"), f"the `emit` of `{other.name}`"),
             )
             return

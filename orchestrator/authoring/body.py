@@ -19,7 +19,7 @@ from orchestrator.authoring.resources import Opened
 from orchestrator.authoring.run_data import RunData, StepFailure
 from orchestrator.authoring.signature import EventParam, Injection
 from orchestrator.authoring.step_context import StepContext
-from orchestrator.errors import OrchestratorError, StepError, StepTimedOut, WorkflowRuntimeError
+from orchestrator.errors import LimitExceeded, OrchestratorError, StepError, StepTimedOut, WorkflowRuntimeError
 from orchestrator.events import Event, StepFailedEvent
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
@@ -121,12 +121,13 @@ class PythonBody:
         name, now = self.step.name, run.now()
         if isinstance(error, dict):
             record = dict(error)
-            cause: BaseException = WorkflowRuntimeError(
-                record["message"], run_id=run.run_id, step=name, code=record["code"]
-            )
+            kind = LimitExceeded if record["code"].startswith("limit.") else WorkflowRuntimeError
+            cause: BaseException = kind(record["message"], run_id=run.run_id, step=name, code=record["code"])
         else:
             cause = as_run_error(error, name, run.run_id)
             record = error_record(cause, name, act.attempt)
+        if isinstance(cause, OrchestratorError) and str(self.step.origin) not in str(cause):
+            cause.add_note(self.step.where)
         record["at"] = now
         act.exception = cause
         elapsed_s = max(0.0, now - act.first_at) if act.first_at else 0.0

@@ -1,8 +1,11 @@
-"""How many members of a fan-out a step takes: `Annotated[list[E], Collect(Take(n))]`. Plain values."""
+"""How many members of a fan-out a step takes: `Annotated[list[E], Collect(Take(n))]`; when a buffer is full. Plain values."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +36,9 @@ class Collect:
     def __post_init__(self) -> None:
         if not isinstance(self.members, All | Take):
             raise ValueError(f"Collect takes All() or Take(n), not {self.members!r}")
+
+
+def is_complete(buffer: Mapping[str, Any], name: str, expected: tuple[str, ...]) -> bool:
+    """Whether the buffer with one more event of this name holds all that is expected. Cost: O(expected)."""
+    needed = Counter(expected)
+    return all(len(buffer.get(wanted, ())) + (wanted == name) >= count for wanted, count in needed.items())

@@ -39,8 +39,22 @@ def result_of(run: Actor) -> Any:
 
 
 def error_of(run: Actor) -> BaseException:
-    """What awaiting the handler of a run that ended without a result raises."""
-    state, data = run.state, run.data
+    """What awaiting the handler of a run that ended without a result raises; its notes are the places of the steps it names."""
+    data = run.data
+    if not isinstance(data, RunData):
+        return _error_of(run)
+    if data.failure is not None and run.state.status is Status.FAILED:
+        return data.failure.exception
+    error = _error_of(run)
+    message = str(error)
+    named = {name for name in data.flow.steps if f"`{name}`" in message}
+    for name in (*active_steps(run), *sorted(named)) if run.state.status is not Status.CANCELLED else ():
+        error.add_note(data.flow.steps[name].where)
+    return error
+
+
+def _error_of(run: Actor) -> BaseException:
+    state = run.state
     record = state.error or {}
     message = str(record.get("message") or "the run ended without a result")
     if state.status is Status.TIMEOUT:
@@ -53,8 +67,6 @@ def error_of(run: Actor) -> BaseException:
         )
     if state.status is Status.CANCELLED:
         return WorkflowCancelledByUser(message, run_id=run.run_id)
-    if isinstance(data, RunData) and data.failure is not None:
-        return data.failure.exception
     code = str(record.get("code") or "run")
     if code == "stalled":
         return RunStalled(message, run_id=run.run_id)

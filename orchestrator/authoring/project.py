@@ -49,7 +49,8 @@ class Project:
     findings: tuple[Diagnostic, ...] = ()
     intercept: Intercept | None = None
     replaced: frozenset[str] = frozenset()  # steps whose sub-flow is not run but intercepted
-    _flows: dict[str, FlowIR] = field(default_factory=dict)
+    _known: dict[str, FlowIR] = field(default_factory=dict)
+    _compiled: dict[Path, FlowIR] = field(default_factory=dict)  # not hashed yet: checking a flow needs no hash
     _plans: dict[str, FlowPlan] = field(default_factory=dict)
     _python: dict[str, tuple[Any, FlowPlan]] = field(default_factory=dict)
     _binding: FlowBinding | None = None
@@ -122,15 +123,13 @@ class Project:
         return self._compile(data, path, ())
 
     def _compile(self, data: bytes, path: Path, outer: tuple[Path, ...]) -> Compiled:
-        here = path.resolve()
-
         def resolve(kind: str, target: str, importer: str) -> Imported:
-            return self._import(kind, target, path, (*outer, here))
+            return self._import(kind, target, path, (*outer, path.resolve()))
 
         context = ProjectContext(self.config, is_secret_set=self.has_secret, read_schema=self._read_schema)
         compiled = compile_text(data, str(path), catalog=self.catalog, project=context, resolve_import=resolve)
         if compiled.is_ok and compiled.flow is not None:
-            self._flows[flow_hash(compiled.flow)] = compiled.flow
+            self._compiled[path] = compiled.flow
         return compiled
 
     def _import(self, kind: str, target: str, importer: Path, outer: tuple[Path, ...]) -> Imported:
@@ -147,8 +146,14 @@ class Project:
         try:
             data = read_flow(path)
         except UsageError as error:
-            near = nearest(path.name, (p.name for p in self.flow_files()))
-            hint = f"did you mean `./{near}`?" if near else "write the path from this file, such as `./child.flow.yaml`"
+            flows = {_stem(p): p for p in self.flow_files() if p != importer}
+            near = flows.get(nearest(_stem(path), flows) or "")
+            written = None if near is None else Path(os.path.relpath(near, importer.parent)).as_posix()
+            hint = (
+                f"did you mean `{written if written.startswith('.') else f'./{written}'}`?"
+                if written
+                else "write the path from this file, such as `./child.flow.yaml`"
+            )
             return ImportProblem(f"`{target}` cannot be read: {str(error).rpartition(': ')[2]}", hint)
         compiled = self._compile(data, path, outer)
         if compiled.flow is None or not compiled.is_ok:
@@ -156,7 +161,9 @@ class Project:
             code = "FLW512" if first is not None and first.code == "FLW512" else "FLW510"
             return ImportProblem(f"`{target}` has errors of its own", str(first) if first else None, code)
         flow = compiled.flow
-        return ImportedFlow(flow.name, flow.inputs, flow.outputs, flow_hash(flow), compiled)
+        key = flow_hash(flow)
+        self._known.setdefault(key, flow)
+        return ImportedFlow(flow.name, flow.inputs, flow.outputs, key, compiled)
 
     def has_secret(self, name: str) -> bool:
         """Whether a secret has a value here, as far as can be told without importing the plugin that provides secrets."""
@@ -184,7 +191,7 @@ class Project:
         key = flow_hash(flow)
         known = self._plans.get(key)
         if known is None:
-            self._flows.setdefault(key, flow)
+            self._flows().setdefault(key, flow)
             from orchestrator.runtime.flow_bind import bind_flow
 
             known = self._plans[key] = bind_flow(flow, self.binding)
@@ -242,7 +249,7 @@ class Project:
             if is_scanned:
                 for path in self.flow_files():
                     self.compile(path)
-            for flow in list(self._flows.values()):
+            for flow in list(self._flows().values()):
                 for ref in flow.imports.values():
                     if ref.startswith("python:") and ref not in seen and self._is_called(flow, ref):
                         seen.add(ref)
@@ -251,7 +258,7 @@ class Project:
     def python_workflows(self, flow: FlowIR) -> Iterator[Any]:  # Workflow and FunctionalWorkflow
         """The Python workflows that a flow calls, directly or not. Raises: UsageError for one that cannot be used."""
         for ref in flow.imports.values():
-            child = self._flows.get(ref)
+            child = self._flows().get(ref)
             if child is not None:
                 yield from self.python_workflows(child)
             elif ref.startswith("python:") and ":" in ref and self._is_called(flow, ref):
@@ -267,7 +274,7 @@ class Project:
     def child_names(self, flow: FlowIR) -> Iterator[str]:
         """The names of the flow files that a flow calls, directly or not."""
         for ref in flow.imports.values():
-            child = self._flows.get(ref)
+            child = self._flows().get(ref)
             if child is not None:
                 yield child.name
                 yield from self.child_names(child)
@@ -276,14 +283,21 @@ class Project:
         ref = parent.imports.get(name, "")
         if ref.startswith("python:"):
             return self.python_plan(ref.removeprefix("python:"))
-        flow = self._flows.get(ref)
+        flow = self._flows().get(ref)
         if flow is None:
             raise StoreError(f"flow `{parent.name}` calls `flow.{name}`, whose version {ref[:12]} is not known here")
         return self.plan(flow)
 
+    def _flows(self) -> dict[str, FlowIR]:
+        """The flows of this project by the hash of their content."""
+        while self._compiled:
+            _, flow = self._compiled.popitem()
+            self._known.setdefault(flow_hash(flow), flow)
+        return self._known
+
     def know(self, flow: FlowIR) -> None:
         """Remember a version of a flow, for runs that refer to it by hash."""
-        self._flows.setdefault(flow_hash(flow), flow)
+        self._flows().setdefault(flow_hash(flow), flow)
 
 
 def _show_questions(run: Actor) -> None:
@@ -308,6 +322,11 @@ def find_flows(folder: Path) -> Iterator[Path]:
         folders[:] = [name for name in folders if name not in SKIPPED_FOLDERS]
         found += [Path(parent, name) for name in files if name.endswith(SUFFIXES)]
     yield from sorted(path for path in found if path.is_file())
+
+
+def _stem(path: Path) -> str:
+    """The name of a flow file without its endings."""
+    return path.name.partition(".")[0]
 
 
 def read_flow(path: Path) -> bytes:

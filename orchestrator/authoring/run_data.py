@@ -40,3 +40,8 @@ class RunData:
     thread_waiters: list[asyncio.Future[None]] | None = None
     closing: asyncio.Task[None] | None = None  # tears resources down after the end
     uses_resources: bool = False
+    burst: int | None = None  # where the log stood when the step that runs began to stream
+
+    def end_burst(self) -> None:
+        """Others have had their turn."""
+        self.burst = None

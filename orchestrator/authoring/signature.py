@@ -29,6 +29,9 @@ Where = Callable[[], str]  # how messages name the step; looked up only if there
 MAX_DECORATOR_LINES = 40
 
 
+_STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
 @dataclass(frozen=True, slots=True)
 class EventParam:
     """A parameter that takes events; `is_list` takes all (or the first `take`) members of a fan-out."""
@@ -139,6 +142,8 @@ def _read_parameter(
     parameter: inspect.Parameter, hint: Any, where: Where
 ) -> EventParam | Injection | tuple[type[BaseModel] | None] | None:
     name = parameter.name
+    if parameter.kind in _STARRED and parameter.annotation is not inspect.Parameter.empty:
+        raise _wrong(where, f"parameter `{name}` has a star; a step takes every event as a parameter of its own")
     marks: tuple[Any, ...] = ()
     if typing.get_origin(hint) is Annotated:
         hint, *rest = typing.get_args(hint)
@@ -164,10 +169,7 @@ def _read_parameter(
         return EventParam(name, events)
     if _is_workflow(hint):
         return Injection(name, hint, None)
-    if parameter.default is not inspect.Parameter.empty or parameter.kind in (
-        inspect.Parameter.VAR_POSITIONAL,
-        inspect.Parameter.VAR_KEYWORD,
-    ):
+    if parameter.default is not inspect.Parameter.empty or parameter.kind in _STARRED:
         return None
     if hint is inspect.Parameter.empty:
         raise _wrong(where, f"parameter `{name}` has no annotation; a step takes events, a Context or resources")

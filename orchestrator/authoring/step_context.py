@@ -9,15 +9,16 @@ recorded is dropped. A call from an attempt that is over raises RunReleased.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from orchestrator.authoring.context import Context, call_in_loop
+from orchestrator.authoring.collecting import is_complete
+from orchestrator.authoring.context import Context, active_steps, call_in_loop, running_loop
 from orchestrator.authoring.copying import copy_value
 from orchestrator.authoring.delivery import check_event, check_target
+from orchestrator.authoring.flooding import BURST_LOOK, flooded, watch_burst
 from orchestrator.authoring.run_data import RunData
 from orchestrator.authoring.stage import Stage
 from orchestrator.authoring.step_source import StepSource
@@ -27,6 +28,7 @@ from orchestrator.events import Event
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor, current_cell
 from orchestrator.runtime.reduce import CALLS
+from orchestrator.runtime.reduction import MAX_UNDELIVERED
 from orchestrator.runtime.state import Activation
 
 R = TypeVar("R")
@@ -119,7 +121,10 @@ class StepContext(Context[Any]):
             self._post(message, step, run_id)
             return
         name = check_target(run, message, step)
-        self._stage().emitted.append((name, message, step))
+        emitted = self._stage().emitted
+        emitted.append((name, message, step))
+        if len(emitted) > MAX_UNDELIVERED:
+            raise flooded(run, self._act, message, f"sent {MAX_UNDELIVERED} events that nobody has got yet")
 
     def _post(self, message: Event, step: str | None, run_id: str) -> None:
         if step is not None:
@@ -136,16 +141,16 @@ class StepContext(Context[Any]):
         if ev is None:
             return
         act = self._check()
-        loop = self._run.data.loop
-        if loop is _loop():
-            self._run.stream(ev, act.id, act.attempt)
+        run = self._run
+        if run.data.loop is running_loop():
+            run.stream(ev, act.id, act.attempt)
+            if not run.next_seq & BURST_LOOK:
+                watch_burst(run, act, ev)
         else:
-            loop.call_soon_threadsafe(self._run.stream, ev, act.id, act.attempt)
+            run.data.loop.call_soon_threadsafe(run.stream, ev, act.id, act.attempt)
 
     async def running_steps(self) -> list[str]:
         """The names of the steps that work right now."""
-        from orchestrator.authoring.context import active_steps
-
         return active_steps(self._run)
 
     def stream_events(self, expose_internal: bool = False) -> Any:
@@ -216,7 +221,7 @@ class StepContext(Context[Any]):
         names: tuple[str, ...] = ()
         if count >= len(expected):
             names = tuple(map(name_of, expected))
-            if buffer is not None and not _is_complete(buffer, name_of(type(ev)), names):
+            if buffer is not None and not is_complete(buffer, name_of(type(ev)), names):
                 names = ()
         run.apply(t.Collected(0, 0.0, act.cause, act.id, buffer_id, name_of(type(ev)), ev, names))
         found: list[Event] | None = act.collected
@@ -375,19 +380,6 @@ def _answer(entry: Any, path: str) -> Any:
     if entry[0] == "timeout":
         raise TimeoutError(f"no event came within the timeout of wait {path!r}")
     return entry[1].value
-
-
-def _is_complete(buffer: Mapping[str, Any], name: str, expected: tuple[str, ...]) -> bool:
-    """Whether the buffer with one more event of this name holds all that is expected. Cost: O(expected)."""
-    needed = Counter(expected)
-    return all(len(buffer.get(wanted, ())) + (wanted == name) >= count for wanted, count in needed.items())
-
-
-def _loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 def context_of(run: Actor, act: Activation) -> StepContext:

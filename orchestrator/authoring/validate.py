@@ -63,6 +63,7 @@ def check_quickly(workflow: Workflow) -> None:
     """
     flow = workflow.flow
     problems = [p for p in quick_problems(lower(flow, workflow.external)) if not _is_skipped(p, workflow)]
+    problems += _half_in_a_list(flow)
     problems += _resource_problems(flow, checks_configs=True, checks_resources=False)
     if problems:
         found = diagnose(workflow)
@@ -90,7 +91,7 @@ def diagnose(workflow: Workflow) -> list[Diagnostic]:
         if d.severity is Severity.ERROR and d.code not in NOT_FOR_CLASSES and not _is_skipped_at(d, workflow)
     ]
     known = {d.code for d in found}
-    own = quick_problems(ir)
+    own = [*quick_problems(ir), *_half_in_a_list(flow)]
     advice = {(p.code, flow.steps[p.step].origin.line): p.help for p in own if p.code == "FLW405"}
     found = [replace(d, help=advice.get((d.code, d.span.line), d.help)) for d in found]
     told = {d.span.line for d in found}  # a step with one finding needs no second one for the same cause
@@ -241,6 +242,24 @@ def _join(step: StepIR, lineage: link.Lineage) -> Iterator[Problem]:
             f"step `{step.name}` joins events of different levels of fan-out",
             "join the inner list in a step of its own first",
         )
+
+
+def _half_in_a_list(flow: ClassFlow) -> Iterator[Problem]:
+    """Joins of an event that a step returns by itself beside a list: which list it would belong to cannot be known."""
+    joining = [s for s in flow.steps.values() if len(s.signature.params) == 1 and s.signature.params[0].is_list]
+    for step in flow.steps.values():
+        if not step.signature.fans:
+            continue
+        for join in joining:
+            for event in step.signature.emits:
+                if event in join.signature.accepts:
+                    yield Problem(
+                        "FLW414",
+                        join.name,
+                        f"step `{join.name}` takes a list of `{event.__name__}`, but `{step.name}` returns one "
+                        "by itself, outside of its list",
+                        f"let `{step.name}` return it in a list, or another event that ends the run",
+                    )
 
 
 def _handlers(ir: FlowIR) -> Iterator[Problem]:

@@ -49,6 +49,7 @@ OPERATING: Table = {
     "worker": ("orchestrator.cli.worker_cmd", "Work off the runs of a store"),
     "users": ("orchestrator.cli.users_cmd", "Manage people and groups"),
     "keys": ("orchestrator.cli.keys_cmd", "Manage API keys"),
+    "mcp": ("orchestrator.cli.mcp_cmd", "Use MCP servers' tools, and serve flows as tools"),
     "doctor": ("orchestrator.cli.doctor_cmd", "Look for problems of the project and machine"),
     "completion": ("orchestrator.cli.completion_cmd", "Write the completion script of a shell"),
 }

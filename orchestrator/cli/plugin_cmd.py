@@ -66,15 +66,29 @@ def new(name: str, local: bool, as_json: bool) -> int:
         print_json("plugin new", ok=True, data={"folder": str(target), "files": sorted(files)})
         return Exit.OK
     say(f"made {target if not local else target / next(iter(files))}; next:\n")
-    say("  orchestrator plugin check" if local else f"  cd {target} && orchestrator plugin check")
+    if not local:
+        say(f"  cd {target}")
+    namespace = next(iter(local_file(name))).removesuffix(".py")
+    say(f"  orchestrator run --step {namespace}.greet -i text=Hello")
+    say("  orchestrator plugin check")
     return Exit.OK
 
 
 @command.command("list")
 @click.option("--all", "shows_all", is_flag=True, help="The bundled plugins' callables too.")
+@click.option("--pins", is_flag=True, help="The installed packages as [plugins] allow pins them, by version and hash.")
 @json_option
-def list_(shows_all: bool, as_json: bool) -> int:
+def list_(shows_all: bool, pins: bool, as_json: bool) -> int:
     """Every callable that flows of this project may use, and what is broken."""
+    if pins:
+        from orchestrator.plugin.packages import pins_of_installed
+
+        entries = pins_of_installed()
+        if as_json:
+            print_json("plugin list", ok=True, data={"pins": entries})
+        else:
+            click.echo("".join(f"{entry}\n" for entry in entries), nl=False)
+        return Exit.OK
     catalog = open_project().catalog
     infos = [info for name in catalog.names() if (info := catalog.get(name)) is not None]
     problems = catalog.problems()

@@ -63,7 +63,7 @@ def command(
     make_folder(place)
     people = open_accounts(project, accounts)
     settings = ServerSettings(
-        is_open=people.is_empty(),
+        is_open=people.is_empty() and not project.config.oidc.is_set,
         allows_edit=allow_edit,
         hosts=(host, *hosts),
         origins=origins,

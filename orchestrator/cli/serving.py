@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.exits import CommandFailed, Exit
 from orchestrator.cli.output import say
-from orchestrator.cli.store import FOLDER
+from orchestrator.cli.store import FOLDER, hide_folder
 
 if TYPE_CHECKING:  # loads sqlite and starlette
     from orchestrator.authoring.project import Project
@@ -25,9 +25,8 @@ def open_accounts(project: Project, option: Path | None = None) -> Accounts:
     from orchestrator.server.accounts import Accounts
 
     file = accounts_file(project, option)
-    if not file.parent.exists() and file.parent.name == FOLDER:
-        file.parent.mkdir(parents=True)
-        (file.parent / ".gitignore").write_text("*\n", "utf-8")
+    if file.parent.name == FOLDER:
+        hide_folder(file.parent)
     return Accounts(file)
 
 
@@ -37,7 +36,8 @@ def serve_desk(desk: Desk, host: str, port: int, *, more: Any = (), trusts_proxy
     from orchestrator.server.serving import BindError, UnsafeBind, bind, check_bind, run_server, url_of
 
     try:
-        check_bind(host, desk.accounts)
+        if desk.oidc is None:
+            check_bind(host, desk.accounts)
         listener = bind(host, port)
     except UnsafeBind as error:
         raise CommandFailed(str(error), Exit.AUTH) from error

@@ -76,14 +76,21 @@ def make_folder(url: str) -> None:
 
     path = parse_store_url(url).path
     try:
-        if path is not None and not path.parent.exists():
-            path.parent.mkdir(parents=True)
-            if path.parent.name == FOLDER:
-                (path.parent / ".gitignore").write_text("*\n", "utf-8")
+        if path is not None:
+            hide_folder(path.parent)
     except OSError as error:
         raise CommandFailed(
             f"{path}: {error.strerror or error}; `--store memory:` keeps nothing", Exit.ENVIRONMENT
         ) from error
+
+
+def hide_folder(folder: Path) -> None:
+    """Make a folder if it is not there, by one of several processes at once; ours is kept out of version control."""
+    if folder.exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    if folder.name == FOLDER:
+        (folder / ".gitignore").write_text("*\n", "utf-8")
 
 
 def _beside_config(url: str, root: Path) -> str:

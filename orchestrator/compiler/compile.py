@@ -19,7 +19,7 @@ from orchestrator.compiler.project import (
     no_imports,
 )
 from orchestrator.compiler.spans import SpecSpans
-from orchestrator.diagnostics import Diagnostic, Severity, has_errors
+from orchestrator.diagnostics import Diagnostic, Severity, Span, has_errors
 from orchestrator.errors import CompileFailed
 from orchestrator.ir.model import FlowIR
 from orchestrator.language.flow_reader import parse_flow
@@ -27,7 +27,10 @@ from orchestrator.language.reader import paused_gc
 from orchestrator.language.spec import FlowSpec
 
 # Findings about what is missing in the graph; beside a part that could not be read they would only be its echo.
-ECHOES = frozenset({"FLW403", "FLW404", "FLW405", "FLW406", "FLW407", "FLW408", "FLW409", "FLW414", "FLW431", "FLW435"})
+ECHOES = frozenset(
+    {"FLW403", "FLW404", "FLW405", "FLW406", "FLW407", "FLW408", "FLW409", "FLW414"}
+    | {"FLW430", "FLW431", "FLW432", "FLW433", "FLW435", "FLW707"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +71,16 @@ def compile_flow(
     report = Report(Places(FlowIR(spec.name.value), spans))
     imports = load_imports(spec, context, resolve_import, report)
     known = FlowCatalog(catalog, imports.flows)
-    flow = lower_flow(spec, known, imports, report)
+    flow, links = lower_flow(spec, known, imports, report)
     told = report.sorted()
-    found = analyse(flow, known, spans=spans, groups=context.groups, is_secret_set=context.is_secret_set)
+    found = analyse(flow, known, spans=spans, groups=context.groups, is_secret_set=context.is_secret_set, links=links)
     found = [d for d in found if not any(_overlap(d, other) for other in told)]
+    if spec.tests:
+        from orchestrator.compiler.testing_fit import check_tests
+
+        tests = Report(Places(flow, spans))
+        check_tests(spec, flow, known, tests)
+        found += tests.sorted()
     return Compiled(
         flow=flow,
         diagnostics=_in_order([*told, *found]),
@@ -97,15 +106,36 @@ def compile_text(
         compiled = compile_flow(parsed.spec, catalog=catalog, project=project, resolve_import=resolve_import)
     unread = [d for d in parsed.diagnostics if d.severity is Severity.ERROR]
     found = [d for d in compiled.diagnostics if not _is_echo(d, unread)]
-    return replace(compiled, diagnostics=_in_order([*parsed.diagnostics, *found]))
+    return replace(compiled, diagnostics=_without_shadows(_in_order([*parsed.diagnostics, *found])))
 
 
 def _is_echo(finding: Diagnostic, unread: list[Diagnostic]) -> bool:
     """Whether a finding may only be there because a part of the file could not be read."""
     if not unread:
         return False
+    if finding.code == "FLW704":  # said of the schema where it stands
+        return any(d.code == "FLW214" and "pattern" in d.message for d in unread)
     return finding.code in ECHOES or any(
         d.span.file == finding.span.file and d.span.line == finding.span.line for d in unread
+    )
+
+
+def _without_shadows(found: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
+    """Without the warnings about a part that has an error inside: what it does is not known before that is mended."""
+    wrong: dict[tuple[str, int], list[Span]] = {}
+    for d in found:
+        if d.severity is Severity.ERROR:
+            wrong.setdefault((d.span.file, d.span.line), []).append(d.span)
+    if not wrong:
+        return found
+    return tuple(
+        d
+        for d in found
+        if d.severity is not Severity.WARNING
+        or not any(
+            d.span.column <= span.column and span.end_column <= d.span.end_column
+            for span in wrong.get((d.span.file, d.span.line), ())
+        )
     )
 
 

@@ -23,6 +23,7 @@ class EmitLowering:
         self._names = names
         self._shapes = shapes
         self._report = report
+        self._last: tuple[StepSpec, tuple[Json, ...]] | None = None
 
     def lower(self, step: StepSpec) -> EmitIR:
         """The ways out of a step; without `emit` it ends in `<step>.done`."""
@@ -31,7 +32,7 @@ class EmitLowering:
         if spec is None:
             return EmitIR((EmitEntryIR(event=f"{name}.done", with_={"result": RESULT}),))
         sites = _sites(name, spec.entries)
-        entries = tuple(self._entry(step, entry, site) for entry, site in zip(spec.entries, sites, strict=True))
+        entries = tuple([self._entry(step, entry, site) for entry, site in zip(spec.entries, sites, strict=True)])
         takes_all = spec.mode == "all"
         return EmitIR(entries, takes_all, f"{name}#all" if takes_all else "")
 
@@ -43,7 +44,7 @@ class EmitLowering:
             with_ = map_to_ir(caught.with_)
             fill: tuple[FillIR, ...] = ()
             if target.event is not None:
-                supply = Supply(None, tuple(self._ev(step)), has_error=True)
+                supply = Supply(None, self._ev(step), has_error=True)
                 fill, constants = self._fill(step, target, with_, supply, None, caught.event.span)
                 with_ = {**with_, **constants}
             errors = tuple(code.value for code in caught.errors)
@@ -55,7 +56,7 @@ class EmitLowering:
         with_ = map_to_ir(entry.with_)
         fill: tuple[FillIR, ...] = ()
         if target.event is not None:
-            supply = Supply(None if step.verb is None else self._shapes.result(step), tuple(self._ev(step)))
+            supply = Supply(None if step.verb is None else self._shapes.result(step), self._ev(step))
             fill, constants = self._fill(step, target, with_, supply, entry, entry.event.span)
             with_ = {**with_, **constants}
         return EmitEntryIR(
@@ -78,6 +79,7 @@ class EmitLowering:
         known = () if step.ask is None else ask_outcomes(step.ask)
         if outcome not in known:
             self._report_outcome(step, entry.outcome.value, entry, known)
+            outcome = nearest(outcome, known) or outcome  # a misspelt one counts as the one that was meant
         test = f'outcome == "{outcome}"'
         return test if entry.when is None else f"{test} and ({entry.when.text})"
 
@@ -105,8 +107,12 @@ class EmitLowering:
             fix=self._report.replace(entry.outcome.span, guess) if guess and not missing_deadline else None,
         )
 
-    def _ev(self, step: StepSpec) -> list[Json]:
-        return [] if step.collect is not None else self._shapes.ev_members(step)
+    def _ev(self, step: StepSpec) -> tuple[Json, ...]:
+        """The fields of what the step takes; its ways out come one after another, so the last answer is kept."""
+        if self._last is None or self._last[0] is not step:
+            found = () if step.collect is not None else tuple(self._shapes.ev_members(step))
+            self._last = (step, found)
+        return self._last[1]
 
     def _fill(
         self,
@@ -186,7 +192,9 @@ def _literal(value: Value) -> Value:
 
 def _sites(name: str, entries: tuple[EmitEntry, ...]) -> list[str]:
     """The site of every entry that fans out: the step's name, or numbered where there are several."""
-    fanning = sum(1 for entry in entries if entry.for_each is not None)
+    fanning = sum([1 for entry in entries if entry.for_each is not None])
+    if not fanning:
+        return [""] * len(entries)
     sites: list[str] = []
     count = 0
     for entry in entries:

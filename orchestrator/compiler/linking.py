@@ -27,8 +27,11 @@ class Names:
     def __init__(self, spec: FlowSpec, more_events: frozenset[str] = frozenset()) -> None:
         self._steps = spec.steps
         self._events = frozenset(spec.events) | frozenset(BUILT_IN_EVENTS) | more_events
+        self._accepts: dict[str, tuple[str, ...]] = {}
         self.started = frozenset(self._started(spec))
         self.heard = frozenset(event for step in spec.steps.values() for event in self._heard(step))
+
+        self.hears_own = any(event.endswith((".failed", ".timeout")) for event in self.heard)
 
     def heard_event(self, name: str) -> str:
         """The event that a name in `on` stands for."""
@@ -57,10 +60,14 @@ class Names:
 
     def accepts(self, step: StepSpec) -> tuple[str, ...]:
         """The events that a step takes, its own start included where another step names it."""
+        known = self._accepts.get(step.name.value)
+        if known is not None:
+            return known
         events = dict.fromkeys(self.heard_event(name.value) for name in step.on or ())
         if step.name.value in self.started:
             events[f"{step.name.value}.start"] = None
-        return tuple(events)
+        found = self._accepts[step.name.value] = tuple(events)
+        return found
 
     def _started(self, spec: FlowSpec) -> Iterator[str]:
         for step in spec.steps.values():

@@ -20,8 +20,8 @@ DEFAULT_VISITS = 100
 KINDS = {"Start": "start", "Stop": "stop", "Failed": "failed", "Cancelled": "cancelled"}
 
 
-def lower_flow(spec: FlowSpec, catalog: FlowCatalog, imports: Imports, report: Report) -> FlowIR:
-    """The flow as FlowIR, also where it has mistakes: unknown names stay in it for the checker to find."""
+def lower_flow(spec: FlowSpec, catalog: FlowCatalog, imports: Imports, report: Report) -> tuple[FlowIR, link.Links]:
+    """The flow as FlowIR and its wiring, also where it has mistakes: unknown names stay in it for the checker to find."""
     names = Names(spec, callable_events(spec, catalog))
     shapes = Shapes(spec, names, catalog, imports.schemas)
     steps = StepLowering(names, shapes, catalog, EmitLowering(names, shapes, report))
@@ -58,17 +58,17 @@ def lower_flow(spec: FlowSpec, catalog: FlowCatalog, imports: Imports, report: R
     return link_flow(flow, frozenset(n for n, step in spec.steps.items() if step.has_unlimited_visits))
 
 
-def link_flow(flow: FlowIR, unlimited: frozenset[str] = frozenset()) -> FlowIR:
+def link_flow(flow: FlowIR, unlimited: frozenset[str] = frozenset()) -> tuple[FlowIR, link.Links]:
     """The flow with the joins of its fan-outs, and the default bound on every step of a loop that has none."""
-    graph = link.graph(flow)
-    looping = {name for cycle in link.cycles(flow, graph) for name in cycle}
+    links = link.Links(flow)
+    looping = {name for cycle in links.cycles for name in cycle}
     steps = dict(flow.steps)
     for name in looping - unlimited:
         policy = steps[name].policy
         if policy.max_visits is None:
             bound = replace(policy, max_visits=DEFAULT_VISITS, has_default_bound=True)
             steps[name] = replace(steps[name], policy=bound)
-    return replace(flow, steps=steps, joins_of=dict(link.lineage(flow, graph).joins))
+    return replace(flow, steps=steps, joins_of=dict(links.lineage.joins)), links
 
 
 def callable_events(spec: FlowSpec, catalog: FlowCatalog) -> frozenset[str]:

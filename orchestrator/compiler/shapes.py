@@ -125,12 +125,14 @@ class Shapes:
                     if target.step is not None:
                         self._starters.setdefault(target.step, []).append((step, given))
         shapes = [self._passed_on(step, given) for step, given in self._starters.get(name, ())]
-        return merge_objects(shapes) if shapes else EMPTY_SCHEMA
+        return shapes[0] if len(shapes) == 1 else merge_objects(shapes) if shapes else EMPTY_SCHEMA
 
     def _passed_on(self, step: StepSpec, given: MapValue | None) -> Json:
         """What `emit: <step>` sends: the fields of `ev`, the result, and what `with` adds."""
         before = self.ev(step)
         properties = dict(properties_of(before))
+        if step.verb is None and given is None and properties and len(before["required"]) == len(properties):
+            return before  # passed on as it came
         required = set(required_of(before))
         if step.verb is not None:
             properties["result"] = self.result(step)

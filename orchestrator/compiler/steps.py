@@ -25,6 +25,11 @@ from orchestrator.ir.model import (
 from orchestrator.language.spec import CallSpec, CollectSpec, RepeatSpec, RetrySpec, StepSpec
 from orchestrator.language.template_text import ExprSource
 
+NO_BODY = BodyIR()
+NO_POLICY = PolicyIR()
+POLICY_KEYS = frozenset(
+    {"concurrency", "rate", "timeout", "deadline", "retry", "repeat", "max_visits", "effect", "placement"}
+)
 DEFAULT_ATTEMPTS = 3  # of a `retry` that does not say
 DEFAULT_POLL_S = 1.0  # of a `repeat` that does not say
 
@@ -51,10 +56,11 @@ class StepLowering:
         emits.update(dict.fromkeys(caught.event for caught in catch if caught.event is not None))
         if join is not None and join.on_timeout is not None:
             emits[join.on_timeout] = None
-        for own in (f"{name}.failed", f"{name}.timeout"):
-            if own in self._names.heard and (own.endswith("failed") or may_time_out(step)):
-                emits[own] = None
-        sites = [] if emit is None else [emit.site, *(entry.site for entry in emit.entries)]
+        if self._names.hears_own:
+            for own in (f"{name}.failed", f"{name}.timeout"):
+                if own in self._names.heard and (own.endswith("failed") or may_time_out(step)):
+                    emits[own] = None
+        sites = [] if emit is None else [emit.site, *[entry.site for entry in emit.entries]]
         return StepIR(
             name=name,
             accepts=self._names.accepts(step),
@@ -76,7 +82,7 @@ class StepLowering:
             fallback=_call(step.fallback),
             finally_=_call(step.finally_),
             undo=_call(step.undo),
-            fans=tuple(site for site in sites if site),
+            fans=tuple([site for site in sites if site]),
             optional_fields=self._optional_fields(step),
             is_inline=self._is_inline(step),
             title=_title(step),
@@ -111,7 +117,7 @@ class StepLowering:
                     within=time_to_ir(wait.within),
                 ),
             )
-        return BodyIR()
+        return NO_BODY
 
     def _join(self, step: StepSpec, spec: CollectSpec) -> JoinIR:
         each = tuple(self._names.heard_event(name.value) for name in spec.each)
@@ -134,8 +140,12 @@ class StepLowering:
 
     def _optional_fields(self, step: StepSpec) -> tuple[str, ...]:
         events = self._shapes.ev_members(step)
+        if len(events) == 1:
+            required = required_of(events[0])
+            return tuple([name for name in properties_of(events[0]) if name not in required])
         names = dict.fromkeys(name for event in events for name in properties_of(event))
-        return tuple(name for name in names if not all(name in required_of(event) for event in events))
+        needed = [required_of(event) for event in events]
+        return tuple(name for name in names if not all(name in required for required in needed))
 
 
 def may_time_out(step: StepSpec) -> bool:
@@ -147,6 +157,8 @@ def may_time_out(step: StepSpec) -> bool:
 
 def policy_to_ir(step: StepSpec) -> PolicyIR:
     """The limits of a step. The default bound of a loop is set when the loops are known."""
+    if POLICY_KEYS.isdisjoint(step.keys):
+        return NO_POLICY
     return PolicyIR(
         concurrency=None if step.concurrency is None else step.concurrency.value,
         rate=None if step.rate is None else RateIR(step.rate.count, step.rate.per_s),

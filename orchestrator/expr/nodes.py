@@ -274,12 +274,19 @@ def static_path(node: Expr) -> str | None:
             return None
 
 
+def is_constant(node: Expr) -> bool:
+    """Whether nothing of the scope is read."""
+    return not any(isinstance(part, Name) for part in walk(node))
+
+
 def used_names(node: Expr) -> frozenset[str]:
     """Every path that is read: `ev.user.name` counts as itself, not as `ev` too."""
     found: set[str] = set()
     stack = [node]
     while stack:
         current = stack.pop()
+        if current.__class__ is Literal:
+            continue
         path = static_path(current)
         if path is None:
             stack.extend(children(current))

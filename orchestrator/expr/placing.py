@@ -8,7 +8,7 @@ from orchestrator.expr.checking import infer
 from orchestrator.expr.compiled import compile_expr
 from orchestrator.expr.errors import ExprError
 from orchestrator.expr.findings import ExprFinding, error, warning
-from orchestrator.expr.nodes import Expr, used_names
+from orchestrator.expr.nodes import Expr, is_constant
 from orchestrator.expr.type_rules import explain
 from orchestrator.expr.types import ANY, BOOL, NULL, EnumT, ListT, ObjectT, TypeT, is_nullable, members, without_null
 from orchestrator.expr.unparse import unparse
@@ -22,7 +22,7 @@ def check_condition(expr: Expr, types: Mapping[str, TypeT]) -> list[ExprFinding]
     kind, findings = infer(expr, types)
     if any(found.severity.value == "error" for found in findings):
         return findings
-    if not used_names(expr):
+    if is_constant(expr):
         return [*findings, _constant(expr)]
     odd = [m for m in members(kind) if m not in (ANY, BOOL, NULL) and not isinstance(m, ListT)]
     if odd and not is_nullable(kind) and BOOL not in members(kind):

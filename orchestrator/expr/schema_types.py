@@ -31,58 +31,77 @@ _FORMATS = {"duration": DURATION, "date-time": DATETIME}
 _SIMPLE = {"string": STR, "integer": INT, "number": FLOAT, "boolean": BOOL, "null": NULL}
 
 
+Known = Mapping[int, tuple[Any, TypeT]]  # id of a schema -> the schema, kept so that the id stays its own, and its type
+NOTHING_KNOWN: Known = {}
+_NONE: frozenset[str] = frozenset()
+
+
 # A schema is JSON of unknown shape until each keyword is looked at: hence Any.
-def from_json_schema(schema: Any) -> TypeT:
-    """The type of the values that the schema describes."""
-    return _read(schema, schema, 0)
+def from_json_schema(schema: Any, known: Known = NOTHING_KNOWN) -> TypeT:
+    """The type of the values that the schema describes; `known` has parts of it by their `id`."""
+    return _Reader(schema, known).read(schema, 0)
 
 
-def _read(schema: Any, root: Any, depth: int) -> TypeT:
-    if not isinstance(schema, Mapping) or depth > DEPTH:
-        return ANY
-    if isinstance(schema.get("$ref"), str):
-        return _read(_resolve(schema["$ref"], root), root, depth + 1)
-    if "const" in schema:
-        return _literals([schema["const"]])
-    if isinstance(schema.get("enum"), list):
-        return _literals(schema["enum"])
-    for keyword in ("anyOf", "oneOf"):
-        if isinstance(schema.get(keyword), list) and schema[keyword]:
-            return union(*(_read(part, root, depth + 1) for part in schema[keyword]))
-    if isinstance(schema.get("allOf"), list) and schema["allOf"]:
-        return _merge([_read({**schema, "allOf": None}, root, depth + 1), *_each(schema["allOf"], root, depth)])
-    names = schema.get("type")
-    if isinstance(names, list) and names:
-        return union(*(_read_named(name, schema, root, depth) for name in names))
-    if isinstance(names, str):
-        return _read_named(names, schema, root, depth)
-    if "properties" in schema:
-        return _read_named("object", schema, root, depth)
-    return _read_named("array", schema, root, depth) if "items" in schema else ANY
+class _Reader:
+    """Reads one schema; `root` is what its references start from."""
 
+    __slots__ = ("known", "root")
 
-def _read_named(name: Any, schema: Mapping[str, Any], root: Any, depth: int) -> TypeT:
-    if name == "string":
-        return _FORMATS.get(str(schema.get("format")), STR)
-    if name == "array":
-        return ListT(_read(schema.get("items"), root, depth + 1) if "items" in schema else ANY)
-    if name != "object":
-        return _SIMPLE.get(str(name), ANY)
-    properties = schema.get("properties")
-    fields = {
-        str(key): _read(part, root, depth + 1)
-        for key, part in (properties.items() if isinstance(properties, Mapping) else ())
-    }
-    required = schema.get("required")
-    needed = {name for name in required if isinstance(name, str)} if isinstance(required, list) else set()
-    known = properties if isinstance(properties, Mapping) else {}
-    defaults = {key for key, part in known.items() if isinstance(part, Mapping) and "default" in part}
-    is_open = schema.get("additionalProperties", "properties" not in schema) not in (False, None)
-    return ObjectT(fields, is_open, frozenset(fields.keys() - needed - defaults))
+    def __init__(self, root: Any, known: Known) -> None:
+        self.root = root
+        self.known = known
 
+    def read(self, schema: Any, depth: int) -> TypeT:
+        if schema.__class__ is not dict and not isinstance(schema, Mapping):
+            return ANY
+        names = schema.get("type")
+        if len(schema) == 1 and names.__class__ is str and names in _SIMPLE:
+            return _SIMPLE[names]
+        known = self.known.get(id(schema))
+        if known is not None:
+            return known[1]
+        if depth > DEPTH:
+            return ANY
+        if isinstance(schema.get("$ref"), str):
+            return self.read(_resolve(schema["$ref"], self.root), depth + 1)
+        if "const" in schema:
+            return _literals([schema["const"]])
+        if isinstance(schema.get("enum"), list):
+            return _literals(schema["enum"])
+        for keyword in ("anyOf", "oneOf"):
+            if isinstance(schema.get(keyword), list) and schema[keyword]:
+                return union(*self.each(schema[keyword], depth))
+        if isinstance(schema.get("allOf"), list) and schema["allOf"]:
+            return _merge([self.read({**schema, "allOf": None}, depth + 1), *self.each(schema["allOf"], depth)])
+        if isinstance(names, list) and names:
+            return union(*(self.named(name, schema, depth) for name in names))
+        if isinstance(names, str):
+            return self.named(names, schema, depth)
+        if "properties" in schema:
+            return self.named("object", schema, depth)
+        return self.named("array", schema, depth) if "items" in schema else ANY
 
-def _each(parts: list[Any], root: Any, depth: int) -> list[TypeT]:
-    return [_read(part, root, depth + 1) for part in parts]
+    def each(self, parts: list[Any], depth: int) -> list[TypeT]:
+        return [self.read(part, depth + 1) for part in parts]
+
+    def named(self, name: Any, schema: Mapping[str, Any], depth: int) -> TypeT:
+        if name == "string":
+            return _FORMATS.get(str(schema.get("format")), STR)
+        if name == "array":
+            return ListT(self.read(schema.get("items"), depth + 1) if "items" in schema else ANY)
+        if name != "object":
+            return _SIMPLE.get(str(name), ANY)
+        properties = schema.get("properties")
+        parts: Mapping[str, Any] = properties if isinstance(properties, Mapping) else {}
+        fields = {str(key): self.read(part, depth + 1) for key, part in parts.items()}
+        required = schema.get("required")
+        needed = {name for name in required if isinstance(name, str)} if isinstance(required, list) else set()
+        optional = [key for key in fields if key not in needed]
+        if optional:
+            given = {key for key, part in parts.items() if isinstance(part, Mapping) and "default" in part}
+            optional = [key for key in optional if key not in given]
+        is_open = schema.get("additionalProperties", "properties" not in schema) not in (False, None)
+        return ObjectT(fields, is_open, frozenset(optional) if optional else _NONE)
 
 
 def _merge(parts: list[TypeT]) -> TypeT:

@@ -215,6 +215,8 @@ def _no_field(owner: TypeT, name: str, owner_text: str, start: int, end: int) ->
         names = list(dict.fromkeys(field for m in objects for field in m.fields))
         guess = nearest(name, names)
         help = f"did you mean `{guess}`?" if guess else None
+        if owner_text == "secrets" and guess is None:
+            help = f"ask for it at the top: `secrets: [{', '.join([*names, name])}]`"
         has = f"it has: {listed(names)}" if names else "it has no fields"
         message = f"{_quoted(owner_text)} has no field `{name}`; {has}"
         mend = guess if end - start == len(name) else None

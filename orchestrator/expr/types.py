@@ -67,27 +67,49 @@ NUMERIC: Final = frozenset({INT, FLOAT, BOOL})
 
 
 def union(*types: TypeT) -> TypeT:
-    """The type of what is one of these: flat, without repeats; `any` swallows all, `str` the enums of texts."""
-    flat: list[TypeT] = []
-    literals: list[Scalar] = []
+    """The type of what is one of these: flat, without repeats; `any` swallows all, `str` the enums of texts.
+
+    Cost: linear in the size of the types.
+    """
+    if len(types) == 1 and types[0].__class__ is not EnumT:
+        return types[0]  # unions are made by this function only
+    flat: dict[object, TypeT] = {}
+    literals: dict[object, Scalar] = {}
     for member in members(*types):
-        if member == ANY:
+        if member is ANY or member == ANY:
             return ANY
-        if isinstance(member, EnumT):
-            literals.extend(value for value in member.values if not _holds(literals, value))
-        elif member not in flat:
-            flat.append(member)
-    wide = {t for t in flat if isinstance(t, Simple)}
-    rest = tuple(value for value in literals if simple_of(value) not in wide)
+        if member.__class__ is EnumT:
+            literals.update(((value.__class__, value), value) for value in member.values)
+        else:
+            flat.setdefault(member if member.__class__ is Simple else _key(member), member)
+    if not literals:
+        kinds = tuple(flat.values())
+        return kinds[0] if len(kinds) == 1 else UnionT(kinds) if kinds else ANY
+    rest = tuple(value for value in literals.values() if simple_of(value) not in flat)
     if rest:
-        flat.insert(0, EnumT(rest))
-    if not flat:
-        return ANY
-    return flat[0] if len(flat) == 1 else UnionT(tuple(flat))
+        kinds = (EnumT(rest), *flat.values())
+    else:
+        kinds = tuple(flat.values())
+    return kinds[0] if len(kinds) == 1 else UnionT(kinds)
+
+
+def _key(t: TypeT) -> object:
+    """What two types have in common only if they are equal; objects are no keys themselves."""
+    match t:
+        case ListT(item=item):
+            return ("list", _key(item))
+        case ObjectT(fields=fields, is_open=is_open, optional=optional):
+            return (is_open, optional, frozenset((name, _key(kind)) for name, kind in fields.items()))
+        case UnionT(members=parts):
+            return tuple(_key(part) for part in parts)
+        case _:
+            return t
 
 
 def members(*types: TypeT) -> list[TypeT]:
     """The types with the unions among them taken apart."""
+    if len(types) == 1 and not isinstance(types[0], UnionT):
+        return [types[0]]
     return [member for t in types for member in (t.members if isinstance(t, UnionT) else (t,))]
 
 
@@ -119,11 +141,15 @@ def type_of_value(value: Any) -> TypeT:
 
 def is_nullable(t: TypeT) -> bool:
     """Whether null is known to be possible."""
+    if t.__class__ is Simple:
+        return t == NULL
     return any(m == NULL or (isinstance(m, EnumT) and None in m.values) for m in members(t))
 
 
 def without_null(t: TypeT) -> TypeT:
     """The type of the same value once it is known not to be null."""
+    if t.__class__ is Simple or t.__class__ is ListT or t.__class__ is ObjectT:
+        return ANY if t == NULL else t
     kept: list[TypeT] = []
     for member in members(t):
         if isinstance(member, EnumT):
@@ -136,11 +162,15 @@ def without_null(t: TypeT) -> TypeT:
 
 def widened(t: TypeT) -> TypeT:
     """The type without its literal values: that of a list item or a variable that may change."""
+    if t.__class__ is Simple:
+        return t
     return union(*(w for m in members(t) for w in (map(simple_of, m.values) if isinstance(m, EnumT) else (m,))))
 
 
 def literals_of(t: TypeT) -> tuple[Scalar, ...] | None:
     """All values that it can have, if it is an enum (null apart); else None."""
+    if t.__class__ is Simple:
+        return None
     inner = without_null(t)
     return inner.values if isinstance(inner, EnumT) else None
 
@@ -195,7 +225,3 @@ def _optional_paths(t: TypeT, prefix: str, depth: int) -> Iterable[str]:
     items = [m.item for m in members(t) if isinstance(m, ListT)]
     if items and depth < 8:
         yield from _optional_paths(union(*items), f"{prefix}[]", depth + 1)
-
-
-def _holds(values: list[Scalar], value: Scalar) -> bool:
-    return any(value == other and type(value) is type(other) for other in values)

@@ -80,6 +80,11 @@ def parse_duration(text: str) -> Duration:
     raise BadTime(f"`{text}` is no duration", _suggest_duration(text))
 
 
+def is_iso_duration(text: str) -> bool:
+    """Whether a text is an ISO 8601 duration, which looks like a name in capitals."""
+    return _ISO.match(text) is not None
+
+
 def _bounded(seconds: float, text: str) -> Duration:
     if seconds > MAX_DURATION_S:
         raise BadTime(f"`{text}` is longer than a hundred years")

@@ -237,6 +237,15 @@ class Lineage:
     joins: Mapping[str, tuple[str, ...]]
 
 
+class Links:
+    """What follows from the wiring of a flow, each part worked out once. Policies and bodies may change meanwhile."""
+
+    def __init__(self, flow: FlowIR) -> None:
+        self.graph = graph(flow)
+        self.cycles = cycles(flow, self.graph)
+        self.lineage = lineage(flow, self.graph)
+
+
 def joins_of(flow: FlowIR) -> dict[str, tuple[str, ...]]:
     """For each fan-out site the steps whose join closes with its groups, in order of declaration."""
     return dict(lineage(flow).joins)

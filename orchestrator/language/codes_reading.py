@@ -138,8 +138,8 @@ READING_CODES = table(
         "FLW116",
         "expression that is not closed",
         "A `${{` needs its `}}` in the same text, with an expression between them.",
-        step("on: Start", "title: Hello ${{ inputs.name", "emit: Stop"),
-        step("on: Start", "title: Hello ${{ inputs.name }}", "emit: Stop"),
+        step("on: Start", "call: text.upper", "with:", "  text: Hello ${{ inputs.name", "emit: Stop"),
+        step("on: Start", "call: text.upper", "with:", "  text: Hello ${{ inputs.name }}", "emit: Stop"),
     ),
     CodeInfo(
         "FLW117",

@@ -56,8 +56,14 @@ class Source:
 
     def span(self, start: int, end: int) -> Span:
         """The span of the characters from `start` up to, not including, `end`."""
-        line, column = self.position(start)
-        end_line, end_column = self.position(max(start, end))
+        starts = self.starts
+        line = bisect_right(starts, start)
+        column = start - starts[line - 1] + 1
+        if end <= start:
+            return Span(self.file, line, column, line, column)
+        if line == len(starts) or end < starts[line]:
+            return Span(self.file, line, column, line, column + end - start)
+        end_line, end_column = self.position(end)
         return Span(self.file, line, column, end_line, end_column)
 
     def offset(self, line: int, column: int) -> int:

@@ -12,14 +12,14 @@ from orchestrator.language.composer import Composer
 from orchestrator.language.findings import Findings
 from orchestrator.language.syntax import use_space
 
-_MARKS = ("\t", "? ", "?\n", "?\r", "?\t", ":,", ":[", ":]", ":{", ":}")
+_MARK = re.compile(r"\t|:[,\[\]{}]|(?:^|(?<=[\s{\[,-]))\?(?=\s)", re.MULTILINE)  # what may be one of the forms
 _GLUED_COLON = re.compile(r":[,\[\]{}]")
 _QUESTION = re.compile(r"(?:^|(?<=[\s{\[,-]))\?(?=\s)", re.MULTILINE)
 
 
 def report_odd_forms(composer: Composer, text: str, findings: Findings) -> None:
     """Report tabs outside of texts and comments, `? key`, and escapes of half characters."""
-    if not any(mark in text for mark in _MARKS):
+    if _MARK.search(text) is None:
         return
     for node in scalars(composer.root):
         at = text.find("\t", node.start, node.end) if node.is_plain else -1

@@ -93,8 +93,8 @@ def _check_keys(node: MapNode, keys: KeySet, findings: Findings) -> dict[str, En
             continue
         if keys.allows_x and name.startswith("x-"):
             continue
-        if report_hidden(entry.key, findings):
-            continue
+        if entry.key.value.__class__ is not str or report_hidden(entry.key, findings):
+            continue  # that it is no text was said when it was read
         free = [key for key in keys.order if key not in node.entries]
         missing = [key for key in keys.required if key not in node.entries and key not in entries]
         meant = suggest(name, missing, keys.synonyms) or suggest(name, free, keys.synonyms)

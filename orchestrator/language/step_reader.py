@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from orchestrator.diagnostics import Edit, Fix, Related
+from orchestrator.ir.durations import is_iso_duration
 from orchestrator.language.emit_reader import read_collect, read_emit
 from orchestrator.language.findings import Findings
 from orchestrator.language.names import CALLABLE, EVENT, EVENT_OR_STEP
@@ -36,6 +37,7 @@ from orchestrator.language.shape import (
     report_kind,
 )
 from orchestrator.language.spec import CallSpec, Located, Name, StepSpec, WaitSpec
+from orchestrator.language.template_text import Literal, Value
 from orchestrator.language.type_reader import TypeReader
 
 _SYNONYMS = {
@@ -93,11 +95,11 @@ class StepReader:
         verb = verbs[0] if verbs else next((v for v in VERBS if v in self.defaults), "none")
         for name in fields.entries:
             allowed = _GOES_WITH.get(name)
-            if allowed is not None and verb not in allowed:
+            if allowed is not None and verb not in allowed and fields.entries[name].key.text == name:
                 self._report_idle(fields.entries[name].key, verb, allowed)
         if self.defaults:
             fields = Fields(node, self._with_defaults(fields.entries, verb))
-        if verb == "none" and not fields.entries.keys() & {"set", "emit"}:
+        if verb == "none" and not fields.entries.keys() & {"set", "emit"} and not self._has_lost_keys(node):
             self.findings.error(
                 "FLW223",
                 f"the step `{key.text}` does nothing",
@@ -105,6 +107,11 @@ class StepReader:
                 help="give it `call`, `ask` or `wait`, or `set` or `emit`",
             )
         return self._spec(Located(key.text, key), node, fields)
+
+    def _has_lost_keys(self, node: MapNode) -> bool:
+        """Whether the step's keys may be in a merge that was refused."""
+        first, last = node.span.line, node.span.end_line
+        return any(d.code == "FLW107" and first <= d.span.line <= last for d in self.findings)
 
     def _report_verbs(self, fields: Fields, verbs: list[str]) -> None:
         first, second = sorted((fields.entries[verb].key for verb in verbs[:2]), key=lambda key: key.start)
@@ -157,7 +164,7 @@ class StepReader:
             name,
             node,
             {key: entry.key for key, entry in fields.entries.items()},
-            title=None if title is None else read_template(title, "`title`", findings),
+            title=None if title is None else self._title(title, is_asked=ask is not None),
             description="" if description is None else read_plain_text(description, "`description`", findings),
             on=None if on is None else read_names(on, EVENT_OR_STEP, "`on`", findings),
             when=None if when is None else read_expr(when, "when", findings),
@@ -187,6 +194,14 @@ class StepReader:
             has_unlimited_visits=is_unlimited,
         )
 
+    def _title(self, node: Node, *, is_asked: bool) -> Value | None:
+        """A step's title is fixed, as it stands in drawings; that of an `ask` is what people read, and may hold data."""
+        title = read_template(node, "`title`", self.findings)
+        if is_asked or title is None or isinstance(title, Literal):
+            return title
+        read_str(node, "the `title` of a step without `ask`", self.findings)
+        return None
+
     def _call(self, fields: Fields) -> CallSpec | None:
         call, with_ = fields.get("call"), fields.get("with")
         arguments = None if with_ is None else read_map_value(with_, "`with`", self.findings)
@@ -198,7 +213,7 @@ class StepReader:
     def _wait(self, node: Node) -> WaitSpec | None:
         findings = self.findings
         if isinstance(node, ScalarNode):
-            if node.is_plain and EVENT.rule(node.text):
+            if node.is_plain and EVENT.rule(node.text) and not is_iso_duration(node.text):
                 fix = Fix("wait for the event", (Edit(node.span, f"{{event: {node.text}}}"),))
                 report_kind(
                     node,

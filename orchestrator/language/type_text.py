@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NoReturn
 
 from orchestrator.expr.suggest import edit_distance
@@ -202,19 +203,28 @@ def _word(token: _Token, is_alone: bool) -> TypeIR:
         raise _bad_word(token, f"an optional type is written `{word[:-1]} | null`", f"{word[:-1]} | null")
     if is_alone and _MODEL.match(word) and word.casefold() not in TYPE_WORDS and word.casefold() not in TYPE_SYNONYMS:
         return ModelType(word)
-    meant = suggest(word, TYPE_WORDS, TYPE_SYNONYMS)
     if is_alone:
-        raise _bad_word(token, f"`{word}` is no type", meant)
-    for name in TYPE_WORDS:
-        if word != name and len(word) > 1 and edit_distance(word, name, 1) == 1:
-            raise _bad_word(token, f"`{word}` is within a letter of the type `{name}`", name)
+        raise _bad_word(token, f"`{word}` is no type", suggest(word, TYPE_WORDS, TYPE_SYNONYMS))
+    near = _letter_away(word)
+    if near is not None:
+        raise _bad_word(token, f"`{word}` is within a letter of the type `{near}`", near)
     if word.casefold() in TYPE_SYNONYMS and word.casefold() in ("string", "integer", "boolean", "none"):
-        raise _bad_word(token, f"`{word}` is no type", meant)
+        raise _bad_word(token, f"`{word}` is no type", suggest(word, TYPE_WORDS, TYPE_SYNONYMS))
     if _INT.match(word):
         return EnumType((int(word),))
     if _MODEL.match(word):
         return ModelType(word)
     return EnumType((word,))
+
+
+@lru_cache(maxsize=1024)
+def _letter_away(word: str) -> str | None:
+    """The type that a word is one letter from."""
+    if len(word) < 2:
+        return None
+    return next(
+        (name for name in TYPE_WORDS if abs(len(word) - len(name)) < 2 and edit_distance(word, name, 1) == 1), None
+    )
 
 
 def _bad_word(token: _Token, message: str, meant: str | None) -> BadType:

@@ -1,7 +1,7 @@
 """Every callable a flow can name, found without importing any of them; a broken one is a finding, never an exception.
 
 Sources, first match wins: `steps=` and `@register` of this process; the project's plugin folder, read from its syntax tree;
-the bundled plugins; installed packages that the project allows, read from their manifests.
+the bundled plugins; the pinned tools of MCP servers; installed packages that the project allows, read from their manifests.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ class Catalog:
         self._described: dict[str, tuple[StepDef, CallableInfo | None]] = {}
         self._scans: dict[str, FileScan] | None = None
         self._bundled: dict[str, dict[str, CallableInfo]] = {}
+        self._pinned: dict[str, dict[str, CallableInfo]] = {}
         self._installed: dict[str, CallableInfo] | None = None
 
     def get(self, name: str) -> CallableInfo | None:
@@ -74,7 +75,8 @@ class Catalog:
         if step is not None:
             return self._live(step)
         if name not in self._infos:
-            found = self._from_project(name) or self._from_bundled(name) or self._from_installed(name)
+            found = self._from_project(name) or self._from_bundled(name) or self._from_mcp(name)
+            found = found or self._from_installed(name)
             if found is None:
                 return None
             self._infos[name] = found
@@ -98,6 +100,8 @@ class Catalog:
         found = {*self._steps, *REGISTERED, *self._project_names(), *self._all_installed()}
         for namespace in BUNDLED:
             found.update(self._bundled_namespace(namespace))
+        for server in self.config.mcp_servers:
+            found.update(self._mcp_tools(server))
         return tuple(sorted(found))
 
     def suggest(self, name: str) -> str | None:
@@ -121,6 +125,7 @@ class Catalog:
         self._described.clear()
         self._scans = None
         self._installed = None
+        self._pinned.clear()
 
     def _live(self, step: StepDef) -> CallableInfo | None:
         known = self._described.get(step.name)
@@ -201,6 +206,30 @@ class Catalog:
                     self._note("PLG002", f"{namespace}.*", problem.message)
             self._bundled[namespace] = {info.name: info for info in found}
         return self._bundled[namespace]
+
+    def _from_mcp(self, name: str) -> CallableInfo | None:
+        return self._mcp_tools(name.partition(".")[0]).get(name)
+
+    def _mcp_tools(self, server: str) -> dict[str, CallableInfo]:
+        if server not in self.config.mcp_servers:
+            return {}
+        if server not in self._pinned:
+            from orchestrator.plugin.mcp import read_pinned
+
+            self._pinned[server] = {}
+            if server in BUNDLED:
+                self._note(
+                    "PLG005", f"{server}.*", f"{server} is the name of a bundled plugin; name the MCP server otherwise"
+                )
+                return {}
+            try:
+                path = manifest_path(self.config.mcp_path / "-", server)
+                infos = read_pinned(self.config.mcp_servers[server], path)
+            except PluginError as problem:
+                self._note("PLG001", f"{server}.*", problem.message)
+            else:
+                self._pinned[server] = {info.name: info for info in infos}
+        return self._pinned[server]
 
     def _from_installed(self, name: str) -> CallableInfo | None:
         return self._all_installed().get(name)

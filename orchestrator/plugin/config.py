@@ -7,7 +7,6 @@ the one place that says which keys exist.
 from __future__ import annotations
 
 import difflib
-import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -16,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.diagnostics import Diagnostic, Severity, Span
-from orchestrator.plugin.secrets import SECRET_NAME
+from orchestrator.plugin import config_values as v
+from orchestrator.plugin.config_values import McpServer, OidcConfig
 
-Toml = Any  # a value as tomllib gives it
 FILE_NAME = "orchestrator.toml"
 
 
@@ -82,7 +81,14 @@ class ProjectConfig:
     people: PeopleConfig = field(default_factory=PeopleConfig)
     smtp: SmtpConfig = field(default_factory=SmtpConfig)
     process_allow: tuple[str, ...] = ()
+    mcp_servers: Mapping[str, McpServer] = field(default_factory=dict)
+    oidc: OidcConfig = field(default_factory=OidcConfig)
     limits: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def mcp_path(self) -> Path:
+        """The folder that holds the pinned tools of MCP servers."""
+        return (self.root or Path.cwd()) / "mcp"
 
     @property
     def plugins_path(self) -> Path | None:
@@ -103,119 +109,44 @@ LIMITS = (
 )
 
 
-class _Wrong(Exception):
-    """A value of the wrong kind; the message says what is wanted."""
-
-
-def _text(value: Toml) -> str:
-    if not isinstance(value, str):
-        raise _Wrong('text in quotes, such as "…"')
-    return value
-
-
-def _flag(value: Toml) -> bool:
-    if isinstance(value, str) and value.lower() in ("1", "true", "yes", "0", "false", "no"):
-        return value.lower() in ("1", "true", "yes")
-    if not isinstance(value, bool):
-        raise _Wrong("true or false")
-    return value
-
-
-def _number(value: Toml) -> float:
-    if isinstance(value, str):
-        try:
-            return float(value.replace("_", ""))
-        except ValueError:
-            raise _Wrong("a number") from None
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise _Wrong("a number that is not negative")
-    return value
-
-
-def _port(value: Toml) -> int:
-    number = _number(value)
-    if not (0 < number < 65536 and number == int(number)):
-        raise _Wrong("a port from 1 to 65535")
-    return int(number)
-
-
-def _texts(value: Toml) -> tuple[str, ...]:
-    if isinstance(value, str):
-        value = [part.strip() for part in value.split(",") if part.strip()]
-    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-        raise _Wrong('a list of texts, such as ["a", "b"]')
-    return tuple(value)
-
-
-def _lists(value: Toml) -> Mapping[str, tuple[str, ...]]:
-    return {name: _texts(inner) for name, inner in _table(value).items()}
-
-
-def _table(value: Toml) -> dict[str, Toml]:
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            raise _Wrong("a JSON object") from None
-    if not isinstance(value, dict):
-        raise _Wrong("a table")
-    return value
-
-
-def _prices(value: Toml) -> Mapping[str, tuple[float, float]]:
-    found = {}
-    for model, pair in _table(value).items():
-        if not isinstance(pair, list) or len(pair) != 2:
-            raise _Wrong('a pair for each model, such as "gpt-x" = [0.5, 1.5]')
-        found[model] = (_number(pair[0]), _number(pair[1]))
-    return found
-
-
-def _users(value: Toml) -> Mapping[str, Mapping[str, str]]:
-    if isinstance(value, list):
-        return {name: {} for name in _texts(value)}
-    found = {}
-    for name, facts in _table(value).items():
-        if isinstance(facts, str):
-            facts = {"email": facts}
-        found[name] = {key: _text(fact) for key, fact in _table(facts).items()}
-    return found
-
-
-def _secret_name(value: Toml) -> str:
-    name = _text(value)
-    if name and not SECRET_NAME.match(name):
-        raise _Wrong("the name of a secret, such as OPENAI_API_KEY, never its value")
-    return name
-
-
-KEYS: dict[str, dict[str, Callable[[Toml], Any]]] = {
-    "store": {"url": _text},
-    "http": {"allow_hosts": _texts},
+KEYS: dict[str, dict[str, Callable[[v.Toml], Any]]] = {
+    "store": {"url": v.text},
+    "http": {"allow_hosts": v.texts},
     "llm": {
-        "base_url": _text,
-        "model": _text,
-        "api_key": _secret_name,
-        "timeout_s": _number,
-        "prices": _prices,
-        "record": _text,
-        "replay": _text,
-        "fake": _flag,
+        "base_url": v.text,
+        "model": v.text,
+        "api_key": v.secret_name,
+        "timeout_s": v.number,
+        "prices": v.prices,
+        "record": v.text,
+        "replay": v.text,
+        "fake": v.flag,
     },
-    "plugins": {"folder": _text, "allow": _texts},
-    "python": {"allow": _texts},
-    "secrets": {"provider": _text, "grant": _lists, "hosts": _lists},
-    "people": {"users": _users, "groups": _lists},
+    "plugins": {"folder": v.text, "allow": v.texts},
+    "python": {"allow": v.texts},
+    "secrets": {"provider": v.text, "grant": v.lists, "hosts": v.lists},
+    "people": {"users": v.users, "groups": v.lists},
     "smtp": {
-        "host": _text,
-        "port": _port,
-        "user": _text,
-        "password": _secret_name,
-        "sender": _text,
-        "tls": _text,
+        "host": v.text,
+        "port": v.port,
+        "user": v.text,
+        "password": v.secret_name,
+        "sender": v.text,
+        "tls": v.text,
     },
-    "process": {"allow": _texts},
-    "limits": dict.fromkeys(LIMITS, _number),
+    "process": {"allow": v.texts},
+    "mcp": {"servers": v.mcp_servers},
+    "oidc": {
+        "issuer": v.text,
+        "client_id": v.text,
+        "client_secret": v.secret_name,
+        "scopes": v.texts,
+        "name_claim": v.text,
+        "groups_claim": v.text,
+        "roles": v.lists,
+        "label": v.text,
+    },
+    "limits": dict.fromkeys(LIMITS, v.number),
 }
 
 
@@ -273,7 +204,9 @@ def _read_file(file: Path, values: dict[str, dict[str, Any]]) -> list[Diagnostic
     return found
 
 
-def _read_section(section: str, content: dict[str, Toml], values: dict[str, Any], places: _Places) -> list[Diagnostic]:
+def _read_section(
+    section: str, content: dict[str, v.Toml], values: dict[str, Any], places: _Places
+) -> list[Diagnostic]:
     found = []
     for key, value in content.items():
         reader = KEYS[section].get(key)
@@ -282,7 +215,7 @@ def _read_section(section: str, content: dict[str, Toml], values: dict[str, Any]
             continue
         try:
             values[key] = reader(value)
-        except _Wrong as wrong:
+        except v.WrongValue as wrong:
             found.append(_finding("CFG003", f"[{section}] {key} must be {wrong}", places.of(section, key)))
     return found
 
@@ -305,7 +238,7 @@ def _read_environment(env: Mapping[str, str], values: dict[str, dict[str, Any]])
         section, key = target
         try:
             values[section][key] = env[name] if name == "ORCHESTRATOR_LLM_API_KEY" else KEYS[section][key](env[name])
-        except _Wrong as wrong:
+        except v.WrongValue as wrong:
             found.append(_finding("CFG003", f"environment variable {name} must be {wrong}", place))
     return found
 
@@ -325,6 +258,8 @@ def _assemble(file: Path | None, values: dict[str, dict[str, Any]]) -> ProjectCo
         people=PeopleConfig(people.get("users", {}), people.get("groups", {}), is_strict=bool(people)),
         smtp=SmtpConfig(**values["smtp"]),
         process_allow=values["process"].get("allow", ()),
+        mcp_servers=values["mcp"].get("servers", {}),
+        oidc=OidcConfig(**values["oidc"]),
         limits=values["limits"],
     )
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # loaded when first used
     from orchestrator.plugin.info import CallableInfo
     from orchestrator.plugin.llm import Budget, ChatModel, Llm
     from orchestrator.plugin.mail import Mailer
+    from orchestrator.plugin.mcp import McpSessions
     from orchestrator.plugin.process import Processes
 
 Json = Any  # plain JSON
@@ -95,9 +96,26 @@ class ServiceHub:
         return HttpPool(EgressRules(self.config.http_allow_hosts))
 
     @cached_property
+    def mcp(self) -> McpSessions:
+        from orchestrator.plugin.mcp import McpSessions
+
+        return McpSessions(self.config.mcp_servers, self.provider, self.config.root)
+
+    @cached_property
     def model(self) -> ChatModel:
         """The language model of the config. Raises: StepError `llm.not_configured`."""
-        return self._given_model or chat_model(self.config, self.pool, self.provider)
+        return self._given_model or chat_model(self.config, self._model_pool, self.provider)
+
+    @cached_property
+    def _model_pool(self) -> HttpPool:
+        """Connections to the model: who named its host in the config meant it, also where flows may not go by themselves."""
+        from urllib.parse import urlsplit
+
+        from orchestrator.plugin.egress import EgressRules
+        from orchestrator.plugin.http_client import HttpPool
+
+        host = urlsplit(self.config.llm.base_url).hostname
+        return HttpPool(EgressRules((*self.config.http_allow_hosts, *([host] if host else []))))
 
     def budget(self, run_id: str) -> Budget:
         """What a run may still spend. Counted in this process; the oldest of very many runs are forgotten."""
@@ -115,8 +133,11 @@ class ServiceHub:
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
-        if "pool" in self.__dict__:
-            await self.pool.aclose()
+        if "mcp" in self.__dict__:
+            await self.mcp.aclose()
+        for name in ("pool", "_model_pool"):
+            if name in self.__dict__:
+                await self.__dict__[name].aclose()
 
 
 @dataclass(slots=True)
@@ -148,6 +169,10 @@ class CallServices:
         from orchestrator.plugin.process import Processes
 
         return Processes(self.hub.config.process_allow, self.files, self.secrets)
+
+    @property
+    def mcp(self) -> McpSessions:
+        return self.hub.mcp
 
     @property
     def http(self) -> HttpClient:

@@ -151,6 +151,8 @@ def inject(name: str, kind: Inject, info: CallableInfo, services: Services) -> o
             return services.mailer
         case Inject.PROCESSES:
             return services.processes
+        case Inject.MCP:
+            return services.mcp
         case Inject.LOGGER:
             return logging.getLogger(f"orchestrator.step.{info.name}")
         case Inject.SECRET:

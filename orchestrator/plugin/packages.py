@@ -1,7 +1,7 @@
 """Installed plugins: listed from the metadata of distributions, judged by the project's allow-list, never imported here.
 
 `[plugins] allow` entries: `acme-text`, `acme-text==1.2.0`, or `acme-text==1.2.0#sha256:<hash>`, where the hash is over the
-distribution's files (`distribution_hash`, printed by `plugin list`).
+distribution's files (`distribution_hash`, printed by `plugin list --pins`).
 """
 
 from __future__ import annotations
@@ -171,6 +171,16 @@ def distribution_hash(dist: metadata.Distribution) -> str:
             digest.update(f"{file}\0".encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def pins_of_installed() -> list[str]:
+    """Every installed plugin package as the allow-list pins it, by version and hash."""
+    found = {
+        f"{_entry_of(plugin)}#sha256:{distribution_hash(plugin.source)}"
+        for plugin in list_installed()
+        if plugin.source is not None and plugin.module.partition(".")[0] != "orchestrator_plugins"
+    }
+    return sorted(found)
 
 
 def _entry_of(plugin: InstalledPlugin) -> str:

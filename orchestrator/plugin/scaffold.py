@@ -87,6 +87,11 @@ dev = ["pytest"]
 packages = ["{module}"]
 """
 
+_CONFIG = """# For trying the plugin out in this folder: `orchestrator run --step`, `plugin list`, `plugin docs`, `dev`.
+[plugins]
+folder = "."
+"""
+
 _README = """# {name}
 
 {title} for [orchestrator](https://pypi.org/project/orchestrator-flows/) flows.
@@ -108,8 +113,10 @@ Allow it in the project's `orchestrator.toml`:
 allow = ["{name}==0.1.0"]
 ```
 
-Before each release: `python -m orchestrator.plugin.manifest {module}` writes `{module}/{namespace}.plugin.json`, by which flows
-are checked without importing the package; `python -m pytest` holds it to the contract.
+In this folder, without installing anything: `orchestrator run --step {namespace}.greet -i text=Hello` calls a step,
+`orchestrator plugin check` holds the plugin to the contract (`--fix` writes `{module}/{namespace}.plugin.json`, by which flows
+are checked without importing the package), `orchestrator plugin docs` writes its reference. `python -m build` builds it.
+Modules of the package import each other by `from .other import …`.
 """
 
 _WORKFLOW = """on: [push]
@@ -138,6 +145,7 @@ def package_files(name: str) -> dict[str, str]:
     }
     return {
         "pyproject.toml": _PROJECT.format(**values),
+        "orchestrator.toml": _CONFIG,
         f"{values['module']}/__init__.py": _MODULE.format(**values),
         "tests/test_contract.py": _TEST.format(**values),
         "README.md": _README.format(**values),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # each of these loads more than a catalog needs
     from orchestrator.plugin.http_client import HttpClient
     from orchestrator.plugin.llm import Llm
     from orchestrator.plugin.mail import Mailer
+    from orchestrator.plugin.mcp import McpSessions
     from orchestrator.plugin.process import Processes
     from orchestrator.plugin.secrets import Masker, SecretVault
 
@@ -87,6 +88,9 @@ class Services(Protocol):
 
     @property
     def processes(self) -> Processes: ...
+
+    @property
+    def mcp(self) -> McpSessions: ...
 
 
 @dataclass(frozen=True, slots=True)

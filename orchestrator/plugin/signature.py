@@ -14,7 +14,7 @@ import types
 import typing
 from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated, Any, NotRequired, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, NotRequired, Union, cast, get_args, get_origin
 
 from pydantic import ConfigDict, Field, PydanticUserError, TypeAdapter
 from pydantic.errors import PydanticInvalidForJsonSchema
@@ -58,6 +58,7 @@ class Inject(Enum):
     FILES = "files"
     MAILER = "mailer"
     PROCESSES = "processes"
+    MCP = "mcp"
     SECRET = "secret"
 
 
@@ -84,13 +85,14 @@ class Param:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a call needs and gives. `returns` of a generator is the type of one chunk."""
+    """What a call needs and gives. `returns` of a generator is the type of one chunk; `takes_more`: fields of any name."""
 
     fields: tuple[Param, ...]
     injected: tuple[tuple[str, Inject], ...]
     returns: TypeForm
     is_async: bool
     streams: bool
+    takes_more: bool = False
 
 
 class _PlainSchema(GenerateJsonSchema):
@@ -106,6 +108,10 @@ class _PlainSchema(GenerateJsonSchema):
 def signature_of(step: StepDef) -> Signature:
     """The signature of a live function. Raises: PluginError."""
     function = step.function
+    own = getattr(function, "plugin_signature", None)
+    if own is not None:  # a tool whose fields are known as a schema, not as annotations
+        given: Signature = own()
+        return given
     target = function if inspect.isroutine(function) else type(function).__call__
     try:
         hints = typing.get_type_hints(target, include_extras=True)
@@ -196,7 +202,8 @@ def inputs_adapter(signature: Signature) -> TypeAdapter[Any]:  # Any: a dict of 
         for p in signature.fields
     }
     fields = TypedDict("Inputs", shape)  # type: ignore[misc]  # a TypedDict made at run time
-    fields.__pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)  # type: ignore[attr-defined]
+    more: Literal["allow", "forbid"] = "allow" if signature.takes_more else "forbid"
+    fields.__pydantic_config__ = ConfigDict(extra=more, arbitrary_types_allowed=True)  # type: ignore[attr-defined]
     return TypeAdapter(fields)
 
 

@@ -298,6 +298,8 @@ class Actor:
             self._tasks.discard(task)
             if not self._tasks:
                 self._tasks = None
+        if not task.cancelled() and isinstance(task.exception(), KeyboardInterrupt | SystemExit):
+            return  # looked at: the loop has raised it already, and the run has failed with it
 
     async def _drive(self) -> None:
         self._spare = False

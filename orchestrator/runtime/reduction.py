@@ -13,6 +13,7 @@ from orchestrator.runtime.state import Activation, EventRef, Group, Line, RunSta
 from orchestrator.runtime.ticks import CancelTask, ClearTimer, Command, SetTimer, StateOp, Wake
 
 SERVICE_TIMERS = frozenset({"run", "drain"})
+MAX_UNDELIVERED = 50_000  # events of one step that wait for their turn, or that one attempt may send (SAFETY)
 
 
 class Reduction:
@@ -71,6 +72,9 @@ def activate(
     if queue or step.rate is not None:
         if queue is None:
             queue = state.queues[step.name] = deque()
+        elif len(queue) >= MAX_UNDELIVERED and (scope is None or scope.group.size <= MAX_UNDELIVERED):
+            doom(r, act, "limit.undelivered", f"{MAX_UNDELIVERED} events wait for step `{step.name}` already")
+            return act
         queue.append(act)
         pull(r, step)
         return act

@@ -8,12 +8,11 @@ from typing import Any
 from orchestrator.runtime.ending import fail_run, stop_run
 from orchestrator.runtime.joins import add_to_join
 from orchestrator.runtime.plan import StepPlan
-from orchestrator.runtime.reduction import Reduction, activate, close_group, release
+from orchestrator.runtime.reduction import MAX_UNDELIVERED, Reduction, activate, close_group, release
 from orchestrator.runtime.state import EventRef, Group, Line, Payload, Scope, Status
 from orchestrator.runtime.ticks import Delivered, Emission, Fan, Guard
 from orchestrator.runtime.waiting import answer_waits
 
-MAX_UNCLAIMED = 50_000
 MAX_FAN_OUT = 10_000
 
 
@@ -128,12 +127,12 @@ def fan_out(r: Reduction, fan: Fan, scope: Scope | None, line: Line | None) -> N
 
 def _keep_unclaimed(r: Reduction, event: EventRef) -> None:
     queue = r.state.unclaimed.setdefault(event.type, deque())
-    if len(queue) >= MAX_UNCLAIMED:
+    if len(queue) >= MAX_UNDELIVERED:
         fail_run(
             r,
             {
                 "code": "limit.undelivered",
-                "message": f"{MAX_UNCLAIMED} events `{event.type}` came that no step takes",
+                "message": f"{MAX_UNDELIVERED} events `{event.type}` came that no step takes",
                 "step": None,
                 "attempt": 0,
                 "details": None,

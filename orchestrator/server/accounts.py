@@ -44,6 +44,8 @@ CREATE TABLE IF NOT EXISTS keys (id TEXT PRIMARY KEY, user TEXT NOT NULL REFEREN
     label TEXT NOT NULL, hash TEXT NOT NULL, created_at REAL NOT NULL, expires_at REAL, used_at REAL);
 CREATE TABLE IF NOT EXISTS sessions (hash TEXT PRIMARY KEY, user TEXT NOT NULL REFERENCES users(name) ON DELETE CASCADE,
     created_at REAL NOT NULL, expires_at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS subjects (issuer TEXT NOT NULL, subject TEXT NOT NULL,
+    user TEXT NOT NULL REFERENCES users(name) ON DELETE CASCADE, PRIMARY KEY (issuer, subject));
 CREATE TABLE IF NOT EXISTS used_links (nonce TEXT PRIMARY KEY, expires_at REAL NOT NULL);
 """
 
@@ -127,14 +129,7 @@ class Accounts:
         _check_name(name, "a user")
         stored = _stored_password(password)
         with self._transaction() as db:
-            try:
-                db.execute(
-                    "INSERT INTO users (name, password, email, roles, created_at) VALUES (?, ?, ?, ?, ?)",
-                    (name, stored, email, _role_text(roles), self._clock()),
-                )
-            except sqlite3.IntegrityError:
-                raise JournalConflict(f"there is a user {name!r} already", code="user.exists") from None
-            self._set_groups(db, name, groups)
+            self._insert(db, name, stored, email, roles, groups)
         return self.user(name)
 
     def change_user(
@@ -191,6 +186,23 @@ class Accounts:
         for group, user in self._all("SELECT name, user FROM members ORDER BY name, user"):
             found.setdefault(group, []).append(user)
         return found
+
+    def user_of_subject(
+        self, issuer: str, subject: str, *, name: str, roles: Iterable[Role], groups: Iterable[str], email: str
+    ) -> User:
+        """The account of somebody whom a provider has signed in, made at the first time; roles and groups become these.
+
+        An account that was not made so is never taken over. Raises: UsageError for a name that is none; JournalConflict
+        if somebody else has it.
+        """
+        row = self._one("SELECT user FROM subjects WHERE issuer = ? AND subject = ?", issuer, subject)
+        if row is None:
+            _check_name(name, "a user")
+            with self._transaction() as db:
+                self._insert(db, name, None, email, roles, groups)
+                db.execute("INSERT INTO subjects VALUES (?, ?, ?)", (issuer, subject, name))
+            return self.user(name)
+        return self.change_user(str(row[0]), roles=roles, groups=groups, email=email)
 
     def check_password(self, name: str, password: str) -> User | None:
         """The account, if the password is right and it is not disabled. Slow on purpose: call it in a thread."""
@@ -284,6 +296,24 @@ class Accounts:
         row = self._one("SELECT value FROM settings WHERE name = 'secret'")
         assert row is not None
         return str(row[0])
+
+    def _insert(
+        self,
+        db: sqlite3.Connection,
+        name: str,
+        password: str | None,
+        email: str,
+        roles: Iterable[Role],
+        groups: Iterable[str],
+    ) -> None:
+        try:
+            db.execute(
+                "INSERT INTO users (name, password, email, roles, created_at) VALUES (?, ?, ?, ?, ?)",
+                (name, password, email, _role_text(roles), self._clock()),
+            )
+        except sqlite3.IntegrityError:
+            raise JournalConflict(f"there is a user {name!r} already", code="user.exists") from None
+        self._set_groups(db, name, groups)
 
     def _enabled(self, name: str) -> User | None:
         try:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.authoring.project import Project
 from orchestrator.authoring.run_service import RunService
@@ -37,6 +37,9 @@ from orchestrator.server.questions import open_questions
 from orchestrator.server.scheduler import Scheduler
 from orchestrator.server.shelf import Served, Shelf
 from orchestrator.server.store_book import StoreBook
+
+if TYPE_CHECKING:  # loaded where a project names a provider
+    from orchestrator.server.oidc import OidcSignIn
 
 Json = Any  # plain JSON
 
@@ -80,6 +83,7 @@ class Desk:
         self.clock: Clock = self.memory.engine.clock
         self.scheduler = Scheduler(self, store.store if store is not None else None)
         self.streams = 0
+        self.oidc = self._sign_in()
         self.on_start: list[Callable[[], Awaitable[None]]] = []
         self.on_stop: list[Callable[[], Awaitable[None]]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -141,6 +145,8 @@ class Desk:
                 record.actor.discard()
         if self.store is not None:
             await self.store.close()
+        if self.oidc is not None:
+            await self.oidc.aclose()
         for project in (*self._old_projects, *([self.project] if self.project is not None else [])):
             await project.hub.aclose()
 
@@ -337,6 +343,17 @@ class Desk:
 
     # People.
 
+    def _sign_in(self) -> OidcSignIn | None:
+        """The provider that signs people in, if the project names one. Raises: UsageError if it cannot."""
+        if self.project is None or not self.project.config.oidc.is_set:
+            return None
+        from orchestrator.plugin.providers import configured_provider
+        from orchestrator.server.oidc import OidcSignIn
+
+        config, accounts = self.project.config, self.accounts
+        secret_of = configured_provider(config)
+        return OidcSignIn(config.oidc, key=accounts.secret, secret_of=secret_of, take=accounts.use_link)
+
     def _config_groups(self, name: str) -> tuple[str, ...]:
         if self.project is None:
             return ()
@@ -345,7 +362,7 @@ class Desk:
     def knows_people(self) -> bool:
         """Whether membership is strict: the project or the accounts name people."""
         has_config = self.project is not None and self.project.config.people.is_strict
-        return has_config or not self.accounts.is_empty()
+        return has_config or self.oidc is not None or not self.accounts.is_empty()
 
     def people(self) -> dict[str, list[str]]:
         """Every group with its members, from the config and the accounts."""

@@ -95,6 +95,13 @@ class Failure:
     delay_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """A model's answer that wants tools called: (name, arguments) each."""
+
+    calls: tuple[tuple[str, Json], ...]
+
+
 class PostService:
     """A content service: `POST /posts`, `GET /posts`, `GET|PUT|DELETE /posts/{id}`, pages of ten, optional bearer token.
 
@@ -179,8 +186,9 @@ class PostService:
 class ModelEndpoint:
     """An OpenAI-compatible `POST /v1/chat/completions`: text, JSON by schema, tools, streaming, usage, errors.
 
-    Answers come from `replies` in order (text, a JSON value, or a Failure), then from the built-in fake model. Texts of a
-    structured answer are made to fit the wanted schema. `knows_schema=False` refuses `response_format`, as old servers do.
+    Answers come from `replies` in order (text, a JSON value, `Calls` of tools, or a Failure), then from the built-in fake
+    model. Texts of a structured answer are made to fit the wanted schema. `knows_schema=False` refuses `response_format`, as
+    old servers do.
     """
 
     def __init__(self, *, key: str = "", replies: Iterable[Json] = (), knows_schema: bool = True) -> None:
@@ -229,6 +237,12 @@ class ModelEndpoint:
     async def _message(self, body: Json, reply: Json) -> dict[str, Json]:
         schema = ((body.get("response_format") or {}).get("json_schema") or {}).get("schema")
         request = ChatRequest(tuple(body["messages"]), schema=schema, tools=tuple(body.get("tools") or ()))
+        if isinstance(reply, Calls):
+            wanted = [
+                {"id": f"call-{n}", "type": "function", "function": {"name": name, "arguments": json.dumps(given)}}
+                for n, (name, given) in enumerate(reply.calls)
+            ]
+            return {"role": "assistant", "content": None, "tool_calls": wanted}
         if reply is not None:
             text = reply if isinstance(reply, str) else json.dumps(reply, ensure_ascii=False)
             return {"role": "assistant", "content": text}

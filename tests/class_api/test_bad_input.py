@@ -1,6 +1,7 @@
 """Issue 2, "Bad input": each mistake is an error that names step, event and place; nothing is left running."""
 
 import asyncio
+import gc
 from typing import Annotated, Any
 
 import pytest
@@ -17,6 +18,7 @@ from orchestrator import (
     WorkflowValidationError,
     step,
 )
+from orchestrator.errors import LimitExceeded
 from tests.class_api.support import A, B, run
 
 HERE = r"test_bad_input.py:\d+: step `go` "
@@ -247,3 +249,112 @@ def test_a_task_that_a_step_leaves_behind_cannot_act_in_its_name() -> None:
     run(main)
     assert len(refused) == 2
     assert "step `go`: this call is over" in refused[0]
+
+
+def test_a_step_that_sends_for_ever_is_stopped_with_its_event_and_place() -> None:
+    class Floods(Workflow):
+        @step
+        async def go(self, ctx: Context, ev: StartEvent) -> A | StopEvent:
+            while True:
+                ctx.send_event(A())
+
+        @step
+        async def take(self, ev: A) -> StopEvent:
+            return StopEvent()
+
+    with pytest.raises(
+        LimitExceeded, match=r"test_bad_input.py:\d+: step `go` sent 50000 events .* the last one a `A`"
+    ):
+        Floods().run_sync()
+
+
+def test_a_step_that_streams_for_ever_without_a_pause_is_stopped() -> None:
+    class Floods(Workflow):
+        @step
+        async def go(self, ctx: Context, ev: StartEvent) -> StopEvent:
+            event = A()
+            while True:
+                ctx.write_event_to_stream(event)
+
+    with pytest.raises(LimitExceeded, match=r"step `go` streamed 250000 events in one go"):
+        Floods().run_sync()
+
+
+def test_a_step_that_streams_more_than_that_with_pauses_is_left_alone() -> None:
+    class Talks(Workflow):
+        @step
+        async def go(self, ctx: Context, ev: StartEvent) -> StopEvent:
+            event = A()
+            for n in range(270_000):
+                ctx.write_event_to_stream(event)
+                if n % 50_000 == 0:
+                    await asyncio.sleep(0)
+            return StopEvent(result="all")
+
+    assert Talks().run_sync() == "all"
+
+
+def test_events_that_pile_up_before_a_step_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.runtime.reduction.MAX_UNDELIVERED", 20)
+
+    class Grows(Workflow):
+        @step
+        async def go(self, ctx: Context, ev: StartEvent | A) -> A | StopEvent:
+            ctx.send_event(A())
+            return A()
+
+    with pytest.raises(LimitExceeded, match="20 events wait for step `go` already") as caught:
+        Grows().run_sync()
+    assert f"{__file__}:" in caught.value.__notes__[0]
+
+
+def test_an_event_that_is_returned_inside_and_outside_of_a_list_cannot_be_joined() -> None:
+    class Mixed(Workflow):
+        @step
+        async def go(self, ev: StartEvent) -> list[A] | B:
+            return B()
+
+        @step
+        async def work(self, ev: A) -> B:
+            return B()
+
+        @step
+        async def join(self, events: list[B]) -> StopEvent:
+            return StopEvent()
+
+    with pytest.raises(WorkflowValidationError, match="FLW414.*`go` returns one by itself"):
+        Mixed().run_sync()
+
+
+def test_a_starred_parameter_is_told() -> None:
+    with pytest.raises(WorkflowValidationError, match="parameter `ev` has a star"):
+
+        class Starred(Workflow):
+            @step
+            async def go(self, *ev: StartEvent) -> StopEvent:
+                return StopEvent()
+
+
+def test_errors_of_the_runtime_carry_the_places_of_the_steps_they_name() -> None:
+    class Slow(Workflow):
+        @step
+        async def go(self, ev: StartEvent) -> StopEvent:
+            await asyncio.Event().wait()
+            return StopEvent()
+
+    with pytest.raises(TimeoutError) as caught:
+        Slow(timeout=0.01).run_sync()
+    assert caught.value.__notes__[0].endswith("step `go`")
+    assert caught.value.__notes__[0].startswith(f"{__file__}:")
+
+
+def test_a_step_that_exits_the_process_leaves_no_unread_task_behind(capfd: pytest.CaptureFixture[str]) -> None:
+    class Exits(Workflow):
+        @step
+        async def go(self, ev: StartEvent) -> StopEvent:
+            raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        Exits().run_sync()
+    gc.collect()
+    assert "never retrieved" not in capfd.readouterr().err

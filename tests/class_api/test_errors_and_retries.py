@@ -44,7 +44,7 @@ def test_a_failed_step_fails_the_run_with_its_own_exception_and_a_last_event() -
     assert (event.step_name, event.attempts, str(event.exception)) == ("go", 1, "broken")
 
 
-def test_sends_before_a_failure_are_not_delivered() -> None:
+def test_trap_7_sends_before_a_failure_are_not_delivered() -> None:
     seen: list[int] = []
 
     class Sends(Workflow):
@@ -65,7 +65,7 @@ def test_sends_before_a_failure_are_not_delivered() -> None:
     assert seen == [3]
 
 
-def test_sends_that_a_wait_committed_are_not_delivered_twice() -> None:
+def test_trap_7_sends_that_a_wait_committed_are_not_delivered_twice() -> None:
     seen: list[int] = []
 
     class Sends(Workflow):
@@ -91,7 +91,7 @@ def test_sends_that_a_wait_committed_are_not_delivered_twice() -> None:
     assert seen == [1]
 
 
-def test_attempts_count_failures_from_1_and_waits_count_from_0() -> None:
+def test_trap_8_attempts_count_failures_from_1_and_waits_count_from_0() -> None:
     calls: list[int] = []
 
     class Policy:
@@ -111,7 +111,7 @@ def test_attempts_count_failures_from_1_and_waits_count_from_0() -> None:
     assert [policy.next(0, n, ValueError()) for n in (1, 2, 3)] == [10, 15, 20]
 
 
-def test_a_delayed_retry_frees_its_place_and_the_run_is_not_idle() -> None:
+def test_trap_8_a_delayed_retry_frees_its_place_and_the_run_is_not_idle() -> None:
     order: list[str] = []
 
     class Delays(Workflow):

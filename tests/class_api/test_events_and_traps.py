@@ -216,7 +216,7 @@ def test_trap_6_cancel_leaves_a_context_that_can_be_resumed_and_an_end_does_not(
     assert run(main) == 4
 
 
-def test_trap_7_a_stop_event_drops_the_rest_and_is_the_last_streamed() -> None:
+def test_a_stop_event_drops_the_rest_and_is_the_last_streamed() -> None:
     class Drops(Workflow):
         ran = False
 

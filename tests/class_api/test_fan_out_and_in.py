@@ -177,7 +177,7 @@ def test_take_needs_a_positive_whole_number(bad: Any) -> None:
         Take(bad)
 
 
-def test_an_empty_list_fires_its_join_with_nothing() -> None:
+def test_trap_9_an_empty_list_fires_its_join_with_nothing() -> None:
     class Empty(Workflow):
         @step
         async def split(self, ev: StartEvent) -> list[A]:

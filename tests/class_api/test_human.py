@@ -73,7 +73,7 @@ def test_the_body_is_not_run_again_when_the_answer_comes() -> None:
     assert Asks.bodies == 1
 
 
-def test_the_waiter_event_is_shown_once() -> None:
+def test_trap_5_the_waiter_event_is_shown_once() -> None:
     async def main() -> list[Any]:
         handler = Asks().run()
         await settle()

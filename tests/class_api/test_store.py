@@ -112,7 +112,7 @@ def test_edit_state_commits_on_exit_and_rolls_back_on_an_exception() -> None:
     assert in_step(body)[0] == (1, "x")
 
 
-def test_readers_inside_edit_state_see_the_old_state() -> None:
+def test_trap_10_readers_inside_edit_state_see_the_old_state() -> None:
     async def body(ctx: Context) -> Any:
         async with ctx.store.edit_state() as state:
             state.n = 2
@@ -121,7 +121,7 @@ def test_readers_inside_edit_state_see_the_old_state() -> None:
     assert in_step(body, n=1)[0] == 1
 
 
-def test_nested_writers_inside_edit_state_raise() -> None:
+def test_trap_10_nested_writers_inside_edit_state_raise() -> None:
     async def body(ctx: Context) -> Any:
         async with ctx.store.edit_state():
             for write in (ctx.store.set("a", 1), ctx.store.append("a", 1), ctx.store.clear()):

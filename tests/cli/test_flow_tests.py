@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.authoring.project import Project
+from orchestrator.errors import CompileFailed
 from orchestrator.testing.flow_tests import FlowTestReport, run_tests_in
 from tests.cli.support import ENV, FLOWS, cli, write
 
@@ -149,7 +150,6 @@ def test_a_spent_mock_is_an_error_of_its_own(tmp_path: Path) -> None:
     ("expect", "said"),
     [
         ("{outputs: {text: other}}", 'outputs.text: expected "other", got "t"'),
-        ("{outputs: {nothing: 1}}", "outputs.nothing: expected 1, got nothing"),
         ("{path: [get, get]}", "path: expected get → [get]\n      got      get"),
         ("{failed: http.503}", "failed: expected http.503, got the run is done"),
         ("{events: [Stop, Stop]}", "events: `Stop` was not emitted in this order; emitted were Stop"),
@@ -168,9 +168,10 @@ def test_a_failure_that_is_not_expected_is_told_with_step_and_code(tmp_path: Pat
     assert problems(test_of(tmp_path, FETCH, tests)) == ["the run failed in step `get`: http.404: gone"]
 
 
-def test_wrong_inputs_are_a_problem_of_the_test(tmp_path: Path) -> None:
-    (said,) = problems(test_of(tmp_path, FETCH, "- name: it\n  inputs: {uri: x}"))
-    assert "cannot start" in said and "url" in said
+def test_a_test_that_does_not_fit_its_flow_is_found_before_it_runs(tmp_path: Path) -> None:
+    with pytest.raises(CompileFailed) as caught:
+        test_of(tmp_path, FETCH, "- name: it\n  inputs: {uri: x}\n  expect: {outputs: {nothing: 1}}")
+    assert [d.code for d in caught.value.diagnostics] == ["FLW523", "FLW523"]
 
 
 def test_an_answer_after_the_escalation_waits_for_it(tmp_path: Path) -> None:
@@ -178,12 +179,12 @@ def test_an_answer_after_the_escalation_waits_for_it(tmp_path: Path) -> None:
     assert problems(test_of(tmp_path, ESCALATE, tests)) == []
 
 
-def test_a_refused_answer_leaves_the_request_open_and_one_that_fits_no_form_fails(tmp_path: Path) -> None:
+def test_a_refused_answer_leaves_the_request_open_and_one_without_a_verdict_fails(tmp_path: Path) -> None:
     refused = (
         "- name: eve\n  answers: {review: [{as: eve, groups: [], verdict: 'yes'}]}\n  expect: {outputs: {by: nobody}}"
     )
     assert problems(test_of(tmp_path, ESCALATE, refused)) == []
-    wrong = "- name: odd\n  answers: {review: [{as: kim, verdict: perhaps}]}\n  expect: {outputs: {by: nobody}}"
+    wrong = "- name: odd\n  answers: {review: [{as: kim}]}\n  expect: {outputs: {by: nobody}}"
     (said,) = problems(test_of(tmp_path, ESCALATE, wrong))
     assert "the answer of kim to `review`" in said and "verdict" in said
 

@@ -94,9 +94,9 @@ LONG = ["*a", "[", "`", "> ", "- ", "**", "_a ", "](", "|", "[a](", "![", "<", "
 
 @pytest.mark.parametrize("text", [part * (160_000 // len(part)) for part in LONG])
 def test_a_long_text_takes_no_time(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     render_markdown(text)
-    assert time.perf_counter() - began < 2.0
+    assert time.process_time() - began < 2.0
 
 
 def test_a_huge_text_is_shown_plain() -> None:

@@ -48,7 +48,7 @@ def test_every_route_says_who_may_use_it_and_few_are_public(tmp_path: Path) -> N
     app = create_app(desk=make_desk(tmp_path))
     assert all(isinstance(route, GuardedRoute) for route in app.routes)
     public = {route.path for route in all_routes(tmp_path) if route.access.is_public}
-    assert public <= PUBLIC | {"/sign-in", "/d/{token}"}, public - PUBLIC
+    assert public <= PUBLIC | {"/sign-in", "/sign-in/oidc", "/sign-in/oidc/callback", "/d/{token}"}, public - PUBLIC
 
 
 def test_a_route_that_says_nothing_is_refused() -> None:
