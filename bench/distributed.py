@@ -93,6 +93,7 @@ async def measure_ours(url: str, workers: int, runs: int, steps: int) -> Figure:
     from orchestrator.authoring.project import Project
     from orchestrator.ir.codec import flow_to_json
     from orchestrator.journal.open import open_journal
+    from orchestrator.journal.store import RunFilter
     from orchestrator.runtime.codec import PLAIN, encode_tick
     from orchestrator.runtime.flow_bind import start_tick
     from orchestrator.runtime.journal import Batch, NewRun
@@ -115,15 +116,16 @@ async def measure_ours(url: str, workers: int, runs: int, steps: int) -> Figure:
             await asyncio.gather(*(journal.commit(Batch(x.run_id, 0, 0, now, "bench", create=x)) for x in new))
             return names
 
-        async def all_done(names: list[str]) -> None:
-            while (await journal.stats()).by_status.get("done", 0) < len(names):  # noqa: ASYNC110
+        async def all_done() -> None:
+            open_runs = RunFilter(statuses=("new", "running", "waiting"))  # what the other side is asked, too
+            while (await journal.runs(open_runs, limit=1)).rows:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
-        warm = await add("warm", workers)
-        await all_done(warm)
+        await add("warm", workers)
+        await all_done()
         began = time.perf_counter()
         names = await add("run", runs)
-        await all_done([*warm, *names])
+        await all_done()
         seconds = time.perf_counter() - began
         expected = digest(range(steps))
         for name in names:

@@ -206,7 +206,8 @@ def logs(run: str, store: str | None, as_json: bool) -> int:
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to a file; else to standard output.")
 @store_option
 def export(runs: tuple[str, ...], output: Path | None, store: str | None) -> int:
-    """Write RUNS (all by default) as JSON lines that `import` reads, also into another kind of store."""
+    """Write RUNS as JSON lines that `import` reads, also into another kind of store. Without RUNS everything is written:
+    all runs, versions of flows, triggers, and results kept under `id:` and `cache:` keys."""
     from orchestrator.journal.store import RunFilter
 
     async def read(s: Any) -> list[str]:  # a Store
@@ -219,6 +220,9 @@ def export(runs: tuple[str, ...], output: Path | None, store: str | None) -> int
                 break
             before = page.next
         lines = []
+        if not runs:
+            names.reverse()  # oldest first: the order in which they were let in, or wait for it
+            lines.append(json.dumps({"v": 1, "shelf": asdict(await s.export_shelf())}, ensure_ascii=False))
         for name in names:
             stored = await s.export_run(name)
             lines.append(json.dumps({"v": 1, **asdict(stored)}, ensure_ascii=False))
@@ -233,7 +237,7 @@ def export(runs: tuple[str, ...], output: Path | None, store: str | None) -> int
             output.write_text(text, "utf-8")
         except OSError as error:
             raise CommandFailed(f"{output}: {error.strerror or error}", Exit.ENVIRONMENT) from error
-    say(f"{plural(len(lines), 'run')} written")
+    say(f"{plural(len(lines) - (not runs), 'run')} written")
     return Exit.OK
 
 
@@ -245,7 +249,7 @@ def import_(file: Path, store: str | None) -> int:
     import time
 
     from orchestrator.errors import JournalConflict
-    from orchestrator.journal.store import RunRow, StoredRun
+    from orchestrator.journal.store import RunRow, StoredRun, StoredShelf, TakenEntry, TriggerRow
     from orchestrator.runtime.journal import AuditRow, InboxEntry, RequestRow
 
     try:
@@ -253,27 +257,48 @@ def import_(file: Path, store: str | None) -> int:
     except (OSError, UnicodeDecodeError) as error:
         raise CommandFailed(f"{file}: {error}", Exit.ENVIRONMENT) from error
 
-    def stored_run(number: int, line: str) -> StoredRun:
+    def stored_line(number: int, line: str) -> StoredRun | StoredShelf:
         try:
             data = json.loads(line)
             if not isinstance(data, dict):
                 raise TypeError("it is no object")
             if data.pop("v") != 1:
                 raise ValueError("it was written by a newer version")
+            if "shelf" in data:
+                shelf = data["shelf"]
+                triggers = [TriggerRow(**row) for row in shelf.pop("triggers")]
+                return StoredShelf(
+                    **{name: [tuple(row) for row in rows] for name, rows in shelf.items()}, triggers=triggers
+                )
             requests = [RequestRow(**{**r, "audience": tuple(r.get("audience", ()))}) for r in data["requests"]]
             audit = [AuditRow(**r) for r in data["audit"]]
             snapshot = tuple(data["snapshot"]) if data.get("snapshot") else None
             inbox = [InboxEntry(**entry) for entry in data.get("inbox", ())]
+            taken = [TakenEntry(**entry) for entry in data.get("taken", ())]
+            key = data.get("admission")
             return StoredRun(
-                RunRow(**data["row"]), data["flow"], data["first_seq"], data["ticks"], snapshot, requests, audit, inbox
+                *(
+                    RunRow(**data["row"]),
+                    data["flow"],
+                    data["first_seq"],
+                    data["ticks"],
+                    snapshot,
+                    requests,
+                    audit,
+                    inbox,
+                ),
+                *(taken, (str(key[0]), bool(key[1])) if key else None),
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise CommandFailed(f"{file}:{number}: this line is no exported run: {error}", Exit.USAGE) from error
 
-    runs = [stored_run(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
+    parts = [stored_line(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
+    runs = [part for part in parts if isinstance(part, StoredRun)]
 
     async def write(s: Any) -> tuple[int, list[str]]:  # a Store
         refused = []
+        for shelf in (part for part in parts if isinstance(part, StoredShelf)):
+            await s.import_shelf(shelf)
         for run in runs:
             try:
                 await s.import_run(run, now=time.time())

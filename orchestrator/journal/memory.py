@@ -13,6 +13,7 @@ from orchestrator.errors import AdmissionRefused, JournalConflict, RunFinished, 
 from orchestrator.journal.audit import FIRST, AuditEntry, link
 from orchestrator.journal.memory_queries import MemoryQueries
 from orchestrator.journal.refusals import fenced, rewritten, unknown
+from orchestrator.journal.store import TakenEntry
 from orchestrator.runtime.journal import (
     COMMITTED,
     FINAL,
@@ -71,8 +72,8 @@ class MemoryJournal(MemoryQueries):
         self.leases: dict[str, float] = {}
         self.request_keys: dict[int, tuple[str, str]] = {}  # number -> (run, request)
         self._by_dedup: dict[str, str] = {}
-        self._ids: dict[tuple[str, str], list[Json]] = {}
-        self._cached: dict[tuple[str, str], tuple[Json, float | None]] = {}
+        self.ids: dict[tuple[str, str], list[Json]] = {}
+        self.cached: dict[tuple[str, str], tuple[Json, float | None]] = {}
         self._next_rk = 1
         self._next_entry = 1
         self._changes = 0
@@ -212,6 +213,13 @@ class MemoryJournal(MemoryQueries):
                 self._post(other, entry)
         return is_full
 
+    def admit_moved(self, new: NewRun, status: str, admission: tuple[str, bool] | None) -> tuple[str, bool | None]:
+        """The status of a run from elsewhere, and whether it was let in: one that queued behind nobody is let in here."""
+        if admission is None:
+            return status, None
+        is_in = admission[1] or not any(r.is_admitted and _same_key(r.new, new) for r in self.rows.values())
+        return ("new" if is_in and status == "queued" else status), is_in
+
     def leave_admission(self, run: MemoryRun, now: float) -> None:
         """A run that counted against its flow's concurrency has gone: let the next in."""
         was_active, run.is_admitted = run.is_admitted, None
@@ -261,6 +269,11 @@ class MemoryJournal(MemoryQueries):
         run.inbox[entry.dedup] = MemoryEntry(kept)
         self._next_entry += 1
         return True
+
+    def insert_taken(self, run: MemoryRun, taken: TakenEntry) -> None:
+        """Know what a run from elsewhere has taken."""
+        self.insert_entry(run, InboxEntry(run.new.run_id, taken.kind, None, taken.dedup, taken.at))
+        run.inbox[taken.dedup].is_done, run.inbox[taken.dedup].reply = True, taken.reply
 
     def _deliver(self, entry: InboxEntry) -> bool:
         run = self.rows.get(entry.run_id)
@@ -416,7 +429,7 @@ class MemoryJournal(MemoryQueries):
 
     async def reserve(self, flow: str, key: str, digest: str, holder: str, *, now: float) -> Reserved:
         """Take an `id` for a call, or learn what is known under it."""
-        known = self._ids.get((flow, key))
+        known = self.ids.get((flow, key))
         if known is not None and known[0] != digest:
             return Reserved("conflict")
         if known is not None and known[2] is not None:
@@ -425,29 +438,29 @@ class MemoryJournal(MemoryQueries):
             run = self.rows.get(str(known[1]).partition("/")[0])
             if run is not None and run.status not in FINAL:
                 return Reserved("running")
-        self._ids[(flow, key)] = [digest, holder, None]
+        self.ids[(flow, key)] = [digest, holder, None, now]
         return Reserved("mine")
 
     async def settle(self, flow: str, key: str, holder: str, result: Json, *, has_failed: bool = False) -> None:
         """Record the result under an `id`, or free it."""
-        known = self._ids.get((flow, key))
+        known = self.ids.get((flow, key))
         if known is None or known[1] != holder:
             return
         if has_failed:
-            del self._ids[(flow, key)]
+            del self.ids[(flow, key)]
         else:
             known[2] = (json.loads(json.dumps(result)),)
 
     async def recall(self, scope: str, key: str, *, now: float) -> tuple[Json] | None:
         """What is cached under a key and has not expired."""
-        known = self._cached.get((scope, key))
+        known = self.cached.get((scope, key))
         if known is None or (known[1] is not None and known[1] <= now):
             return None
         return (known[0],)
 
     async def keep(self, scope: str, key: str, value: Json, *, expires_at: float | None) -> None:
         """Cache a value; the newest one stays."""
-        self._cached[(scope, key)] = (json.loads(json.dumps(value)), expires_at)
+        self.cached[(scope, key)] = (json.loads(json.dumps(value)), expires_at)
 
     async def aclose(self) -> None:
         """Nothing to do: what is here stays as long as the object."""

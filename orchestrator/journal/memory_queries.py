@@ -16,11 +16,13 @@ from orchestrator.journal.store import (
     RunFilter,
     RunRow,
     StoredRun,
+    StoredShelf,
     StoreStats,
+    TakenEntry,
     TriggerRow,
     WorkerRow,
 )
-from orchestrator.runtime.journal import FINAL, AuditRow, NewRun, RequestRow
+from orchestrator.runtime.journal import FINAL, Admission, AuditRow, NewRun, RequestRow
 
 if TYPE_CHECKING:  # the journal is made of this
     from orchestrator.journal.memory import MemoryJournal, MemoryRun
@@ -171,6 +173,8 @@ class MemoryQueries:
             list(run.requests.values()),
             lines,
             await self._all.inbox(run_id),
+            [TakenEntry(e.entry.kind, d, e.entry.at, e.reply) for d, e in run.inbox.items() if e.is_done],
+            None if run.new.admission is None or run.is_admitted is None else (run.new.admission.key, run.is_admitted),
         )
 
     async def import_run(self, stored: StoredRun, *, now: float) -> None:
@@ -186,10 +190,13 @@ class MemoryQueries:
             root=row.root,
             dedup=row.dedup,
             meta=row.meta,
+            admission=None if stored.admission is None else Admission("queue", stored.admission[0]),
         )
-        run = self._all.add_run(new, row.status)
+        status, is_in = self._all.admit_moved(new, row.status, stored.admission)
+        run = self._all.add_run(new, status)
+        run.is_admitted = is_in
         run.epoch, run.ended_at, run.outcome = row.epoch, row.ended_at, row.outcome
-        run.ready_at = None if row.status in FINAL or row.status == "parked" else now
+        run.ready_at = None if status in FINAL or status in ("parked", "queued") else now
         run.first_seq = stored.first_seq
         run.ticks = [""] * stored.first_seq + [json.dumps(tick) for tick in stored.ticks]
         run.snapshot = stored.snapshot
@@ -199,8 +206,34 @@ class MemoryQueries:
             self._all.put_request(run, request)
         for entry in stored.inbox:
             self._all.insert_entry(run, entry)
+        for taken in stored.taken:
+            self._all.insert_taken(run, taken)
         for line in stored.audit:
             self._all.add_audit(line)
+
+    async def export_shelf(self) -> StoredShelf:
+        """What is kept beside runs."""
+        ids = [
+            (flow, key, digest, holder, None if result is None else list(result), at)
+            for (flow, key), (digest, holder, result, at) in self._all.ids.items()
+        ]
+        return StoredShelf(
+            [(name, ir, at) for name, (ir, at) in self._all.flows.items()],
+            ids,
+            [(scope, key, value, until) for (scope, key), (value, until) in self._all.cached.items()],
+            await self.triggers(),
+        )
+
+    async def import_shelf(self, shelf: StoredShelf) -> None:
+        """Add what is not there."""
+        for name, ir, at in shelf.flows:
+            await self._all.put_flow(name, ir, now=at)
+        for flow, key, digest, holder, result, at in shelf.ids:
+            self._all.ids.setdefault((flow, key), [digest, holder, None if result is None else tuple(result), at])
+        for scope, key, value, until in shelf.cached:
+            self._all.cached.setdefault((scope, key), (value, until))
+        for row in shelf.triggers:
+            self._triggers.setdefault(row.id, row)
 
     async def set_triggers(self, flow: str, rows: Sequence[TriggerRow]) -> None:
         """Replace the triggers of a flow; one whose spec is as before keeps its times and its pause."""

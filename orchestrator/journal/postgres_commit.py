@@ -44,6 +44,9 @@ def commit(tx: Tx, batch: Batch) -> Committed:
 
 def _add_ticks(tx: Tx, rk: int, batch: Batch) -> bool:
     body, cuts = tx.stored(rk, "[" + ",".join(batch.ticks) + "]")
+    if not tx.is_careful:  # if something stands there, the statement fails and the group is done again with care
+        tx.write("INSERT INTO ticks (rk, seq, body, cuts) VALUES (?,?,?,?)", (rk, batch.first_seq, body, cuts))
+        return True
     sql = "INSERT INTO ticks (rk, seq, body, cuts) VALUES (?,?,?,?) ON CONFLICT DO NOTHING"
     is_new = tx.count(sql, (rk, batch.first_seq, body, cuts)) == 1
     if not is_new and not is_written(tx.db, rk, batch):
@@ -134,9 +137,16 @@ def create(tx: Tx, new: NewRun, batch: Batch) -> tuple[Row, bool]:
     is_queued = new.admission is not None and _admit(tx, new)
     is_held = new.is_claimed and not is_queued
     status = "queued" if is_queued else "running" if is_held and new.start is None else "new"
+    mail = [] if new.start is None else [("start", dumps(new.start), "start", new.created_at)]
     found = tx.write(
-        "INSERT INTO runs (id, flow, flow_hash, kind, status, epoch, owner, ready_at, created_at, parent, root, dedup, meta,"
-        f" pool, admitted, ring) VALUES ({','.join('?' * 16)}) ON CONFLICT DO NOTHING RETURNING rk",
+        "WITH made AS (INSERT INTO runs (id, flow, flow_hash, kind, status, epoch, owner, ready_at, created_at, parent, root,"
+        f" dedup, meta, pool, admitted, ring) VALUES ({','.join('?' * 16)}) ON CONFLICT DO NOTHING RETURNING rk)"
+        + (
+            ", mailed AS (INSERT INTO inbox (rk, kind, data, dedup, at) SELECT rk, ?, ?, ?, ? FROM made)"
+            if mail
+            else ""
+        )
+        + " SELECT rk FROM made",
         (
             *(new.run_id, new.flow, new.flow_hash, new.kind, status, 1 if is_held else 0, owner if is_held else None),
             *(
@@ -148,6 +158,7 @@ def create(tx: Tx, new: NewRun, batch: Batch) -> tuple[Row, bool]:
             ),
             None if new.meta is None else dumps(new.meta),
             *(new.pool, new.admission is not None, 0 if is_held else 1),
+            *(mail[0] if mail else ()),
         ),
     ).fetchone()
     if found is None:  # somebody else made it since we looked
@@ -160,8 +171,6 @@ def create(tx: Tx, new: NewRun, batch: Batch) -> tuple[Row, bool]:
             "INSERT INTO admission (rk, flow, key, active) VALUES (?,?,?,?)",
             (row.rk, new.flow, new.admission.key, 0 if is_queued else 1),
         )
-    if new.start is not None:
-        tx.insert_entry(row.rk, InboxEntry(new.run_id, "start", new.start, "start", new.created_at))
     if not is_held and not is_queued:
         tx.told.add(new.run_id)
     return row, is_queued

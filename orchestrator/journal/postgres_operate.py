@@ -14,9 +14,9 @@ from orchestrator.journal.postgres_commit import put_request
 from orchestrator.journal.postgres_threads import Db
 from orchestrator.journal.postgres_writes import BLOB_LOCK, Tx
 from orchestrator.journal.refusals import unknown
-from orchestrator.journal.sqlite_operate import CHUNK
+from orchestrator.journal.sqlite_operate import CHUNK, admitted, rows_beside, shelf_rows
 from orchestrator.journal.sqlite_queries import SqliteQueries, _every_line, trigger_row
-from orchestrator.journal.store import StoredRun, StoreStats, TriggerRow, WorkerRow
+from orchestrator.journal.store import StoredRun, StoredShelf, StoreStats, TriggerRow, WorkerRow
 from orchestrator.runtime.journal import FINAL, AuditRow
 from orchestrator.runtime.placed import pool_of
 
@@ -109,6 +109,15 @@ class PostgresOperate(SqliteQueries):
         """Add a run from elsewhere. Raises: JournalConflict."""
         await self._change(lambda tx: _import(tx, stored, now), stored.row.run_id)
 
+    async def import_shelf(self, shelf: StoredShelf) -> None:
+        """Add what is not there."""
+
+        def work(tx: Tx) -> None:
+            for sql, values in shelf_rows(shelf):
+                tx.write(sql, values)
+
+        await self._change(work)
+
     async def set_triggers(self, flow: str, rows: Sequence[TriggerRow]) -> None:
         """Replace the triggers of a flow; one whose spec is as before keeps its times and its pause."""
 
@@ -169,14 +178,19 @@ def _import(tx: Tx, stored: StoredRun, now: float) -> None:
     row = stored.row
     if tx.row(row.run_id) is not None:
         raise JournalConflict(f"a run {row.run_id!r} exists already", code="run.exists")
-    due = None if row.status in FINAL or row.status == "parked" else now
+    if stored.admission is not None:
+        tx.db.execute("SELECT pg_advisory_xact_lock(hashtextextended(?, 1))", (f"{row.flow}\n{stored.admission[0]}",))
+    status, is_in = admitted(tx.db, stored)
+    due = None if status in FINAL or status in ("parked", "queued") else now
+    brought = row.meta.get("ir") if stored.flow is None and isinstance(row.meta, dict) else stored.flow
     rk = tx.write(
         "INSERT INTO runs (id, flow, flow_hash, kind, status, epoch, ready_at, created_at, ended_at, parent, root, dedup,"
-        f" outcome, meta, pool) VALUES ({','.join('?' * 15)}) RETURNING rk",
+        f" outcome, meta, pool, admitted) VALUES ({','.join('?' * 16)}) RETURNING rk",
         (
-            *(row.run_id, row.flow, row.flow_hash, row.kind, row.status, row.epoch, due, row.created_at, row.ended_at),
+            *(row.run_id, row.flow, row.flow_hash, row.kind, status, row.epoch, due, row.created_at, row.ended_at),
             *(row.parent, row.root or row.run_id, row.dedup, _dumps(row.outcome), _dumps(row.meta)),
-            None if stored.flow is None else pool_of(flow_from_json(stored.flow)),
+            None if brought is None else pool_of(flow_from_json(brought)),
+            stored.admission is not None,
         ),
     ).fetchone()[0]
     if stored.flow is not None:
@@ -197,6 +211,8 @@ def _import(tx: Tx, stored: StoredRun, now: float) -> None:
         put_request(tx, rk, request)
     for entry in stored.inbox:
         tx.insert_entry(rk, entry)
+    for sql, beside in rows_beside(rk, stored, is_in):
+        tx.write(sql, beside)
     tx.audit += stored.audit
     if due is not None:
         tx.told.add(row.run_id)

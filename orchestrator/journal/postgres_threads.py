@@ -197,6 +197,8 @@ class Target:
             keepalives_count=3,
         )
         try:
+            if migrates:
+                self._refuse_shared(connection)
             connection.execute(sql.SQL("SET search_path TO {}, pg_catalog").format(sql.Identifier(self.schema)))
             connection.execute("SET idle_in_transaction_session_timeout = '60s'")
             row = connection.execute("SHOW synchronous_commit").fetchone()
@@ -208,6 +210,22 @@ class Target:
             connection.close()
             raise
         return connection
+
+    def _refuse_shared(self, connection: psycopg.Connection[Any]) -> None:
+        """Settings, prepared statements and LISTEN belong to a server's process; a pooler in transaction mode deals those out
+        anew for every transaction, so two connections that are both open are seen to have one."""
+        first = connection.execute("SELECT pg_backend_pid()").fetchone()
+        assert first is not None
+        if first[0] == connection.info.backend_pid:
+            return  # no pooler between
+        with psycopg.connect(self.dsn, autocommit=True, connect_timeout=10, prepare_threshold=None) as other:
+            second = other.execute("SELECT pg_backend_pid()").fetchone()
+        if second == first:
+            raise StoreError(
+                f"{self.place}: a pooler in transaction mode stands before the database; connect to PostgreSQL itself,"
+                " or set `pool_mode = session` for this database",
+                code="store.pooler",
+            )
 
 
 class Reading:

@@ -4,7 +4,8 @@ Theory. A group begins by locking the rows of all runs it names, in one statemen
 groups of two processes do not wait for each other in a circle; who loses nevertheless (a row that only turns up later) is
 told so by PostgreSQL and does its group again. With the lock held a run's epoch is read, so a claim that comes later waits and
 one that came before is seen: J1. No job has a savepoint: one that is refused before it wrote anything is refused alone; if it
-had written, or a statement failed, the transaction is rolled back and its jobs are done one by one.
+had written, or a statement failed, the transaction is rolled back and its jobs are done one by one. Ticks are written without
+looking at what came of it, which saves a round trip each; where some stand already (J2) the group is done again with care.
 Lines of the audit log are written last, because each needs the one before it and so lets one writer in at a time.
 """
 
@@ -15,6 +16,8 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
+
+from psycopg.errors import PipelineAborted, UniqueViolation
 
 from orchestrator.errors import OrchestratorError, StoreError
 from orchestrator.journal.audit import FIRST, link
@@ -52,6 +55,7 @@ class Tx:
     audit: list[AuditRow] = field(default_factory=list)
     told: set[str] = field(default_factory=set)
     has_written: bool = False
+    is_careful: bool = True
 
     def row(self, run_id: str) -> Row | None:
         """A run's row, locked now if it was not yet."""
@@ -166,10 +170,18 @@ class Writer:
             self._signal("after")
             return
         self._number += 1
+        try:
+            self._write(db, jobs, plain, is_careful=False)
+        except (UniqueViolation, PipelineAborted):
+            for job in jobs:
+                job.outcome = job.error = None
+            self._write(db, jobs, plain, is_careful=True)
+
+    def _write(self, db: Db, jobs: list[Job], plain: list[Job], *, is_careful: bool) -> None:
         with_more = [job for job in jobs if isinstance(job.work, Doing)]
         named = sorted({run_id for job in with_more for run_id in job.work.run_ids})
         with db.connection.pipeline(), db.connection.transaction():
-            tx = Tx(db, self.workers)
+            tx = Tx(db, self.workers, is_careful=is_careful)
             tx.begin(self._name, self._number, named)
             for job in with_more:
                 tx.has_written = False

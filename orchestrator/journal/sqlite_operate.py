@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from orchestrator.errors import JournalConflict
 from orchestrator.journal.refusals import unknown
 from orchestrator.journal.sqlite_queries import trigger_row
 from orchestrator.journal.sqlite_writes import Writes, add_audit, insert_entry, put_request
-from orchestrator.journal.store import StoredRun, TriggerRow
+from orchestrator.journal.store import StoredRun, StoredShelf, TriggerRow
 from orchestrator.runtime.journal import FINAL, AuditRow
 
 T = TypeVar("T")
@@ -84,7 +84,8 @@ class SqliteOperate:
         row = stored.row
         if db.execute("SELECT 1 FROM runs WHERE id = ?", (row.run_id,)).fetchone() is not None:
             raise JournalConflict(f"a run {row.run_id!r} exists already", code="run.exists")
-        due = None if row.status in FINAL or row.status == "parked" else now
+        status, is_in = admitted(db, stored)
+        due = None if status in FINAL or status in ("parked", "queued") else now
         rk = db.execute(
             "INSERT INTO runs (id, flow, flow_hash, kind, status, epoch, ready_at, created_at, ended_at, parent, root, dedup,"
             " outcome, meta) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
@@ -94,7 +95,7 @@ class SqliteOperate:
                     row.flow,
                     row.flow_hash,
                     row.kind,
-                    row.status,
+                    status,
                     row.epoch,
                     due,
                     row.created_at,
@@ -121,8 +122,19 @@ class SqliteOperate:
             put_request(db, rk, request)
         for entry in stored.inbox:
             insert_entry(db, rk, entry)
+        for sql, values in rows_beside(rk, stored, is_in):
+            db.execute(sql, values)
         for line in stored.audit:
             add_audit(db, line)
+
+    async def import_shelf(self, shelf: StoredShelf) -> None:
+        """Add what is not there."""
+
+        def work(db: sqlite3.Connection) -> None:
+            for sql, values in shelf_rows(shelf):
+                db.execute(sql, values)
+
+        await self._write(work)
 
     async def set_triggers(self, flow: str, rows: Sequence[TriggerRow]) -> None:
         """Replace the triggers of a flow; one whose spec is as before keeps its times and its pause."""
@@ -170,3 +182,50 @@ def _trigger_values(row: TriggerRow, kept: TriggerRow) -> tuple[Any, ...]:
 
 def _dumps_plain(value: Any) -> str:  # JSON
     return json.dumps(value, separators=(",", ":"))
+
+
+# Of a run and a shelf from elsewhere; the statements are those of both databases.
+
+
+def admitted(db: Any, stored: StoredRun) -> tuple[str, bool]:  # Any: a connection to either database
+    """The status of a run from elsewhere, and whether it was let in: one that queued behind nobody is let in here."""
+    row, admission = stored.row, stored.admission
+    if admission is None or admission[1] or row.status != "queued":
+        return row.status, True
+    before = db.execute(
+        "SELECT 1 FROM admission WHERE flow = ? AND key = ? AND active = 1 LIMIT 1", (row.flow, admission[0])
+    ).fetchone()
+    return ("new", True) if before is None else ("queued", False)
+
+
+def rows_beside(rk: int, stored: StoredRun, is_in: bool) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """What to write of what a run has taken, and of its place among the runs of its flow."""
+    for entry in stored.taken:
+        reply = None if entry.reply is None else _dumps(entry.reply)
+        yield (
+            "INSERT INTO inbox (rk, kind, data, dedup, at, done, reply) VALUES (?,?,NULL,?,?,1,?)",
+            (rk, entry.kind, entry.dedup, entry.at, reply),
+        )
+    if stored.admission is not None:
+        sql = "INSERT INTO admission (rk, flow, key, active) VALUES (?,?,?,?)"
+        yield sql, (rk, stored.row.flow, stored.admission[0], int(is_in))
+
+
+def shelf_rows(shelf: StoredShelf) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """What to write of a shelf."""
+    for name, ir, at in shelf.flows:
+        title = str(ir.get("name", "")) if isinstance(ir, dict) else ""
+        sql = "INSERT INTO flows (hash, name, ir, created_at) VALUES (?,?,?,?) ON CONFLICT DO NOTHING"
+        yield sql, (name, title, _dumps(ir), at)
+    for flow, key, digest, holder, result, at in shelf.ids:
+        sql = "INSERT INTO ids (flow, key, digest, holder, result, at) VALUES (?,?,?,?,?,?) ON CONFLICT DO NOTHING"
+        yield sql, (flow, key, digest, holder, None if result is None else _dumps(result), at)
+    for scope, key, value, until in shelf.cached:
+        sql = "INSERT INTO cached (scope, key, value, expires_at) VALUES (?,?,?,?) ON CONFLICT DO NOTHING"
+        yield sql, (scope, key, _dumps(value), until)
+    for t in shelf.triggers:
+        yield (
+            "INSERT INTO triggers (id, flow, flow_hash, kind, spec, next_at, last_at, paused) VALUES (?,?,?,?,?,?,?,?)"
+            " ON CONFLICT DO NOTHING",
+            (t.id, t.flow, t.flow_hash, t.kind, _dumps(t.spec), t.next_at, t.last_at, int(t.is_paused)),
+        )

@@ -17,7 +17,9 @@ from orchestrator.journal.store import (
     RunFilter,
     RunRow,
     StoredRun,
+    StoredShelf,
     StoreStats,
+    TakenEntry,
     TriggerRow,
     WorkerRow,
 )
@@ -165,6 +167,27 @@ class SqliteQueries:
                 requests,
                 lines,
                 reads.inbox(db, row.rk, run_id),
+                _taken(db, row.rk),
+                _admission(db, row.rk),
+            )
+
+        return await self._read(work)
+
+    async def export_shelf(self) -> StoredShelf:
+        """What is kept beside runs."""
+
+        def work(db: sqlite3.Connection) -> StoredShelf:
+            flows = db.execute("SELECT hash, ir, created_at FROM flows ORDER BY created_at, hash").fetchall()
+            ids = db.execute("SELECT flow, key, digest, holder, result, at FROM ids ORDER BY flow, key").fetchall()
+            cached = db.execute("SELECT scope, key, value, expires_at FROM cached ORDER BY scope, key").fetchall()
+            triggers = db.execute(
+                "SELECT id, flow, flow_hash, kind, spec, next_at, last_at, paused FROM triggers ORDER BY id"
+            ).fetchall()
+            return StoredShelf(
+                [(name, json.loads(ir), at) for name, ir, at in flows],
+                [(*row[:4], None if row[4] is None else json.loads(row[4]), row[5]) for row in ids],
+                [(scope, key, json.loads(value), until) for scope, key, value, until in cached],
+                [trigger_row(row) for row in triggers],
             )
 
         return await self._read(work)
@@ -201,6 +224,18 @@ def excluded(data: Json) -> set[str]:
     """Who can never answer a request."""
     to = data.get("to") if isinstance(data, dict) else None
     return set(to.get("not", ())) if isinstance(to, dict) else set()
+
+
+def _taken(db: sqlite3.Connection, rk: int) -> list[TakenEntry]:
+    rows = db.execute("SELECT kind, dedup, at, reply FROM inbox WHERE rk = ? AND done <> 0 ORDER BY id", (rk,))
+    return [
+        TakenEntry(kind, dedup, at, None if reply is None else json.loads(reply)) for kind, dedup, at, reply in rows
+    ]
+
+
+def _admission(db: sqlite3.Connection, rk: int) -> tuple[str, bool] | None:
+    row = db.execute("SELECT key, active FROM admission WHERE rk = ?", (rk,)).fetchone()
+    return None if row is None else (row[0], bool(row[1]))
 
 
 def _where(which: RunFilter) -> tuple[list[str], list[Any]]:

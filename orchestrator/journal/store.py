@@ -108,8 +108,19 @@ class TriggerRow:
 
 
 @dataclass(frozen=True, slots=True)
+class TakenEntry:
+    """Something that a run took from its inbox: what comes again under its dedup key is known by it. `reply` is its answer."""
+
+    kind: str
+    dedup: str
+    at: float
+    reply: Json = None
+
+
+@dataclass(frozen=True, slots=True)
 class StoredRun:
-    """Everything of one run, for export and import. `ticks` are from `first_seq` on; `inbox` is what it has not taken yet."""
+    """Everything of one run, for export and import. `ticks` are from `first_seq` on; `inbox` is what it has not taken yet,
+    `taken` what it has. `admission`: the key that it counts under in its flow's concurrency, and whether it was let in."""
 
     row: RunRow
     flow: Json
@@ -119,6 +130,19 @@ class StoredRun:
     requests: Sequence[RequestRow] = ()
     audit: Sequence[AuditRow] = field(default=())
     inbox: Sequence[InboxEntry] = ()
+    taken: Sequence[TakenEntry] = ()
+    admission: tuple[str, bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredShelf:
+    """What a store keeps beside its runs, for export and import: versions of flows as (hash, IR, created at), results under
+    `id:` keys as (flow, key, digest, holder, [result] or None, at), cached values as (scope, key, value, expires at)."""
+
+    flows: Sequence[tuple[str, Json, float]] = ()
+    ids: Sequence[tuple[str, str, str, str, Json, float]] = ()
+    cached: Sequence[tuple[str, str, Json, float | None]] = ()
+    triggers: Sequence[TriggerRow] = ()
 
 
 class Store(Journal, Protocol):
@@ -185,7 +209,16 @@ class Store(Journal, Protocol):
         ...
 
     async def import_run(self, stored: StoredRun, *, now: float) -> None:
-        """Add a run from elsewhere; one that has not ended is due at once. Raises: JournalConflict if its id is there."""
+        """Add a run from elsewhere; one that has not ended is due at once, unless others of its flow are before it.
+        Raises: JournalConflict if its id is there."""
+        ...
+
+    async def export_shelf(self) -> StoredShelf:
+        """What is kept beside runs. Cost: O(size)."""
+        ...
+
+    async def import_shelf(self, shelf: StoredShelf) -> None:
+        """Add what is not there; what is there under the same key stays."""
         ...
 
     async def set_triggers(self, flow: str, rows: Sequence[TriggerRow]) -> None:

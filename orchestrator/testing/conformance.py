@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.errors import AdmissionRefused, Fenced, JournalConflict, OrchestratorError, RunFinished, UnknownRun
@@ -603,6 +604,62 @@ async def a_run_can_be_moved_to_another_store(store: Store) -> None:
     assert [row.audience for _, row in await store.requests(["u:kim"])] == [("u:kim",)]
     assert [(e.dedup, e.data["value"]) for e in await store.inbox("r")] == [("e", "e")]
     assert [c.run_id for c in await store.claim(OTHER, now=NOW, lease_s=LEASE_S)] == ["r"]
+
+
+@check_store
+async def what_a_moved_run_has_taken_is_known(store: Store) -> None:
+    """What comes again under a dedup key that was used before the move is no second event."""
+    await start(store, "r")
+    await store.post(event("r", "e"))
+    taken = [(entry.id, {"ok": 1}) for entry in await store.inbox("r")]
+    await store.commit(batch("r", 1, consumed=taken))
+    stored = await store.export_run("r")
+    await store.commit(batch("r", 2, status="done", outcome={}, releases=True))
+    await store.delete(["r"])
+    await store.import_run(stored, now=NOW)
+    assert await store.inbox("r") == []
+    assert not await store.post(event("r", "e"))
+    assert await store.reply("r", "e") == (True, {"ok": 1})
+
+
+@check_store
+async def moved_runs_keep_their_places_in_the_queue(store: Store) -> None:
+    """One that was under way goes on, the others wait for its end; a run that queued behind nobody is let in."""
+    rule = Admission("queue", "k")
+    assert [await _admit(store, name, rule) for name in "abc"] == [False, True, True]
+    moved = [await store.export_run(name) for name in "abc"]
+    for name in "cb":
+        await store.post(event(name, "x", kind="cancel"))
+    await _end(store, "a")
+    await store.delete(list("abc"))
+    for stored in moved:
+        await store.import_run(stored, now=NOW)
+    assert [c.run_id for c in await store.claim(WORKER, now=NOW, lease_s=LEASE_S, limit=9)] == ["a"]
+    await _end(store, "a", 2)
+    assert [c.run_id for c in await store.claim(OTHER, now=NOW, lease_s=LEASE_S, limit=9)] == ["b"]
+
+
+@check_store
+async def what_is_kept_beside_runs_can_be_moved(store: Store) -> None:
+    """Versions, results under ids, cached values and triggers; what is there under the same key stays."""
+    await store.put_flow("hash-1", {"name": "flow"}, now=NOW)
+    await store.reserve("flow", "done", "d", "r/1", now=NOW)
+    await store.settle("flow", "done", "r/1", {"n": 1})
+    await store.keep("s", "k", [1], expires_at=NOW + 5)
+    await store.set_triggers("flow", [TriggerRow("flow/0", "flow", "hash-1", "cron", {"x": 1}, NOW, None, True)])
+    shelf = await store.export_shelf()
+    assert [tuple(row) for row in shelf.flows] == [("hash-1", {"name": "flow"}, NOW)]
+    other = replace(
+        shelf,
+        ids=[("flow", "new", "d", "r/2", [7], NOW), ("flow", "done", "d", "r/3", [8], NOW)],
+        cached=[("s", "k", [2], None), ("s", "new", [3], None)],
+        triggers=[*shelf.triggers, replace(shelf.triggers[0], id="flow/1")],
+    )
+    await store.import_shelf(other)
+    assert (await store.reserve("flow", "new", "d", "x", now=NOW)).result == 7
+    assert (await store.reserve("flow", "done", "d", "x", now=NOW)).result == {"n": 1}
+    assert [await store.recall("s", key, now=NOW) for key in ("k", "new")] == [([1],), ([3],)]
+    assert [(row.id, row.is_paused) for row in await store.triggers()] == [("flow/0", True), ("flow/1", True)]
 
 
 @check_store
