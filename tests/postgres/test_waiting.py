@@ -6,10 +6,13 @@ import asyncio
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.support.office import CHAIN, Office, in_office
 from tests.support.workers import WorkerProcess
 
 WAITING = 10_000
+LIMITS = {"local": 0.02, "dbos": 0.04}  # of a core; DBOS looks at its queues by itself, and at 0.1 s took 4.5 %
 
 
 def cpu_s(pid: int) -> float:
@@ -24,14 +27,18 @@ def rss_kb(pid: int) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 
 
-def test_ten_thousand_waiting_runs_cost_a_worker_nothing(url: str, tmp_path: Path) -> None:
-    worker = WorkerProcess(url, tmp_path, "w")
+@pytest.mark.parametrize("dispatcher", ["local", "dbos"])
+def test_ten_thousand_waiting_runs_cost_a_worker_nothing(dispatcher: str, url: str, tmp_path: Path) -> None:
+    if dispatcher == "dbos":
+        pytest.importorskip("dbos")
+    worker = WorkerProcess(url, tmp_path, "w", dispatcher=dispatcher)
     worker.wait_up()
     pid = worker.process.pid
 
     async def story(office: Office) -> None:
         await office.start(CHAIN % "work", "warm", {"n": 1})
         await office.wait_for("warm")
+        await asyncio.sleep(1.5)  # the worker's own first rounds take memory once
         memory = await asyncio.to_thread(rss_kb, pid)
         sql = (
             "INSERT INTO runs (id, flow, flow_hash, kind, status, epoch, ready_at, created_at, root)"
@@ -41,10 +48,10 @@ def test_ten_thousand_waiting_runs_cost_a_worker_nothing(url: str, tmp_path: Pat
         await office.postgres._change(lambda tx: tx.write(sql, (time.time() + 3600, WAITING)).rowcount)
         await asyncio.sleep(1.2)
         before, began = await asyncio.to_thread(cpu_s, pid), time.monotonic()
-        await asyncio.sleep(2.0)
+        await asyncio.sleep(6.0)
         share = (await asyncio.to_thread(cpu_s, pid) - before) / (time.monotonic() - began)
-        assert share <= 0.02, f"{share:.1%} of a core"
-        assert await asyncio.to_thread(rss_kb, pid) - memory < 1024
+        assert share <= LIMITS[dispatcher], f"{share:.1%} of a core"
+        assert await asyncio.to_thread(rss_kb, pid) - memory < 4096  # KB: of 10,000 objects each takes more than that
         assert (await office.journal.stats()).by_status["waiting"] == WAITING
 
     try:
