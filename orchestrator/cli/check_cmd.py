@@ -11,7 +11,9 @@ import click
 
 from orchestrator.cli.exits import CommandFailed, Exit
 from orchestrator.cli.files import complete_flows, flow_files, open_project
+from orchestrator.cli.kept_runs import Kept, kept_runs
 from orchestrator.cli.output import plural, print_json, say
+from orchestrator.cli.store import sqlite_file
 from orchestrator.diagnostics import Diagnostic, Severity, has_errors
 from orchestrator.diagnostics_text import FORMATS, render, render_text, summary
 from orchestrator.errors import UsageError
@@ -78,29 +80,6 @@ class _Mend:
     with_unsafe: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """Unfinished runs that stay with an older version of a flow whose file has changed."""
-
-    flow: str
-    file: Path
-    runs: int
-    versions: tuple[str, ...]
-
-    @property
-    def text(self) -> str:
-        """The same in a sentence."""
-        verb = "keeps" if self.runs == 1 else "keep"
-        return (
-            f"`{self.flow}`: {plural(self.runs, 'unfinished run')} {verb} version {', '.join(self.versions)}; "
-            f"`orchestrator diff {self.file}` says what changed, `orchestrator migrate {self.file}` moves them"
-        )
-
-    def to_json(self) -> dict[str, object]:
-        """The same as plain JSON."""
-        return {"flow": self.flow, "file": str(self.file), "runs": self.runs, "versions": list(self.versions)}
-
-
 @dataclass(slots=True)
 class _Checked:
     """What a check has found so far."""
@@ -164,30 +143,8 @@ def _check_files(checked: _Checked, paths: tuple[Path, ...], mend: _Mend | None)
         from orchestrator.compiler.projectwide import check_flow_names
 
         checked.found += check_flow_names(flows.values())
-    checked.kept += _kept(project, flows)
-
-
-def _kept(project: Project, flows: dict[Path, Compiled]) -> list[Kept]:
-    """Which runs of the project's file of runs keep an older version of these flows."""
-    from orchestrator.cli.store import sqlite_file
-
-    store = sqlite_file(project)
-    if store is None or not store.exists():
-        return []
-    from orchestrator.ir.codec import flow_hash
-    from orchestrator.journal.peek import open_versions
-
-    known = open_versions(store)
-    found = []
-    for file, compiled in flows.items():
-        if compiled.flow is None or not compiled.is_ok:
-            continue
-        here = flow_hash(compiled.flow)
-        old = [v for v in known if v.flow == compiled.flow.name and v.flow_hash != here]
-        if old:
-            names = tuple(str(v.version) if v.version else v.flow_hash[:8] for v in old)
-            found.append(Kept(compiled.flow.name, file, sum(v.runs for v in old), names))
-    return found
+    good = [(file, made.flow) for file, made in flows.items() if made.flow is not None and made.is_ok]
+    checked.kept += kept_runs(sqlite_file(project), good)
 
 
 def _mend(checked: _Checked, project: Project, file: Path, compiled: Compiled, mend: _Mend) -> Compiled:

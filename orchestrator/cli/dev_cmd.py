@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from orchestrator.cli.kept_runs import kept_runs
 from orchestrator.cli.output import say
-from orchestrator.cli.store import make_folder, store_option, store_url
+from orchestrator.cli.store import make_folder, sqlite_file, store_option, store_url
 
 PORT = 7788
 
@@ -45,7 +46,14 @@ def command(
     settings = ServerSettings(is_open=is_open, is_dev=True, allows_edit=True, hosts=(host,))
     desk = open_desk(project, url, accounts=open_accounts(project), settings=settings)
     if not no_reload:
-        reloader = Reloader(desk, reopen, say)
+
+        def tell(text: str) -> None:
+            say(text)
+            flows = [(x.file, x.ir) for x in desk.shelf if x.file is not None and x.ir is not None and x.is_ok]
+            for kept in kept_runs(sqlite_file(project, store), flows):
+                say(kept.text)
+
+        reloader = Reloader(desk, reopen, tell)
 
         async def watch() -> None:
             desk.spawn(reloader.run())

@@ -44,9 +44,9 @@ def default_file(project: Project) -> Path:
     return project.root.resolve() / FOLDER / "runs.db"
 
 
-def sqlite_file(project: Project) -> Path | None:
+def sqlite_file(project: Project, option: str | None = None) -> Path | None:
     """The file of the project's store, None if it is of another kind. Loads no driver."""
-    head, url = "sqlite:///", store_url(project, None)
+    head, url = "sqlite:///", store_url(project, option)
     return Path(unquote(url.removeprefix(head).partition("?")[0])) if url.startswith(head) else None
 
 

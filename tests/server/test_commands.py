@@ -167,6 +167,16 @@ def test_dev_takes_in_changed_flows_and_plugins(tmp_path: Path) -> None:
         assert client.post("/api/flows/echo/runs", json={"inputs": {"text": "a"}}).status_code == 422
 
 
+def test_dev_says_which_runs_keep_the_version_before(tmp_path: Path) -> None:
+    write_flows(tmp_path, slow=SLOW.replace("1s", "1h"))
+    with running(tmp_path, "dev") as server, httpx.Client(base_url=server.url, trust_env=False, timeout=20) as client:
+        client.post("/api/flows/slow/runs", json={"inputs": {}}).raise_for_status()
+        (tmp_path / "slow.flow.yaml").write_text(SLOW.replace("1s", "2h").lstrip(), "utf-8")
+        server.line("reloaded slow")
+        said = server.line("unfinished run")
+    assert "`slow`: 1 unfinished run keeps version" in said and "orchestrator migrate" in said
+
+
 def outputs(client: httpx.Client) -> object:
     run_id = client.post("/api/flows/echo/runs", json={"inputs": {"text": "a"}}).json()["run_id"]
     with client.stream("GET", f"/api/runs/{run_id}/events", headers={"Accept": "text/event-stream"}) as log:
