@@ -82,6 +82,10 @@ async def _call(project: Project, info: CallableInfo, values: dict[str, Json], *
         raise
     except Exception as error:  # the callable's own code failed: that is its result here, not ours to raise
         raise StepError("call.failed", f"{type(error).__name__}: {error}") from error
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        raise
+    except BaseException as error:  # of a kind that is none of ours to obey
+        raise StepError("call.failed", type(error).__name__) from error
     finally:
         await hub.aclose()
         if shows_text:

@@ -109,7 +109,7 @@ def _plugins(folder: Path, module: str) -> tuple[tuple[Any, Path], ...]:  # (Plu
     with _on_path(folder, module):
         try:
             return plugins_in(module)
-        except Exception as problem:  # importing runs the author's code, which can raise anything
+        except (Exception, SystemExit) as problem:  # importing runs the author's code, which can raise anything
             raise CommandFailed(
                 f"{module} cannot be imported: {type(problem).__name__}: {problem}", Exit.DIAGNOSTICS
             ) from problem

@@ -181,6 +181,7 @@ def check(names: tuple[str, ...], fixes: bool, as_json: bool) -> int:
     else what the project's plugin folder provides. This imports the plugins and runs their examples.
     """
     from orchestrator.cli.plugin_check import check_callables, check_package, is_package
+    from orchestrator.plugin.contract import Breach
 
     folders = [Path(name) for name in names if is_package(Path(name))]
     rest = tuple(name for name in names if Path(name) not in folders)
@@ -196,7 +197,10 @@ def check(names: tuple[str, ...], fixes: bool, as_json: bool) -> int:
         checked += seen
     if rest or not folders:
         project = open_project()
-        infos = find_callables(project, rest)
+        if not rest:  # what is broken is named, and the others are checked all the same
+            broken = [p for p in project.catalog.problems() if p.code != "PLG004"]
+            breaches += [Breach(p.name, p.code, p.message + (f" ({p.origin})" if p.origin else "")) for p in broken]
+        infos = find_callables(project, rest, is_broken_fine=bool(breaches))
         breaches += check_callables(infos, project)
         checked += [info.name for info in infos]
     if as_json:
@@ -220,10 +224,10 @@ def _write_manifests(folder: Path) -> None:
         say(f"wrote {file}")
 
 
-def find_callables(project: Project, names: Iterable[str]) -> list[CallableInfo]:
+def find_callables(project: Project, names: Iterable[str], *, is_broken_fine: bool = False) -> list[CallableInfo]:
     """The callables of these names or namespaces; without any, those that the project itself provides.
 
-    Raises: CommandFailed for a name that is unknown or broken.
+    Raises: CommandFailed for a name that is unknown or broken; without names, for any that is, unless that is fine.
     """
     from orchestrator.cli.call_step import find_callable
 
@@ -233,6 +237,8 @@ def find_callables(project: Project, names: Iterable[str]) -> list[CallableInfo]
         infos = [info for name in catalog.names() if (info := catalog.get(name)) is not None]
         own = [i for i in infos if i.provider != "bundled" and i.namespace not in project.config.mcp_servers]
         broken = next((p for p in catalog.problems() if p.code != "PLG004"), None)
+        if is_broken_fine:
+            return own
         if broken is not None:
             raise CommandFailed(f"{broken.name}: {broken.message}", Exit.DIAGNOSTICS)
         if not own:

@@ -65,6 +65,7 @@ class Catalog:
         self._problems: dict[str, PluginProblem] = {}
         self._described: dict[str, tuple[StepDef, CallableInfo | None]] = {}
         self._scans: dict[str, FileScan] | None = None
+        self._clashes: set[str] = set()  # names that two files of the folder define
         self._bundled: dict[str, dict[str, CallableInfo]] = {}
         self._pinned: dict[str, dict[str, CallableInfo]] = {}
         self._installed: dict[str, CallableInfo] | None = None
@@ -152,6 +153,8 @@ class Catalog:
                     "PLG005", name, f"{name} is a name of a bundled plugin; choose another namespace", step.origin
                 )
                 return None
+            if name in self._clashes:  # which one is meant nobody can say
+                return None
             try:
                 return step.info()
             except PluginError as problem:
@@ -170,11 +173,13 @@ class Catalog:
 
                 self._scans = {str(scan.file): scan for scan in scan_folder(folder)}
             owners: dict[str, Path] = {}
+            self._clashes = set()
             for scan in self._scans.values():
                 for fault in scan.faults:
                     self._note(fault.code, fault.name, fault.message, fault.origin)
                 for name, step in scan.steps.items():
                     if name in owners:
+                        self._clashes.add(name)
                         self._note("PLG005", name, f"{name} is defined in {owners[name].name} too", step.origin)
                     owners.setdefault(name, scan.file)
         return self._scans

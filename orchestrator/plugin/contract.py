@@ -187,13 +187,20 @@ print(json.dumps({"ms": spent, "seen": seen}))
 def check_import(module: str, path: tuple[str, ...] = ()) -> tuple[Breach, ...]:
     """Import a module in a fresh process and watch: CPU time, files written, connections, processes, threads."""
     code = f"import sys; sys.path[:0] = {list(path)!r}\n{_IMPORT_PROBE}"
-    done = subprocess.run(
-        [sys.executable, "-B", "-c", code, module], capture_output=True, text=True, timeout=60, check=False
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", code, module],
+            capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, timeout=60, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return (Breach(module, "import", "cannot be imported: it did not end within a minute"),)
     if done.returncode != 0:
         last = done.stderr.strip().rpartition("\n")[2]
         return (Breach(module, "import", f"cannot be imported: {last[:300]}"),)
-    found: Any = json.loads(done.stdout.strip().rpartition("\n")[2])
+    try:
+        found: Any = json.loads(done.stdout.strip().rpartition("\n")[2])
+    except ValueError:
+        return (Breach(module, "import", "cannot be imported: it ends the process"),)
     breaches = [Breach(module, "import", f"does something when imported: {what}") for what in found["seen"]]
     if found["ms"] > MAX_IMPORT_MS:
         breaches.append(

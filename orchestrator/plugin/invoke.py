@@ -1,7 +1,8 @@
 """From a callable's description to something the runtime can await: check inputs, inject, run, give plain JSON back.
 
-Invariants: a `BaseException` that is no `Exception` passes untouched, cancellation included; whatever else a user's code
-raises comes out as a `StepError`; what an `OrchestratorError` says is kept; inputs are never changed.
+Invariants: a `BaseException` that is no `Exception` passes untouched, cancellation included, save `SystemExit`: a callable ends
+its call, never the process; whatever else a user's code raises comes out as a `StepError`; what an `OrchestratorError` says is
+kept; inputs are never changed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from orchestrator.errors import OrchestratorError, PluginError, StepError
 from orchestrator.events import Event
 from orchestrator.plugin.define import StepDef
 from orchestrator.plugin.info import CallableInfo, Emitted, Json, Target
+from orchestrator.plugin.log_masking import masked_logger
 from orchestrator.plugin.secrets import Masker, SecretVault
 from orchestrator.plugin.services import MaskedContext, Services, StepContext
 from orchestrator.plugin.signature import (
@@ -82,7 +84,7 @@ class Invoker:
             raise
         except BaseExceptionGroup as group:
             raise _single_cause(group, services.secrets.masker()) from group
-        except Exception as problem:
+        except (Exception, SystemExit) as problem:
             raise call_failed(problem, services.secrets.masker()) from problem
 
     def _check(self, inputs: Mapping[str, Json]) -> Arguments:
@@ -156,7 +158,7 @@ def inject(name: str, kind: Inject, info: CallableInfo, services: Services) -> o
         case Inject.MCP:
             return services.mcp
         case Inject.LOGGER:
-            return logging.getLogger(f"orchestrator.step.{info.name}")
+            return masked_logger(logging.getLogger(f"orchestrator.step.{info.name}"), services.secrets.masker)
         case Inject.SECRET:
             declared = next(secret for secret in info.secrets if secret.lower() == name.lower())
             return services.secrets.get(declared)
@@ -212,7 +214,7 @@ def masked_error(problem: StepError, vault: SecretVault) -> StepError:
     return StepError(problem.code, masker.text(problem.message), details=details, retry_after=problem.retry_after)
 
 
-def call_failed(problem: Exception, masker: Masker) -> StepError:
+def call_failed(problem: Exception | SystemExit, masker: Masker) -> StepError:
     """An exception that the callable did not declare, as an error a flow can catch."""
     kind = type(problem).__name__
     text = masker.text(str(problem))
@@ -241,7 +243,7 @@ def _single_cause(group: BaseExceptionGroup[BaseException], masker: Masker) -> B
     leaf: BaseException = group
     while isinstance(leaf, BaseExceptionGroup) and len(leaf.exceptions) == 1:
         leaf = leaf.exceptions[0]
-    if isinstance(leaf, OrchestratorError) or not isinstance(leaf, Exception):
+    if isinstance(leaf, OrchestratorError) or not isinstance(leaf, Exception | SystemExit):
         return leaf
     return call_failed(leaf, masker)
 

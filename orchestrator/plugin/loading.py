@@ -55,7 +55,7 @@ def load_module(module: str) -> ModuleType:
     """A module of an installed package. Raises: PluginError."""
     try:
         return importlib.import_module(module)
-    except Exception as problem:  # importing runs the author's code, which can raise anything
+    except (Exception, SystemExit) as problem:  # importing runs the author's code, which can raise anything
         raise PluginError(f"plugin module {module} cannot be imported: {_cause(problem)}", plugin=module) from problem
 
 
@@ -106,7 +106,7 @@ def _execute(module_name: str, file: Path, stamp: int) -> ModuleType:
     try:
         source = file.read_bytes()
         exec(compile(source, str(file), "exec"), module.__dict__)  # the source as it is now, never a stale .pyc
-    except Exception as problem:  # the author's code can raise anything
+    except (Exception, SystemExit) as problem:  # the author's code can raise anything, and `sys.exit` is no end of ours
         sys.modules.pop(module_name, None)
         raise PluginError(f"{file} cannot be imported: {_cause(problem)}", plugin=str(file)) from problem
     registered = {name: step for name, step in REGISTERED.items() if before.get(name) is not step}

@@ -92,7 +92,9 @@ def installed_plugins(
         for entry in allow_problems(entries)
     ]
     seen: dict[str, str] = dict.fromkeys(reserved, "the bundled plugins")
+    missing = dict(allowed)
     for plugin in list_installed():
+        missing.pop(_normal(plugin.distribution), None)
         if plugin.module.partition(".")[0] == "orchestrator_plugins":
             continue
         name = f"{plugin.namespace}.*"
@@ -110,6 +112,12 @@ def installed_plugins(
             infos += read_package(plugin)
         except PluginError as problem:
             problems.append(PluginProblem("PLG002", name, problem.message))
+    problems += [
+        PluginProblem(
+            "PLG001", f"{entry.name}.*", f"[plugins] allow names {entry.name}, which is not installed", "install it"
+        )
+        for entry in missing.values()
+    ]
     return tuple(infos), tuple(problems)
 
 

@@ -154,7 +154,9 @@ class MaskedContext:
 
     @property
     def log(self) -> logging.Logger:
-        return self.inner.log
+        from orchestrator.plugin.log_masking import masked_logger
+
+        return masked_logger(self.inner.log, lambda: self.masker)
 
     def now(self) -> datetime:
         return self.inner.now()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
+from orchestrator.plugin.contract import Breach, check_import
 from tests.cli.support import cli, process, write
 
 CONFIG = '[plugins]\nfolder = "plugins"\n'
@@ -121,3 +123,29 @@ def test_docs_are_markdown_of_what_the_project_provides(project: Path) -> None:
     cli("plugin", "docs", "-o", "shop.md", cwd=project)
     assert (project / "shop.md").read_text("utf-8").startswith("# shop\n")
     assert cli("plugin", "docs", "text.slug", cwd=project).out.startswith("# text\n")
+
+
+def test_check_names_what_is_broken_and_checks_the_others_all_the_same(project: Path) -> None:
+    write(project, "plugins/shop.py", GOOD.replace('"1.50"', '"1,50"'))
+    write(project, "plugins/typo.py", "def broken(:\n")
+    done = process("plugin", "check", cwd=project)
+    assert (done.code, "[PLG002]" in done.out, "[example]" in done.out) == (3, True, True)
+
+
+@pytest.mark.parametrize("line", ["raise SystemExit(0)", "import os; os._exit(0)"])
+def test_a_plugin_that_ends_the_process_when_imported_breaks_its_contract(line: str) -> None:
+    breaches = check_import_of(line)
+    assert [breach.rule for breach in breaches] == ["import"]
+    assert "it ends the process" in breaches[0].message
+
+
+def check_import_of(line: str) -> tuple[Breach, ...]:
+    with TemporaryDirectory() as folder:
+        Path(folder, "ends_at_import.py").write_text(line + "\n", "utf-8")
+        return check_import("ends_at_import", (folder,))
+
+
+def test_a_step_that_exits_at_import_fails_the_command(project: Path) -> None:
+    write(project, "plugins/shop.py", GOOD + "\nraise SystemExit(0)\n")
+    done = process("run", "--step", "shop.price", "-i", "cents=150", cwd=project)
+    assert (done.code, "cannot be imported: SystemExit: 0" in done.err) == (10, True)

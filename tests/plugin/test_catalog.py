@@ -200,3 +200,22 @@ def test_binding_the_same_callable_again_works_without_a_catalog() -> None:
     info = Catalog().get("text.slug")
     assert info is not None
     assert bind(info).info is info
+
+
+def test_a_name_that_two_files_define_is_a_finding_where_it_is_called(tmp_path: Path) -> None:
+    from orchestrator.plugin.config import ProjectConfig
+
+    for file in ("one.py", "two.py"):
+        text = 'from orchestrator.plugin import Plugin\np = Plugin("dup")\n\n\n@p.step(effect="none")\ndef go(a: int) -> int:\n    """Go."""\n    return a\n'
+        (tmp_path / file).write_text(text, "utf-8")
+    catalog = Catalog(ProjectConfig(root=tmp_path, plugins_folder="."))
+    problem = catalog.problem("dup.go")
+    assert problem is not None
+    assert (problem.code, problem.message) == ("PLG005", "dup.go is defined in one.py too")
+
+
+def test_an_allowed_package_that_is_not_installed_is_a_finding() -> None:
+    from orchestrator.plugin.config import ProjectConfig
+
+    (problem,) = Catalog(ProjectConfig(plugins_allow=("no-such-package",))).problems()
+    assert (problem.code, "no-such-package, which is not installed" in problem.message) == ("PLG001", True)

@@ -223,7 +223,7 @@ async def test_a_task_group_that_failed_for_one_reason_fails_with_it() -> None:
     assert (await call_of(f).error("t.f")).code == "crm.gone"
 
 
-@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit])
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, GeneratorExit])
 async def test_what_is_no_exception_is_never_swallowed(kind: type[BaseException]) -> None:
     def f() -> None:
         raise kind
@@ -275,3 +275,28 @@ async def test_binding_checks_nothing_twice_and_is_fast() -> None:
     for _ in range(2000):
         await invoke({"n": 1}, services)
     assert (perf_counter() - began) / 2000 < 0.0002
+
+
+@pytest.mark.parametrize("inline", [True, False])
+async def test_a_callable_that_exits_fails_its_call_and_ends_no_process(inline: bool) -> None:
+    def f() -> None:
+        raise SystemExit(0)
+
+    error = await call_of(f, inline=inline).error("t.f")
+    assert (error.code, str(error)) == ("call.failed", "SystemExit: 0")
+
+
+async def test_secrets_are_masked_in_the_injected_logs_and_their_tracebacks(caplog: pytest.LogCaptureFixture) -> None:
+    async def f(log: logging.Logger, ctx: Context, api_key: Secret) -> None:
+        log.warning("the key is %s", api_key.reveal())
+        ctx.log.warning("again: " + api_key.reveal())
+        ctx.log.warning("%d", api_key.reveal())
+        try:
+            raise ValueError(api_key.reveal())
+        except ValueError:
+            log.exception("it failed")
+
+    await call_of(f, secrets=["API_KEY"])("t.f")
+    assert "the key is ***" in caplog.text and "again: ***" in caplog.text and "ValueError: ***" in caplog.text
+    assert "s3cr3t-key" not in caplog.text
+    assert {record.name for record in caplog.records} == {"orchestrator.step.t.f", "orchestrator.step"}
