@@ -169,6 +169,8 @@ class Foreground:
             return False  # one branch of it may wait while another one works
         if state.is_over or state.busy > 0 or any(timer.kind not in OTHERS for timer in state.timers.values()):
             return False
+        if run.plan.ir.kind == "function" and not run.is_quiet:  # a question is open, and other branches still work
+            return False
         if any(self._answers.has_for(self._step_here(run, request.step)) for request in open_asks(run).values()):
             return False
         for child in state.children:

@@ -157,9 +157,10 @@ class Opening:
         message: dict[str, Value] = {}
         if shape.input is not None:
             given = self.message if self.has_message else shape.default
+            what = f"workflow `{workflow.name}`: the message"
             if is_kept:
-                given = Encoded(encode(given, shape.input_hint, f"workflow `{workflow.name}`: the message"), given)
-            message[shape.input] = given if is_kept else copy_value(given)
+                given = Encoded(encode(given, shape.input_hint, what), given)
+            message[shape.input] = given if is_kept else copy_value(given, what)
         inputs = {name: untyped(value.json) if type(value) is Encoded else value for name, value in message.items()}
         return t.Started(0, 0.0, -1, "Start", message, inputs, meta={"workflow": workflow.name})
 

@@ -44,10 +44,12 @@ def ask(frame: Frame, data: Value, response_type: Any, request_id: str | None) -
     """The answer to a question, now if it is known, else when it comes; its place is taken now, not when it is awaited."""
     number = frame.next(_ASK)
     source = frame.step.path.rstrip("/").rpartition("/")[2].partition("#")[0] if frame.step is not None else ""
+    if request_id is None:
+        request_id = f"auto::{frame.path}{number}"
     question = Question(
         f"{frame.path}{_ASK}#{number}",
-        request_id if request_id is not None else f"auto::{frame.path}{number}",
-        copy_value(data),
+        request_id,
+        copy_value(data, f"workflow `{frame.run.session.workflow.name}`: the data of request {request_id!r}"),
         call_text((data,), {}, ("request_data",)),
         source or frame.run.session.workflow.name,
         response_type,

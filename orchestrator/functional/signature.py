@@ -13,6 +13,7 @@ from orchestrator.functional.errors import SignatureError
 from orchestrator.ir.model import Origin
 
 _CONTEXT_NAMES = ("WorkflowRunContext", "RunContext")
+_STARS = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,16 @@ class FunctionShape:
 def shape_of_workflow(fn: Callable[..., Any], context_type: type[Any]) -> FunctionShape:
     """The shape of a workflow function.
 
-    Raises: SignatureError for a function that is not async, is a generator, or takes more than one input.
+    Raises: SignatureError for a function that is not async, is a generator, or does not take at most one input.
     """
     shape = _shape(fn, context_type, "workflow")
+    for parameter in () if shape.names else inspect.signature(fn).parameters.values():
+        stars = _STARS.get(parameter.kind)
+        if stars is not None:
+            raise SignatureError(
+                f"{_place(fn, shape.origin)}: workflow `{fn.__name__}` takes `{stars}{parameter.name}`; "
+                "it gets one input, the message given to run(). Name that parameter"
+            )
     if len(shape.names) > 1:
         raise SignatureError(
             f"{_place(fn, shape.origin)}: workflow `{fn.__name__}` takes {len(shape.names)} inputs "
@@ -71,8 +79,7 @@ def _shape(fn: Callable[..., Any], context_type: type[Any], what: str) -> Functi
     parameters = inspect.signature(fn).parameters
     hints = _hints(fn)
     context = _context_of(parameters, hints, context_type)
-    skipped = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    taken = [p for p in parameters.values() if p.name != context and p.kind not in skipped]
+    taken = [p for p in parameters.values() if p.name != context and p.kind not in _STARS]
     first = taken[0] if taken else None
     return FunctionShape(
         names=tuple(p.name for p in taken),

@@ -28,12 +28,9 @@ def set_value(frame: Frame, key: str, value: Any) -> None:
     if path in (run.act.record or ()):
         run.visited.add(path)
         return
-    if run.is_durable:
-        where = f"step `{frame.step.path.rstrip('/')}`" if frame.step is not None else "the workflow function"
-        what = f"workflow `{run.session.workflow.name}`: state `{key}`, set in {where},"
-        value = encode_plain(value, what)
-    else:
-        value = copy_value(value)
+    where = f"step `{frame.step.path.rstrip('/')}`" if frame.step is not None else "the workflow function"
+    what = f"workflow `{run.session.workflow.name}`: state `{key}`, set in {where},"
+    value = encode_plain(value, what) if run.is_durable else copy_value(value, what)
     full = frame.namespace + key
     step = frame.step
     if step is None:

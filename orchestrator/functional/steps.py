@@ -186,7 +186,7 @@ async def run_step(
             value = await _attempts(definition, inner, path, args, kwargs)
         else:
             value = await definition.fn(*args, **kwargs)
-        kept: Any = value if type(value) in ATOMS else copy_value(value)
+        kept: Any = value if type(value) in ATOMS else copy_value(value, _what(definition, run))
         if run.is_durable:
             kept = Encoded(_encode(definition, run, value), kept)
     except Exception as error:
@@ -222,8 +222,11 @@ def note_of(
 
 
 def _encode(definition: StepDefinition, run: Pass, value: Any) -> Any:
-    what = f"workflow `{run.session.workflow.name}`: the result of step `{definition.name}`"
-    return encode(value, definition.shape.return_hint, what)
+    return encode(value, definition.shape.return_hint, _what(definition, run))
+
+
+def _what(definition: StepDefinition, run: Pass) -> str:
+    return f"workflow `{run.session.workflow.name}`: the result of step `{definition.name}`"
 
 
 def _with_context(

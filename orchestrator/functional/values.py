@@ -28,37 +28,48 @@ Json = Any  # plain JSON
 
 ATOMS: frozenset[type[Any]] = frozenset({str, int, float, bool, type(None), bytes})
 _TAG = "$t"
+_ENDLESS = "cannot be kept: it contains itself, or nests too deeply"
 
 
-def copy_value(value: Value) -> Value:
-    """Containers, dataclasses and models as copies, down to their leaves; everything else (a client, a lock) as it is."""
+def copy_value(value: Value, what: str = "a value") -> Value:
+    """Containers, dataclasses and models as copies, down to their leaves; everything else (a client, a lock) as it is.
+
+    Raises: NotSerializable for one without an end, which `what` names.
+    """
+    try:
+        return _copy(value)
+    except RecursionError:
+        raise NotSerializable(f"{what} {_ENDLESS}") from None
+
+
+def _copy(value: Value) -> Value:
     kind = type(value)
     if kind in ATOMS:
         return value
     if kind is dict:
-        return {key: copy_value(item) for key, item in value.items()}
+        return {key: _copy(item) for key, item in value.items()}
     if kind is list:
-        return [copy_value(item) for item in value]
+        return [_copy(item) for item in value]
     if kind is tuple:
-        return tuple([copy_value(item) for item in value])
+        return tuple([_copy(item) for item in value])
     if kind in _COPIERS:
         return _COPIERS[kind](value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         made = copy.copy(value)
         for field in dataclasses.fields(value):
-            object.__setattr__(made, field.name, copy_value(getattr(value, field.name)))
+            object.__setattr__(made, field.name, _copy(getattr(value, field.name)))
         return made
     if hasattr(kind, "model_fields") and hasattr(kind, "model_copy"):
-        return value.model_copy(update={name: copy_value(getattr(value, name)) for name in kind.model_fields})
+        return value.model_copy(update={name: _copy(getattr(value, name)) for name in kind.model_fields})
     return value
 
 
 _COPIERS: dict[type[Any], Callable[[Any], Any]] = {
     set: set,
     bytearray: bytearray,
-    deque: lambda value: deque((copy_value(item) for item in value), value.maxlen),
-    defaultdict: lambda value: defaultdict(value.default_factory, {k: copy_value(v) for k, v in value.items()}),
-    OrderedDict: lambda value: OrderedDict((k, copy_value(v)) for k, v in value.items()),
+    deque: lambda value: deque((_copy(item) for item in value), value.maxlen),
+    defaultdict: lambda value: defaultdict(value.default_factory, {k: _copy(v) for k, v in value.items()}),
+    OrderedDict: lambda value: OrderedDict((k, _copy(v)) for k, v in value.items()),
     Counter: Counter,
 }
 
@@ -81,7 +92,10 @@ def encode(value: Value, hint: Any, what: str) -> Json:
     if type(value) is Encoded:
         return value.json
     found: list[str] = []
-    plain = _to_json(value, "", found)
+    try:
+        plain = _to_json(value, "", found)
+    except RecursionError:
+        raise NotSerializable(f"{what} {_ENDLESS}") from None
     if not found:
         return plain
     problem = found[0]
@@ -91,7 +105,7 @@ def encode(value: Value, hint: Any, what: str) -> Json:
         except Exception as error:  # whatever pydantic or a custom serializer raises
             problem += f"; its annotation cannot write it either ({_first_line(error)})"
     raise NotSerializable(
-        f"{what} cannot be kept in a storage: {problem}. Return JSON values, or annotate a dataclass or pydantic model"
+        f"{what} cannot be kept in a storage: {problem}. Use JSON values, or annotate a dataclass or pydantic model"
     )
 
 
@@ -111,7 +125,10 @@ def encode_plain(value: Value, what: str) -> Json:
     Raises: NotSerializable, with the path in the value.
     """
     found: list[str] = []
-    plain = _plain(value, "", found)
+    try:
+        plain = _plain(value, "", found)
+    except RecursionError:
+        raise NotSerializable(f"{what} {_ENDLESS}") from None
     if found:
         raise NotSerializable(
             f"{what} cannot be kept in a storage: {found[0]}. State is JSON: text, numbers, lists, dicts"

@@ -10,6 +10,8 @@ import pytest
 from tests.cli.support import process, write
 
 CODE = """
+import asyncio
+
 from orchestrator import Event, StartEvent, StopEvent, Workflow, step
 from orchestrator.functional import RunContext, workflow
 from orchestrator.functional import step as call
@@ -44,6 +46,25 @@ async def draft(topic: str) -> str:
 async def review(topic: str, ctx: RunContext) -> str:
     text = await draft(topic)
     return f"{text}: {await ctx.request_info({'text': text}, response_type=str)}"
+
+
+@call
+async def slow(name: str) -> str:
+    await asyncio.sleep(0.2)
+    return await draft(name)
+
+
+@workflow
+async def beside(topic: str, ctx: RunContext) -> list[str]:
+    async def branch() -> str:
+        return await slow("a") + await slow("b")
+
+    return list(await asyncio.gather(ctx.request_info("now?", response_type=str), branch()))
+
+
+@workflow
+async def around(topic: str) -> str:
+    return (await review.run(topic)).text
 """
 CALLER = """
 flow: caller
@@ -88,6 +109,20 @@ def test_a_question_of_a_function_is_answered_by_another_process(started: tuple[
     assert (decided.code, result if isinstance(result, str) else result["text"]) == (0, "About Tea: fine")
     assert (project / "calls.txt").read_text().split() == ["Tea"]
     assert process("inbox", "--json", cwd=project).json["data"] == []
+
+
+def test_a_question_does_not_end_the_command_while_another_branch_works(project: Path) -> None:
+    asked = process("run", "ask:beside", "-i", "topic=Tea", "--run-id", "r1", cwd=project)
+    assert (asked.code, (project / "calls.txt").read_text().split()) == (4, ["a", "b"])
+    decided = process("decide", "r1", "--as", "kim", "-i", "answer=yes", cwd=project)
+    assert json.loads(decided.out) == ["yes", "About aAbout b"]
+    assert (project / "calls.txt").read_text().split() == ["a", "b"]
+
+
+def test_a_question_of_an_inner_function_ends_the_command(project: Path) -> None:
+    assert process("run", "ask:around", "-i", "topic=Tea", "--run-id", "r1", cwd=project).code == 4
+    decided = process("decide", "r1", "--as", "kim", "-i", "answer=fine", cwd=project)
+    assert json.loads(decided.out) == "About Tea: fine"
 
 
 def test_the_audit_log_says_who_answered_a_function(project: Path) -> None:

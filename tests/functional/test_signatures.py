@@ -57,6 +57,16 @@ def test_a_workflow_without_input_runs_without_a_message_and_refuses_one() -> No
         flow.run(1)
 
 
+def test_a_workflow_whose_message_would_have_no_name_is_refused() -> None:
+    async def many(*messages: str) -> None: ...
+    async def named(ctx: RunContext, **fields: str) -> None: ...
+
+    with pytest.raises(SignatureError, match=r"workflow `many` takes `\*messages`; it gets one input"):
+        workflow(many)
+    with pytest.raises(SignatureError, match=r"workflow `named` takes `\*\*fields`; it gets one input"):
+        workflow(named)
+
+
 def test_an_input_with_a_default_may_be_left_out() -> None:
     @workflow
     async def flow(x: int = 7) -> int:

@@ -156,6 +156,38 @@ def test_state_that_is_no_json_is_refused_with_step_and_path_when_it_is_set(valu
         asyncio.run(flow.run(None))
 
 
+@both
+def test_values_that_contain_themselves_are_refused_by_name(make_storage: Any) -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+
+    @step
+    async def give(x: None) -> list[Any]:
+        return endless
+
+    @workflow(checkpoint_storage=make_storage())
+    async def result(x: None) -> None:
+        await give(None)
+
+    @workflow(checkpoint_storage=make_storage())
+    async def state(x: None, ctx: RunContext) -> None:
+        ctx.set_state("k", endless)
+
+    @workflow(checkpoint_storage=make_storage())
+    async def question(x: None, ctx: RunContext) -> None:
+        await ctx.request_info(endless, response_type=str, request_id="q")
+
+    for flow, said in (
+        (result, "workflow `result`: the result of step `give` cannot be kept: it contains itself"),
+        (state, "workflow `state`: state `k`, set in the workflow function, cannot be kept: it contains itself"),
+        (question, "workflow `question`: the data of request 'q' cannot be kept: it contains itself"),
+    ):
+        with pytest.raises(NotSerializable, match=said):
+            asyncio.run(flow.run(None))
+    with pytest.raises(NotSerializable, match="workflow `result`: the message cannot be kept"):
+        asyncio.run(result.run(endless))
+
+
 def test_runs_of_one_definition_do_not_see_each_others_state() -> None:
     @workflow
     async def flow(x: int) -> Any:
