@@ -13,7 +13,7 @@ from orchestrator.functional.errors import SignatureError
 from orchestrator.ir.model import Origin
 
 _CONTEXT_NAMES = ("WorkflowRunContext", "RunContext")
-_STARS = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+_STARS: dict[object, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -222,7 +222,7 @@ def call_failed(problem: Exception | SystemExit, masker: Masker) -> StepError:
     return StepError("call.failed", f"{kind}: {text}" if text else kind, details=details)
 
 
-def _place_of(problem: Exception) -> str | None:
+def _place_of(problem: BaseException) -> str | None:
     """Name and line of the innermost file of the callable's author, as `site.py:14`; never a path, which is the machine's."""
     found = None
     trace = problem.__traceback__
