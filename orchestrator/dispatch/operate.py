@@ -24,6 +24,7 @@ from orchestrator.runtime.engine import Engine, new_run_id
 from orchestrator.runtime.flow_step import FlowStepBody
 from orchestrator.runtime.journal import AuditRow, Batch, Json
 from orchestrator.runtime.plan import FlowPlan
+from orchestrator.runtime.questions import open_question_rows
 from orchestrator.runtime.reduce import reduce_tick
 from orchestrator.runtime.reduction import Reduction
 from orchestrator.runtime.rows import dumps, request_row
@@ -115,7 +116,10 @@ async def fork(
         0,
         [encode_tick(tick, codec, lambda _: "?") for tick in kept],
         None,
-        [request_row(name, row.flow, request) for request in state.requests.values()],
+        [
+            *(request_row(name, row.flow, request) for request in state.requests.values()),
+            *open_question_rows(name, plan, state, kept),
+        ],
         [AuditRow(now, name, "", f"run.{why}", {"from": run_id, "at": at_seq})],
     )
     await store.import_run(stored, now=now)

@@ -13,7 +13,7 @@ from orchestrator.functional.errors import SignatureError
 from orchestrator.ir.model import Origin
 
 _CONTEXT_NAMES = ("WorkflowRunContext", "RunContext")
-_STARS: dict[object, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+_STARS: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ def shape_of_workflow(fn: Callable[..., Any], context_type: type[Any]) -> Functi
     """
     shape = _shape(fn, context_type, "workflow")
     for parameter in () if shape.names else inspect.signature(fn).parameters.values():
-        stars = _STARS.get(parameter.kind)
-        if stars is not None:
+        stars = _STARS.get(parameter.kind, "")
+        if stars:
             raise SignatureError(
                 f"{_place(fn, shape.origin)}: workflow `{fn.__name__}` takes `{stars}{parameter.name}`; "
                 "it gets one input, the message given to run(). Name that parameter"

@@ -6,7 +6,7 @@ a wait only; what is here is written beside the ticks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.runtime import ticks as t
@@ -15,6 +15,8 @@ from orchestrator.runtime.people import Ballot, Request
 
 if TYPE_CHECKING:  # the actor's sink uses this
     from orchestrator.runtime.actor import Actor
+    from orchestrator.runtime.plan import FlowPlan
+    from orchestrator.runtime.state import RunState
 
 ANSWER = "answer"
 Written = tuple[RequestRow, AuditRow]
@@ -45,6 +47,23 @@ def question_data(shown: Json) -> dict[str, Json]:
         "outcomes": [None],
         "history": [],
     }
+
+
+def question_row(run_id: str, flow: str, request_id: str, at: float, shown: Json) -> RequestRow:
+    """An open question as the store keeps it."""
+    return RequestRow(run_id, request_id, shown.get("source") or flow, "open", question_data(shown), at, flow=flow)
+
+
+def open_question_rows(run_id: str, plan: FlowPlan, state: RunState, ticks: Iterable[t.Tick]) -> list[RequestRow]:
+    """The open questions of a recorded run; `ticks` are those that led to `state`."""
+    waits = [wait for paths in state.open_waits.values() for wait in paths.values() if wait.asked is not None]
+    asked_at = {tick.request_id: tick.at for tick in ticks if isinstance(tick, t.WaitOpened)} if waits else {}
+    codec: Any = plan.codec  # of a workflow function: it alone asks so
+    return [
+        question_row(run_id, plan.ir.name, wait.request_id, asked_at[wait.request_id], codec.question(wait.asked))
+        for wait in waits
+        if wait.request_id is not None
+    ]
 
 
 class QuestionWatch:
@@ -78,10 +97,7 @@ class QuestionWatch:
 
     def _opened(self, request_id: str, at: float, shown: Json) -> Written:
         run = self._actor
-        flow = run.plan.ir.name
-        row = RequestRow(
-            run.run_id, request_id, shown.get("source") or flow, "open", question_data(shown), at, flow=flow
-        )
+        row = question_row(run.run_id, run.plan.ir.name, request_id, at, shown)
         return row, AuditRow(at, run.run_id, "", "request.opened", {"request": request_id})
 
     def _closed(self, request_id: str, state: str, at: float) -> Written:

@@ -58,3 +58,37 @@ def test_fork_asks_again_in_a_new_run_and_leaves_the_old_one(project: Path) -> N
     assert (done.code, done.out.strip()) == (0, '"U2 no"')
     write(project, "asks.py", CODE)
     assert process("resume", "r", cwd=project).out.strip() == '"U yes"'
+
+
+BESIDE = """
+import asyncio
+
+from orchestrator.functional import RunContext, step, workflow
+
+@step
+async def fetch(url: str) -> str:
+    return url.upper()
+
+async def branch(url: str) -> str:
+    await asyncio.sleep(0.05)
+    return await fetch(url)
+
+@workflow
+async def ask(url: str, ctx: RunContext) -> str:
+    return " ".join(await asyncio.gather(ctx.request_info("ok?", str, request_id="q"), branch(url)))
+"""
+
+
+def test_a_fork_keeps_a_question_that_was_open_before_the_call_in_the_inbox(tmp_path: Path) -> None:
+    write(tmp_path, "orchestrator.toml", '[python]\nallow = ["asks"]\n')
+    write(tmp_path, "asks.py", BESIDE)
+    assert process("run", "asks:ask", "-i", "url=u", "--run-id", "r", cwd=tmp_path).code == 4
+    write(tmp_path, "asks.py", BESIDE.replace("fetch(url)", "fetch(url + '2')"))
+    forked = process("resume", "r", "--on-divergence", "fork", cwd=tmp_path)
+    new = re.search(r"run (\w+) keeps", forked.err)
+    assert (forked.code, new is not None) == (4, True), forked.err
+    assert new is not None
+    asked = process("inbox", "--json", cwd=tmp_path).json["data"]
+    assert sorted(request["id"] for request in asked) == sorted([f"{new[1]}/q", "r/q"])
+    done = process("decide", new[1], "-i", "answer=no", "--as", "kim", cwd=tmp_path)
+    assert (done.code, done.out.strip()) == (0, '"no U2"')
