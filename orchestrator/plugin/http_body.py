@@ -30,6 +30,8 @@ async def read_decoded(chunks: AsyncIterator[bytes], encoding: str, max_bytes: i
             if seen > max_bytes:
                 raise BodyTooLarge
             yield piece
+    if decode.is_cut:
+        raise zlib.error("the compressed body ends in the middle")
 
 
 def _decoder(encoding: str) -> _Decoder:
@@ -48,6 +50,11 @@ class _Decoder:
         self._bits = window_bits
         self._zlib = None if window_bits is None else zlib.decompressobj(window_bits)
         self._is_first = True
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether a compressed body began and did not end."""
+        return self._zlib is not None and not self._is_first and not self._zlib.eof
 
     def __call__(self, data: bytes) -> Iterator[bytes]:
         if self._zlib is None:

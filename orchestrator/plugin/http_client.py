@@ -251,7 +251,10 @@ class HttpClient:
             await response.aclose()
             if hop == request.redirects:
                 break
-            target = urljoin(url, location)
+            try:
+                target = urljoin(url, location)
+            except ValueError as problem:
+                raise Blocked(f"it redirects to what is not a URL: {problem}") from None
             if response.status_code == 303 or (response.status_code in (301, 302) and method == "POST"):
                 method, content = ("HEAD" if method == "HEAD" else "GET"), None
                 headers = {n: v for n, v in headers.items() if not n.lower().startswith("content-")}

@@ -135,13 +135,14 @@ class OpenAiModel:
             if "error" in chunk:
                 raise StepError("llm.bad_reply", f"the model broke off: {_message_of(chunk['error'])}")
             merged |= {k: chunk[k] for k in ("model", "usage") if chunk.get(k)}
-            for choice in chunk.get("choices") or ():
-                delta = choice.get("delta") or {}
-                if piece := delta.get("content"):
-                    text.append(piece)
-                    on_delta(piece)
-                _add_calls(calls, delta.get("tool_calls") or ())
-                finish = choice.get("finish_reason") or finish
+            try:
+                piece, reason = _take(chunk, calls)
+            except (AttributeError, TypeError, ValueError, OverflowError) as problem:
+                raise StepError("llm.bad_reply", f"the model's stream is broken: {problem}") from None
+            if piece:
+                text.append(piece)
+                on_delta(piece)
+            finish = reason or finish
         if not is_done and not finish:
             raise StepError("llm.bad_reply", "the model's stream ended in the middle of the answer")
         tool_calls = [{"id": c["id"], "function": c} for c in calls.values()]
@@ -160,7 +161,7 @@ class OpenAiModel:
             counted = Usage(int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
             calls = tuple(_tool_call(call) for call in message.get("tool_calls") or ())
             refusal = message.get("refusal")
-        except (KeyError, IndexError, TypeError, AttributeError, ValueError) as problem:
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError) as problem:
             raise StepError(
                 "llm.bad_reply",
                 f"the endpoint's answer is not a chat completion ({type(problem).__name__}: {problem})",
@@ -195,6 +196,17 @@ def _parse_chunk(data: str) -> dict[str, Json]:
     if not isinstance(chunk, dict):
         raise StepError("llm.bad_reply", "the model's stream is broken: an event is not an object")
     return chunk
+
+
+def _take(chunk: Mapping[str, Json], calls: dict[int, dict[str, str]]) -> tuple[str, str]:
+    """The text and the reason to end of one event; its tool calls are added to `calls`."""
+    pieces, finish = [], ""
+    for choice in chunk.get("choices") or ():
+        delta = choice.get("delta") or {}
+        pieces.append(delta.get("content") or "")
+        _add_calls(calls, delta.get("tool_calls") or ())
+        finish = choice.get("finish_reason") or finish
+    return "".join(pieces), finish
 
 
 def _add_calls(calls: dict[int, dict[str, str]], deltas: Json) -> None:

@@ -106,6 +106,7 @@ async def test_the_deadline_bounds_the_whole_exchange(call: Caller, hostile: Hos
         ("hang-up", "http.connect"),
         ("cut-off", "http.connect"),
         ("gzip-lie", "http.protocol"),
+        ("gzip-cut", "http.protocol"),
         ("brotli", "http.protocol"),
         ("bad-json", "http.bad_json"),
         ("nan-json", "http.bad_json"),
@@ -116,6 +117,7 @@ async def test_the_deadline_bounds_the_whole_exchange(call: Caller, hostile: Hos
         ("to-private", "http.blocked"),
         ("to-metadata", "http.blocked"),
         ("to-file", "http.blocked"),
+        ("to-nothing", "http.blocked"),
         ("to-localhost", "http.blocked"),
     ],
 )

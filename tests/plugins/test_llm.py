@@ -156,6 +156,9 @@ async def test_a_wrong_key_is_told_without_showing_it() -> None:
     [
         ("sse-broken", "llm.bad_reply"),
         ("sse-cut", "llm.bad_reply"),
+        ("sse-odd", "llm.bad_reply"),
+        ("sse-odd-call", "llm.bad_reply"),
+        ("odd-usage", "llm.bad_reply"),
         ("sse-error", "llm.bad_reply"),
         ("bad-json", "llm.bad_reply"),
         ("garbage", "http.protocol"),

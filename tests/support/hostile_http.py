@@ -184,6 +184,29 @@ async def sse_broken(exchange: Exchange) -> None:
     await exchange.reply(200, b'data: {"choices": [{"delta"\n\n', Content_Type="text/event-stream")
 
 
+async def sse_odd(exchange: Exchange) -> None:
+    event = {"choices": [{"delta": {"content": {"text": "hi"}}, "finish_reason": "stop"}]}
+    await exchange.reply(200, f"data: {json.dumps(event)}\n\n".encode(), Content_Type="text/event-stream")
+
+
+async def sse_odd_call(exchange: Exchange) -> None:
+    event = {"choices": [{"delta": {"tool_calls": [{"index": "first"}]}, "finish_reason": "stop"}]}
+    await exchange.reply(200, f"data: {json.dumps(event)}\n\n".encode(), Content_Type="text/event-stream")
+
+
+async def odd_usage(exchange: Exchange) -> None:
+    body = b'{"choices": [{"message": {"content": "hi"}}], "usage": {"prompt_tokens": 1e400}}'
+    await exchange.reply(200, body, Content_Type="application/json")
+
+
+async def to_nothing(exchange: Exchange) -> None:
+    await exchange.reply(302, Location="http://[::1")
+
+
+async def gzip_cut(exchange: Exchange) -> None:
+    await exchange.reply(200, gzip.compress(b"hello" * 1000)[:-12], Content_Encoding="gzip", Content_Type="text/plain")
+
+
 async def sse_cut(exchange: Exchange) -> None:
     event = {"choices": [{"delta": {"content": "half an ans"}, "finish_reason": None}]}
     await exchange.reply(200, f"data: {json.dumps(event)}\n\n".encode(), Content_Type="text/event-stream")
@@ -205,6 +228,8 @@ PATHS: dict[str, Handler] = {
     "/gzip-bomb": gzip_bomb,
     "/gzip-fine": gzip_fine,
     "/gzip-lie": gzip_lie,
+    "/gzip-cut": gzip_cut,
+    "/to-nothing": to_nothing,
     "/brotli": brotli,
     "/bad-json": bad_json,
     "/nan-json": nan_json,
@@ -218,6 +243,9 @@ PATHS: dict[str, Handler] = {
     "/see-other": see_other,
     "/sse-broken/chat/completions": sse_broken,
     "/sse-cut/chat/completions": sse_cut,
+    "/sse-odd/chat/completions": sse_odd,
+    "/sse-odd-call/chat/completions": sse_odd_call,
+    "/odd-usage/chat/completions": odd_usage,
     "/sse-error/chat/completions": sse_error,
     "/garbage/chat/completions": garbage,
     "/bad-json/chat/completions": bad_json,
