@@ -53,7 +53,7 @@ class SnapshotRule:
     """When a snapshot is due: the tail is longer than both numbers and than the last snapshot, or an idle run's is."""
 
     ticks: int = 256
-    bytes: int = 256 * 1024
+    bytes: int = 64 * 1024
     idle_ticks: int = 32
 
 
