@@ -146,8 +146,15 @@ def _plugins(project: Project) -> Iterator[Look]:
         level = "warning" if problem.code == "PLG004" else "error"  # what is not allowed is not broken
         where = f" ({problem.origin})" if problem.origin else ""
         yield Look(level, "plugins", f"{problem.code} {problem.message}{where}", problem.help or "")
+    from orchestrator.cli.plugin_check import broken_imports
+
+    broken = broken_imports(project)
+    for file, why in broken:
+        name = file.name if project.root is None else os.path.relpath(file, project.root)
+        advice = f"install what it needs or mend it: until then each call of it fails; `orchestrator plugin check {file.stem}`"
+        yield Look("error", "plugins", f"{name} {why}", advice)
     own = [n for n in project.catalog.names() if (i := project.catalog.get(n)) is not None and i.provider != "bundled"]
-    if not any(problem.code != "PLG004" for problem in problems):
+    if not broken and not any(problem.code != "PLG004" for problem in problems):
         yield Look("ok", "plugins", f"{plural(len(own), 'callable')} besides the bundled ones")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.exits import CommandFailed, Exit
 from orchestrator.errors import PluginError
-from orchestrator.plugin.contract import Breach, check_description, check_import, check_runs
+from orchestrator.plugin.contract import CANNOT, Breach, check_description, check_import, check_runs
 from orchestrator.plugin.manifest import manifest_path, manifest_text, plugins_in
 from orchestrator.plugin.packages import GROUP
 
@@ -29,14 +29,34 @@ def check_callables(infos: Iterable[CallableInfo], project: Project) -> list[Bre
         breaches += asyncio.run(check_runs(info, project.root))
         if info.origin is not None and info.provider not in ("code", "bundled"):
             files[Path(info.origin.file)] = None
-    folder = project.config.plugins_path
     for file in files:
-        if folder is not None and file.resolve().is_relative_to(folder.resolve()):
-            place = folder.resolve()
-            parts = file.resolve().relative_to(place).with_suffix("").parts
-            module = ".".join((place.name, *(part for part in parts if part != "__init__")))
-            breaches += check_import(module, (str(place.parent),))
+        place = local_module(file, project)
+        if place is not None:
+            breaches += check_import(*place)
     return breaches
+
+
+def local_module(file: Path, project: Project) -> tuple[str, tuple[str, ...]] | None:
+    """The module that a file of the project's plugin folder is, and where to import it from."""
+    folder = project.config.plugins_path
+    if folder is None or not file.resolve().is_relative_to(folder.resolve()):
+        return None
+    place = folder.resolve()
+    parts = file.resolve().relative_to(place).with_suffix("").parts
+    return ".".join((place.name, *(part for part in parts if part != "__init__"))), (str(place.parent),)
+
+
+def broken_imports(project: Project) -> list[tuple[Path, str]]:
+    """The plugin files of the project that cannot be imported, and why; each is tried in a process of its own."""
+    infos = [project.catalog.get(name) for name in project.catalog.names()]
+    files = {Path(info.origin.file): None for info in infos if info is not None and info.origin is not None}
+    found = []
+    for file in files:
+        place = local_module(file, project)
+        for breach in check_import(*place) if place is not None else ():
+            if breach.message.startswith(CANNOT):
+                found.append((file, breach.message))
+    return found
 
 
 def is_package(folder: Path) -> bool:

@@ -158,6 +158,7 @@ def _captured_logs() -> Iterator[list[str]]:
         root.removeHandler(collector)
 
 
+CANNOT = "cannot be imported"
 _IMPORT_PROBE = """
 import json, sys, threading, time
 import orchestrator.plugin as api
@@ -193,14 +194,14 @@ def check_import(module: str, path: tuple[str, ...] = ()) -> tuple[Breach, ...]:
             capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, timeout=60, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return (Breach(module, "import", "cannot be imported: it did not end within a minute"),)
+        return (Breach(module, "import", f"{CANNOT}: it did not end within a minute"),)
     if done.returncode != 0:
         last = done.stderr.strip().rpartition("\n")[2]
-        return (Breach(module, "import", f"cannot be imported: {last[:300]}"),)
+        return (Breach(module, "import", f"{CANNOT}: {last[:300]}"),)
     try:
         found: Any = json.loads(done.stdout.strip().rpartition("\n")[2])
     except ValueError:
-        return (Breach(module, "import", "cannot be imported: it ends the process"),)
+        return (Breach(module, "import", f"{CANNOT}: it ends the process"),)
     breaches = [Breach(module, "import", f"does something when imported: {what}") for what in found["seen"]]
     if found["ms"] > MAX_IMPORT_MS:
         breaches.append(

@@ -46,6 +46,22 @@ def test_what_is_broken_is_named_and_exit_10(project: Path) -> None:
     assert "bad.flow.yaml: 1 error" in found["flows"][0][1]
 
 
+def test_a_plugin_that_cannot_be_imported_is_an_error_with_its_reason(project: Path) -> None:
+    write(project, "orchestrator.toml", '[plugins]\nfolder = "plugins"\n')
+    code = 'import no_such_library\nfrom orchestrator.plugin import Plugin\nshop = Plugin("shop")\n\n\n'
+    write(
+        project,
+        "plugins/shop.py",
+        code + '@shop.step\ndef price(cents: int) -> str:\n    "In words."\n    return "1"\n',
+    )
+    done, found = doctor(project)
+    [(level, message)] = found["plugins"]
+    assert (done.code, level) == (10, "error")
+    assert message.startswith(
+        "plugins/shop.py cannot be imported: ModuleNotFoundError: No module named 'no_such_library'"
+    )
+
+
 def test_a_secret_that_is_not_set_is_a_warning(project: Path) -> None:
     write(project, "s.flow.yaml", HELLO.replace("steps:", "secrets: [NO_SUCH_TOKEN]\nsteps:", 1))
     _, found = doctor(project)
