@@ -81,7 +81,7 @@ async def _find(project: Project, store: str | None, name: str) -> tuple[str, An
             names = ", ".join(f"{run.run_id}/{row.request_id}" for row in found)
             raise CommandFailed(f"run {run.run_id} has several open requests: {names}", Exit.USAGE)
         closed = [row for _, row in await journal.requests(None, state="decided", run_id=run.run_id)]
-        if any(row.request_id == wanted for row in closed):
+        if any(not wanted or row.request_id == wanted for row in closed):
             raise CommandFailed(f"{name} has been decided already", Exit.CONFLICT)
         raise CommandFailed(f"there is no open request {name}; `orchestrator inbox` lists them", Exit.NOT_FOUND)
     finally:

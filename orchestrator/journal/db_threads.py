@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -93,18 +93,7 @@ class DbThread:
             self._opened.put(error)
             return
         self._opened.put(None)
-        is_open = True
-        while is_open:
-            first = self._jobs.get()
-            if first is None:
-                break
-            jobs = [first]
-            while len(jobs) < GROUP_LIMIT and not self._jobs.empty():
-                job = self._jobs.get()
-                if job is None:
-                    is_open = False
-                    break
-                jobs.append(job)
+        for jobs in groups_of(self._jobs, GROUP_LIMIT):
             self._run(connection, jobs)
             deliver(jobs)
         connection.close()
@@ -193,6 +182,23 @@ def read_jobs(place: str) -> Callable[[sqlite3.Connection, list[Job]], None]:
                 job.error = store_error(error, place)
 
     return run
+
+
+def groups_of(queue: SimpleQueue[Job | None], limit: int) -> Iterator[list[Job]]:
+    """What waits each time the one who works it off comes round, at most `limit` jobs; ends after the None in the queue."""
+    is_open = True
+    while is_open:
+        first = queue.get()
+        if first is None:
+            return
+        jobs = [first]
+        while len(jobs) < limit and not queue.empty():
+            job = queue.get()
+            if job is None:
+                is_open = False
+                break
+            jobs.append(job)
+        yield jobs
 
 
 def deliver(jobs: list[Job]) -> None:

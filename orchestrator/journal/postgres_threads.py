@@ -25,7 +25,7 @@ import psycopg
 from psycopg import sql
 
 from orchestrator.errors import OrchestratorError, StoreBusy, StoreError
-from orchestrator.journal.db_threads import Job, deliver
+from orchestrator.journal.db_threads import Job, deliver, groups_of
 from orchestrator.journal.postgres_errors import RETRIED, is_away, store_error
 from orchestrator.journal.postgres_schema import migrate
 
@@ -104,18 +104,7 @@ class PgThread:
             self._thread.join()
 
     def _loop(self) -> None:
-        is_open = True
-        while is_open:
-            first = self._jobs.get()
-            if first is None:
-                break
-            jobs = [first]
-            while len(jobs) < GROUP_LIMIT and not self._jobs.empty():
-                job = self._jobs.get()
-                if job is None:
-                    is_open = False
-                    break
-                jobs.append(job)
+        for jobs in groups_of(self._jobs, GROUP_LIMIT):
             self.groups += 1
             self._do(jobs)
             deliver([job for job in jobs if job.loop is not _NOBODY])
