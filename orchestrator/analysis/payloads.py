@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 
 from orchestrator.analysis.expressions import Checked
 from orchestrator.analysis.facts import Facts, entries_of
@@ -15,6 +14,7 @@ from orchestrator.analysis.values import calls_of
 from orchestrator.diagnostics import Fix
 from orchestrator.expr.suggest import edit_distance, listed, nearest
 from orchestrator.ir.model import CallIR, Json, StepIR, Value
+from orchestrator.ir.record import record
 from orchestrator.plugin.info import CallableInfo
 from orchestrator.plugin.shorthand import schema_of
 
@@ -25,7 +25,7 @@ KNOWN_ERRORS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Handover:
     """What the rules of this module look at: one flow with its catalog and the types of its expressions."""
 

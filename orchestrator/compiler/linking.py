@@ -7,14 +7,14 @@ the event it looks like, so that the checker can say what is wrong with it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from orchestrator.expr.suggest import nearest
+from orchestrator.ir.record import record
 from orchestrator.language.names import BUILT_IN_EVENTS, NONE, STEP_SUFFIXES
 from orchestrator.language.spec import EmitEntry, FlowSpec, StepSpec
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Target:
     """What a way out leads to: no event for `none`, and a step for a step's name."""
 
