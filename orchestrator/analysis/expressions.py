@@ -33,7 +33,7 @@ _JUDGED = CONDITIONS | {"for_each"}  # places where more is asked than that the 
 
 @dataclass(slots=True)
 class Checked:
-    """What is known of the expressions: trees and names by source, types by place, scopes by step."""
+    """What is known of the expressions: trees and names by source, types by place, scopes by step (that has any)."""
 
     trees: dict[str, Expr | None] = field(default_factory=dict)
     roots: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -55,10 +55,13 @@ def check_expressions(facts: Facts, catalog: CatalogLike, report: Report) -> Che
     for step in facts.flow.steps.values():
         if step.body.kind in ("python", "procedure"):
             continue
+        written = step_expressions(step)
+        if not written:
+            continue
         own = scopes.step(step)
         checked.scopes[step.name] = own
         read: set[str] = set()
-        for found in step_expressions(step):
+        for found in written:
             _check(found, own.at(found.site, found.entry), checked, report, own.results_by)
             read |= checked.names.get(found.source, NO_NAMES)
         checked.read_by[step.name] = read

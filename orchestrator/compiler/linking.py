@@ -29,6 +29,7 @@ class Names:
         self._steps = spec.steps
         self._events = frozenset(spec.events) | frozenset(BUILT_IN_EVENTS) | more_events
         self._accepts: dict[str, tuple[str, ...]] = {}
+        self._targets: dict[str, Target] = {}
         self.started = frozenset(self._started(spec))
         self.heard = frozenset(event for step in spec.steps.values() for event in self._heard(step))
 
@@ -49,6 +50,12 @@ class Names:
 
     def target(self, name: str) -> Target:
         """What a name in `emit` or `catch` leads to."""
+        known = self._targets.get(name)
+        if known is None:
+            known = self._targets[name] = self._target(name)
+        return known
+
+    def _target(self, name: str) -> Target:
         if name == NONE:
             return Target(None)
         if name in self._events:
