@@ -19,12 +19,13 @@ from orchestrator.analysis.values import Found, flow_level_expressions, step_exp
 from orchestrator.diagnostics import Diagnostic, Edit, Fix
 from orchestrator.expr.checking import infer
 from orchestrator.expr.errors import ExprSyntaxError
-from orchestrator.expr.findings import ExprFinding, finding_of
+from orchestrator.expr.findings import ExprFinding, error, finding_of
 from orchestrator.expr.nodes import Attr, Expr, Name, used_names
 from orchestrator.expr.parser import parse
 from orchestrator.expr.placing import check_condition, check_iterable
 from orchestrator.expr.types import ANY, ObjectT, TypeT, union
 
+MAX_EXPRESSIONS = 5_000  # different ones in one flow, about 60 µs each
 NO_RESULTS: Mapping[str, TypeT] = {}
 NO_NAMES: frozenset[str] = frozenset()
 CONDITIONS = frozenset({"when", "until", "if"})
@@ -42,6 +43,7 @@ class Checked:
     scopes: dict[str, StepScopes] = field(default_factory=dict)
     chains: dict[str, tuple[str, ...] | None] = field(default_factory=dict)
     read_by: dict[str, set[str]] = field(default_factory=dict)
+    is_cut: bool = False  # more than MAX_EXPRESSIONS: those after them are not looked at, and the flow is refused
 
     def type_at(self, path: Path, source: str, ordinal: int, whole: bool) -> TypeT:
         """The type of the expression at a place; `any` where it could not be read."""
@@ -113,8 +115,14 @@ def _judge(tree: Expr, scope: Scope, found: Found, checked: Checked, report: Rep
 
 def _tree(found: Found, checked: Checked, report: Report) -> Expr | None:
     source = found.source
-    if source in checked.trees and checked.trees[source] is not None:
-        return checked.trees[source]
+    known = checked.trees.get(source)
+    if known is not None:
+        return known
+    if len(checked.trees) >= MAX_EXPRESSIONS and source not in checked.trees:
+        if not checked.is_cut:
+            checked.is_cut = True
+            report.put(to_diagnostic(_too_many(), found, report))
+        return None
     try:
         tree = parse(source)
     except ExprSyntaxError as problem:
@@ -127,6 +135,11 @@ def _tree(found: Found, checked: Checked, report: Report) -> Expr | None:
     checked.roots[source] = frozenset(name.partition(".")[0].removesuffix("[]") for name in names)
     checked.chains[source] = _chain(tree)
     return tree
+
+
+def _too_many() -> ExprFinding:
+    message = f"more than {MAX_EXPRESSIONS:,} different expressions in one flow"
+    return error("FLW112", message, 0, 1, "move some steps into a flow of their own")
 
 
 def _chain(tree: Expr) -> tuple[str, ...] | None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from orchestrator.diagnostics import Diagnostic, Fix, Related, Severity, Span
+from orchestrator.diagnostics import Diagnostic, Fix, Related, Severity, Span, too_many
 
 # Findings about what is missing in the graph; beside a part that could not be read they would only be its echo.
 ECHOES = frozenset(
@@ -57,6 +57,16 @@ def without_shadows(found: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
             for span in wrong.get((d.span.file, d.span.line), ())
         )
     )
+
+
+def at_most(most: int, found: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
+    """As many findings as somebody reads, errors before warnings; FLW118 says that there may be more."""
+    rest = [d for d in found if d.code != "FLW118"]
+    if len(rest) <= most and len(rest) == len(found):
+        return found
+    kept = set(sorted(rest, key=lambda d: d.severity is not Severity.ERROR)[:most])
+    shown = [d for d in rest if d in kept]
+    return (*shown, too_many(shown))
 
 
 def merge_names(found: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:

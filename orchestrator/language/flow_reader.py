@@ -10,9 +10,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from orchestrator.diagnostics import Diagnostic, Edit, Fix
+from orchestrator.diagnostics import Diagnostic, Edit, Fix, TooManyFindings
 from orchestrator.language.decode import warn_hidden
-from orchestrator.language.findings import Findings, TooManyFindings
+from orchestrator.language.findings import Findings
+from orchestrator.language.limits import MAX_STEPS
 from orchestrator.language.names import BUILT_IN_EVENTS, EVENT, FIELD, FLOW, NONE, SECRET, STEP, is_event_name
 from orchestrator.language.nodes import Entry, MapNode, Node, ScalarNode, Source, to_plain
 from orchestrator.language.reader import ParserFactory, paused_gc, read_yaml
@@ -313,8 +314,13 @@ class FlowReader:
         if not node.entries:
             self.findings.error("FLW223", "a flow needs at least one step", node.span, help="write `my_step:` below it")
         reader = StepReader(self.findings, self.types, defaults)
-        steps = {}
+        steps: dict[str, StepSpec] = {}
         for name, (key, value) in node.entries.items():
+            if len(steps) == MAX_STEPS:
+                self.findings.error(
+                    "FLW112", f"more than {MAX_STEPS:,} steps", key.span, help="move some into a flow of their own"
+                )
+                break
             if not STEP.rule(name):
                 report_name(key, STEP, self.findings)
             elif name == NONE:
