@@ -10,7 +10,7 @@ from orchestrator.analysis.places import Places
 from orchestrator.analysis.report import Report, place_of
 from orchestrator.compiler.imports import Imports, load_imports
 from orchestrator.compiler.lower import lower_flow
-from orchestrator.compiler.one_cause import at_most, merge_names, without_echoes, without_shadows
+from orchestrator.compiler.one_cause import TextAt, at_most, merge_names, without_echoes, without_shadows
 from orchestrator.compiler.project import (
     CallableCatalog,
     FlowCatalog,
@@ -20,7 +20,7 @@ from orchestrator.compiler.project import (
     no_imports,
 )
 from orchestrator.compiler.spans import SpecSpans
-from orchestrator.diagnostics import Diagnostic, Severity, TooManyFindings, has_errors, too_many
+from orchestrator.diagnostics import Diagnostic, Severity, Span, TooManyFindings, has_errors, too_many
 from orchestrator.errors import CompileFailed
 from orchestrator.ir.model import FlowIR
 from orchestrator.language.flow_reader import parse_flow
@@ -105,7 +105,23 @@ def compile_text(
         compiled = compile_flow(parsed.spec, catalog=catalog, project=project, resolve_import=resolve_import)
     unread = [d for d in parsed.diagnostics if d.severity is Severity.ERROR]
     found = _in_order([*parsed.diagnostics, *without_echoes(compiled.diagnostics, unread)])
-    return replace(compiled, diagnostics=at_most(MAX_FINDINGS, merge_names(without_shadows(found))))
+    return replace(
+        compiled, diagnostics=at_most(MAX_FINDINGS, merge_names(without_shadows(found), _text_of(data, file)))
+    )
+
+
+def _text_of(data: bytes, file: str) -> TextAt:
+    """What stands at a span of the file, which is decoded when that is first asked."""
+    lines: list[str] = []
+
+    def text_at(span: Span) -> str:
+        if span.file != file or span.line != span.end_line:
+            return ""
+        if not lines:
+            lines.extend(data.decode("utf-8-sig", "replace").split("\n"))
+        return lines[span.line - 1][span.column - 1 : span.end_column - 1] if span.line <= len(lines) else ""
+
+    return text_at
 
 
 def _overlap(one: Diagnostic, two: Diagnostic) -> bool:

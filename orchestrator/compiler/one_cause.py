@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from orchestrator.diagnostics import Diagnostic, Fix, Related, Severity, Span, too_many
@@ -13,6 +13,8 @@ ECHOES = frozenset(
     {"FLW403", "FLW404", "FLW405", "FLW406", "FLW407", "FLW408", "FLW409", "FLW414"}
     | {"FLW430", "FLW431", "FLW432", "FLW433", "FLW435", "FLW707"}
 )
+TextAt = Callable[[Span], str]  # what stands in the file at a span; nothing where that is another file
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 SHOWN_PLACES = 3  # of one name, beside the first
 _UNKNOWN = (
     ("step", re.compile(r"^the flow has no step `(.+?)`$")),
@@ -69,16 +71,27 @@ def at_most(most: int, found: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
     return (*shown, too_many(shown))
 
 
-def merge_names(found: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
-    """One finding for each name that is not there, with the other places where it is used; its fix mends all of them."""
-    if len(found) < 2:
-        return found
-    groups: dict[object, list[Diagnostic]] = {}
-    for finding in found:
-        groups.setdefault(_name_of(finding) or finding, []).append(finding)
-    if len(groups) == len(found):
-        return found
-    return tuple(group[0] if len(group) == 1 else _merged(group) for group in groups.values())
+def merge_names(found: tuple[Diagnostic, ...], text: TextAt) -> tuple[Diagnostic, ...]:
+    """One finding for each name that is not there, with the other places where it is used; its fix mends all of them.
+
+    What would be mended by writing the same word in place of the same other one is about one name, whatever rule found it.
+    """
+    merged = found
+    for cause in (lambda finding: _misspelling(finding, text), _name_of):
+        groups: dict[object, list[Diagnostic]] = {}
+        for finding in merged:
+            groups.setdefault(cause(finding) or finding, []).append(finding)
+        if len(groups) < len(merged):
+            merged = tuple(group[0] if len(group) == 1 else _merged(group) for group in groups.values())
+    return merged
+
+
+def _misspelling(finding: Diagnostic, text: TextAt) -> tuple[str, str, str] | None:
+    if finding.severity is not Severity.ERROR or finding.fix is None or len(finding.fix.edits) != 1:
+        return None
+    edit = finding.fix.edits[0]
+    written = text(edit.span)
+    return (edit.span.file, written, edit.text) if _WORD.fullmatch(written) and _WORD.fullmatch(edit.text) else None
 
 
 def _name_of(finding: Diagnostic) -> tuple[str, ...] | None:
@@ -99,7 +112,7 @@ def _merged(group: list[Diagnostic]) -> Diagnostic:
         places.append(Related(last.span, f"here too, and in {len(others) - SHOWN_PLACES} more places"))
     fixes = [d.fix for d in group]
     fix = first.fix
-    if fix is not None and all(one is not None and one.title == fix.title for one in fixes):
+    if fix is not None and all(one is not None and one.edits[0].text == fix.edits[0].text for one in fixes):
         edits = dict.fromkeys(edit for one in fixes if one is not None for edit in one.edits)
         fix = Fix(fix.title, tuple(edits), all(one is not None and one.is_safe for one in fixes))
     return replace(first, fix=fix, related=(*first.related, *places))
