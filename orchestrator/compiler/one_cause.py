@@ -37,9 +37,13 @@ def _is_echo(finding: Diagnostic, unread: list[Diagnostic]) -> bool:
         return False
     if finding.code == "FLW704":  # said of the schema where it stands
         return any(d.code == "FLW214" and "pattern" in d.message for d in unread)
-    return finding.code in ECHOES or any(
-        d.span.file == finding.span.file and d.span.line == finding.span.line for d in unread
-    )
+    return finding.code in ECHOES or any(_touch(d.span, finding.span) for d in unread)
+
+
+def _touch(one: Span, two: Span) -> bool:
+    """Whether two places of one line overlap."""
+    same = one.file == two.file and one.line == two.line
+    return same and one.column < two.end_column and two.column < one.end_column
 
 
 def without_shadows(found: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
