@@ -28,6 +28,7 @@ from orchestrator.functional.outcomes import Aborted, Outcome, Paused, Raised, R
 from orchestrator.functional.quiet import Task, look_at, tasks_to_end
 from orchestrator.functional.sink import RecordSink
 from orchestrator.runtime import ticks as t
+from orchestrator.runtime.recording import record
 
 if TYPE_CHECKING:  # a session makes passes
     from orchestrator.functional.session import RunSession
@@ -343,8 +344,7 @@ class Pass:
     ) -> None:
         """Keep the result of a call under its path, with what it changed."""
         self.visited.add(path)
-        act = self.act
-        self.actor.apply(t.Progress(0, 0.0, act.cause, act.id, path, value, writes, note))
+        record(self.actor, self.act, path, value, note, writes)
 
     async def commit(self) -> None:
         """See that what was recorded is kept before code goes on; a relaxed store groups it and keeps it a little later."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import RunCancelled, StepFailed
@@ -149,9 +150,8 @@ class RunSession:
         """What a phase came to. Raises: the run's error, if it failed or was given up."""
         if phase.error is not None:
             raise phase.error
-        events = list(self.events(phase.start, phase.end))
-        if phase.last is not None:
-            events.append(phase.last)
+        last = () if phase.last is None else (phase.last,)
+        events = chain(self.events(phase.start, phase.end), last)
         run_id, pending = self.actor.run_id, phase.pending
         return WorkflowRunResult(events, run_id=run_id, pending=pending, with_status=with_status)
 
@@ -340,7 +340,7 @@ class RunSession:
 
     def events(self, start: int, end: int) -> Iterator[WorkflowEvent]:
         """The events of a stretch of the log."""
-        actor, log = self.actor, self.actor.log
+        actor, log = self.actor, self.actor.entries
         for index in range(max(0, start - actor.base), end - actor.base):
             event = event_of(log[index], self.workflow.name)
             if event is None:
