@@ -46,7 +46,8 @@ class WorkflowEvent:
 
     Types: started, status, executor_invoked, executor_completed, executor_failed, executor_bypassed, request_info, output,
     failed, and any other that `ctx.add_event` brings. `executor_id` is the step's name. An event that came out of a run
-    carries its `run_id`, `sequence` (rising, not always by one), `at` (epoch seconds) and the step's `call_path`.
+    carries its `run_id`, `sequence` (rising over the run's life, not always by one), `at` (epoch seconds) and the step's
+    `call_path`.
 
     Example: event = WorkflowEvent("progress", data={"done": 3})
     """

@@ -47,7 +47,7 @@ class Phase:
     def __init__(self, start: int) -> None:
         self.start = start  # a seq of the run's log, as is `end`
         self.end = -1
-        self.last: WorkflowEvent | None = None  # the status that the phase came to; it stands in no log
+        self.last: WorkflowEvent | None = None  # the status that the phase came to; its number is `end`
         self.pending: list[str] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.error: BaseException | None = None
@@ -102,7 +102,7 @@ class RunSession:
 
     def begin_phase(self, *, is_announced: bool = True) -> Phase:
         """A new look at the run, from here on."""
-        phase = Phase(self.actor.base + len(self.actor.entries))
+        phase = Phase(self.actor.next_seq)
         self._phases.append(phase)
         if is_announced:
             self._announce_start()
@@ -116,13 +116,17 @@ class RunSession:
         self.announce(status_event(WorkflowRunState.IN_PROGRESS))
 
     def _end_phases(self, state: WorkflowRunState, error: BaseException | None = None) -> None:
-        last = status_event(state)
-        last.run_id, last.at = self.actor.run_id, self.actor.now()
-        last.sequence = self.actor.base + len(self.actor.entries)
         phases, self._phases = self._phases, []
+        last: WorkflowEvent | None = None
+        end = self.actor.base + len(self.actor.entries)
+        if (
+            phases and state is not WorkflowRunState.IN_PROGRESS
+        ):  # a look that was given up has no status, it has an error
+            last = self._last_status(state)
+            end = last.sequence
         pending = [] if self.actor.is_over else self.pending()
         for phase in phases:
-            phase.end = last.sequence
+            phase.end = end
             phase.last = last
             phase.pending = pending
             phase.error = error
@@ -130,12 +134,23 @@ class RunSession:
                 phase.done.set_result(None)
         self.actor.wake_readers()
 
+    def _last_status(self, state: WorkflowRunState) -> WorkflowEvent:
+        """The status that a look comes to: of a run that goes on later it stands in the log, so that its number is used up."""
+        last = status_event(state)
+        if state is WorkflowRunState.IDLE_WITH_PENDING_REQUESTS:
+            self.announce(last)
+        else:
+            last.run_id, last.at, last.sequence = self.actor.run_id, self.actor.now(), self.actor.next_seq
+        return last
+
     def show_end(self, responses: dict[str, Value]) -> Phase:
         """A look at a run that has ended: what it came to. Raises: RequestError for an answer that it did not get."""
         for request_id, value in responses.items():
             if request_id not in self.asked or self.given.get(request_id) != value:
                 raise RequestError(f"run {self.actor.run_id!r} has ended and takes no more answers")
-        phase = self.begin_phase()
+        assert self.last_tick is not None
+        self.actor.base = self.last_tick.seq
+        phase = self.begin_phase(is_announced=False)
         self.actor.entries.append(self.last_tick)
         self.finished(self.actor)
         return phase
@@ -329,10 +344,12 @@ class RunSession:
         """The open questions as events, by id."""
         return {request_id: request_event(self.asked[request_id]) for request_id in self.pending()}
 
-    def repeat_questions(self) -> None:
+    async def repeat_questions(self) -> None:
         """Show the open questions again and leave the run as it is."""
         for event in self.open_events().values():
             self.announce(event)
+        if self.actor.sink is not None:
+            await self.actor.sink.flush()
         self._end_phases(WorkflowRunState.IDLE_WITH_PENDING_REQUESTS)
         self.workflow.keep(self)
 
@@ -353,14 +370,20 @@ class RunSession:
             yield event
 
     def result_inside(self, prefix: str, start: int, name: str, value: Value, with_status: bool) -> WorkflowRunResult:
-        """The result of an inner workflow: what happened under its path, and what it returned."""
+        """The result of an inner workflow: what happened under its path, and what it returned, numbered as its call's end."""
         end = self.actor.base + len(self.actor.entries)
-        events = [event for event in self.events(start, end) if event.call_path.startswith(prefix)]
+        events: list[WorkflowEvent] = []
+        output, status = framework_event("output", value, executor_id=name), status_event(WorkflowRunState.IDLE)
+        for event in self.events(start, end):
+            if event.call_path.startswith(prefix):
+                events.append(event)
+            elif event.call_path == prefix[:-1]:
+                output.at, output.sequence = event.at, event.sequence
+        output.run_id = status.run_id = self.actor.run_id
+        status.at = output.at
         if value is not None:
-            output = framework_event("output", value, executor_id=name)
-            output.run_id, output.at = self.actor.run_id, self.actor.now()
             events.append(output)
-        events.append(status_event(WorkflowRunState.IDLE))
+        events.append(status)
         return WorkflowRunResult(events, run_id=self.actor.run_id, with_status=with_status)
 
 

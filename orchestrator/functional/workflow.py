@@ -294,10 +294,8 @@ class FunctionalWorkflow(Generic[R]):
     def _run_inside_for_result(
         self, frame: Frame, message: Value, with_status: bool
     ) -> Coroutine[Any, Any, WorkflowRunResult]:
-        session, before = (
-            frame.run.session,
-            f"{frame.path}{path_name(self.name)}#{(frame.counts or {}).get(self.name, 0)}/",
-        )
+        session, name = frame.run.session, path_name(self.name)
+        before = f"{frame.path}{name}#{(frame.counts or {}).get(name, 0)}/"
         call = self._run_inside(frame, message)
 
         async def result() -> WorkflowRunResult:
