@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.functional.codec import failure_of
-from orchestrator.functional.events import WorkflowErrorDetails, WorkflowEvent, framework_event, step_event
+from orchestrator.functional.events import (
+    WorkflowErrorDetails,
+    WorkflowEvent,
+    WorkflowRunResult,
+    WorkflowRunState,
+    framework_event,
+    status_event,
+    step_event,
+)
 from orchestrator.functional.values import shown
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.log import MAKERS, PROGRESS, SHOWN, whole
@@ -90,3 +99,21 @@ def _event_of_progress(path: str, value: Any, note: Any, at: float) -> WorkflowE
     event.call_path = path
     event.at = at
     return event
+
+
+def inner_result(
+    events: Iterable[WorkflowEvent], path: str, run_id: str, name: str, value: Any, with_status: bool
+) -> WorkflowRunResult:
+    """The result of an inner workflow, of the events since its call at `path`: what happened under it, and what it returned."""
+    found: list[WorkflowEvent] = []
+    output, status = framework_event("output", value, executor_id=name), status_event(WorkflowRunState.IDLE)
+    for event in events:
+        if event.call_path.startswith(path + "/"):
+            found.append(event)
+        elif event.call_path == path:
+            output.at, output.sequence = event.at, event.sequence  # those of the end of its call
+    output.run_id = status.run_id = run_id
+    status.at = output.at
+    if value is not None:
+        found.append(output)
+    return WorkflowRunResult([*found, status], run_id=run_id, with_status=with_status)

@@ -9,8 +9,9 @@ from orchestrator.errors import JournalConflict, UnknownRun
 from orchestrator.functional.cutting import before_path, forked, without_end
 from orchestrator.functional.entries import Entry, tick_of
 from orchestrator.functional.errors import ReplayDiverged, RequestError, RunArgumentError
+from orchestrator.functional.questions import several_runs, unknown_request
 from orchestrator.functional.record_log import RecordLog, is_end
-from orchestrator.functional.session import Phase, RunSession, several_runs, unknown_request
+from orchestrator.functional.session import Phase, RunSession
 from orchestrator.functional.sink import UNKEPT, RecordSink
 from orchestrator.functional.values import Encoded, Value, copy_value, decode, encode, untyped
 from orchestrator.runtime import ticks as t

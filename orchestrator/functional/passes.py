@@ -308,9 +308,10 @@ class Pass:
         error = ReplayDiverged(
             f"run {self.actor.run_id}: {what} at `{path}` is not the one that was recorded\n"
             f"    recorded: {recorded}\n    now:      {new}\n"
-            "The run was left as it was, with the answers that it has. Put the function back, or run again with "
-            'on_divergence="continue" (make the new call and go on from there) or on_divergence="fork" (a new run that keeps '
-            "what was recorded before this call)",
+            "The run was left as it was, with the answers that it has. Put the function back and go on with the run, or choose: "
+            '"continue" makes the new call and goes on from there, "fork" makes a new run that keeps what was recorded before '
+            f"this call (`orchestrator resume {self.actor.run_id} --on-divergence continue`, or "
+            'run(run_id=..., on_divergence="continue") in Python)',
             run_id=self.actor.run_id,
             step=step,
             path=path,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.errors import RunCancelled, StepFailed
+from orchestrator.errors import OrchestratorError, RunCancelled, StepFailed
 from orchestrator.functional.errors import InvalidResponse, RequestError
 from orchestrator.functional.events import (
     WorkflowEvent,
@@ -22,7 +22,14 @@ from orchestrator.functional.events import (
 from orchestrator.functional.log_events import event_of, failed_event
 from orchestrator.functional.outcomes import Aborted, Outcome
 from orchestrator.functional.passes import Pass
-from orchestrator.functional.questions import Question, check_answer, encode_answer, question_of, request_event
+from orchestrator.functional.questions import (
+    Question,
+    check_answer,
+    encode_answer,
+    question_of,
+    request_event,
+    unknown_request,
+)
 from orchestrator.functional.values import Value, decode
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
@@ -192,18 +199,30 @@ class RunSession:
         """A pass ended without ending the run."""
         current, self.current = self.current, None
         if isinstance(outcome, Aborted):
-            is_watched = bool(self._phases)
-            self._end_phases(WorkflowRunState.IN_PROGRESS, outcome.error)
-            self.workflow.keep(self)
             engine: Any = self.actor.engine
-            if not is_watched and hasattr(engine, "set_aside"):  # no `run()` tells it: the store does
-                engine.keeper.spawn(engine.set_aside(self.actor, outcome.error))
+            is_forked = bool(self._phases) and self.on_divergence == "fork"  # whoever forks it sets it aside
+            if hasattr(engine, "set_aside") and not is_forked:
+                engine.keeper.spawn(self._set_aside(outcome.error))
+                return
+            self._end_phases(WorkflowRunState.IN_PROGRESS, outcome.error)
+            if not is_forked:
+                self.workflow.keep(self)
         elif self._wants_pass and current is not None:
             self.actor.rerun(current.act)
         else:
             invalid, self.invalid = self.invalid, []
             self._end_phases(WorkflowRunState.IDLE_WITH_PENDING_REQUESTS, invalid[0] if invalid else None)
             self.workflow.keep(self)
+
+    async def _set_aside(self, error: OrchestratorError) -> None:
+        """Park the run in its store, so that everybody sees why it does not go on; then tell those who look at it."""
+        phases, self._phases = self._phases, []
+        engine: Any = self.actor.engine
+        try:
+            await engine.set_aside(self.actor, error)
+        finally:
+            self._phases = phases
+            self._end_phases(WorkflowRunState.IN_PROGRESS, error)
 
     def wake(self, act: Activation, path: str) -> None:
         """An answer, or the end of a flow, has come: hand it to the pass that waits for it, or start another."""
@@ -368,34 +387,3 @@ class RunSession:
                     event = failed_event(event, actor.exception)
             event.sequence = actor.base + index
             yield event
-
-    def result_inside(self, prefix: str, start: int, name: str, value: Value, with_status: bool) -> WorkflowRunResult:
-        """The result of an inner workflow: what happened under its path, and what it returned, numbered as its call's end."""
-        end = self.actor.base + len(self.actor.entries)
-        events: list[WorkflowEvent] = []
-        output, status = framework_event("output", value, executor_id=name), status_event(WorkflowRunState.IDLE)
-        for event in self.events(start, end):
-            if event.call_path.startswith(prefix):
-                events.append(event)
-            elif event.call_path == prefix[:-1]:
-                output.at, output.sequence = event.at, event.sequence
-        output.run_id = status.run_id = self.actor.run_id
-        status.at = output.at
-        if value is not None:
-            events.append(output)
-        events.append(status)
-        return WorkflowRunResult(events, run_id=self.actor.run_id, with_status=with_status)
-
-
-def several_runs(workflow: str, wanted: Iterable[str], runs: Iterable[str]) -> str:
-    """What to say when answers fit more than one run."""
-    names = list(runs)
-    asked = ", ".join(sorted(wanted))
-    return f"workflow `{workflow}`: {len(names)} runs wait for {asked}; name one by run_id: {', '.join(names)}"
-
-
-def unknown_request(request_id: str, pending: list[str], run_id: str = "") -> str:
-    """What to say about an id that nobody asked under."""
-    where = f" in run {run_id}" if run_id else ""
-    open_ones = ", ".join(repr(name) for name in pending) or "none"
-    return f"no request {request_id!r} is open{where}; open: {open_ones}"
