@@ -504,10 +504,15 @@ class DurableEngine(Engine):
             start=encode_tick(tick, plan.codec or PLAIN, lambda _: "?"),
             parent=parent.run_id,
             root=parent.run_id,
-            is_claimed=not parent.is_passive and (pool is None or self.pools is None or pool in self.pools),
+            is_claimed=not parent.is_passive and self.runs_here(plan),
             pool=pool,
         )
         return new, plan
+
+    def runs_here(self, plan: FlowPlan) -> bool:
+        """Whether this process may take the runs of a flow; asked for children, which their creator claims."""
+        pool = pool_of(plan.ir)
+        return pool is None or self.pools is None or pool in self.pools
 
     # After a commit.
 
