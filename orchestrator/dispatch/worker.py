@@ -222,6 +222,14 @@ class Worker(DurableEngine):
             raise PluginError(f"no worker can run this: {reason}", code="run.unbound")
         return plan
 
+    def look_again(self) -> None:
+        """What can be run here may have changed."""
+        super().look_again()
+        self._fit.clear()
+        if self.shared is not None:
+            self.shared.scope.can, self.shared.scope.cannot = set(), {}
+            self._offered = None
+
     def runs_here(self, plan: FlowPlan) -> bool:
         """As for an engine; over a shared store a child whose steps are elsewhere is left to those who have them."""
         return super().runs_here(plan) and (self.shared is None or self._why_not(plan.ir, plan.hash) is None)

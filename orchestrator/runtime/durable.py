@@ -509,6 +509,9 @@ class DurableEngine(Engine):
         )
         return new, plan
 
+    def look_again(self) -> None:
+        """What can be run here may have changed; an engine looks at a flow when it takes a run of it."""
+
     def runs_here(self, plan: FlowPlan) -> bool:
         """Whether this process may take the runs of a flow; asked for children, which their creator claims."""
         pool = pool_of(plan.ir)

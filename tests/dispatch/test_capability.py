@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,9 @@ import pytest
 
 from orchestrator.authoring.project import Project
 from orchestrator.dispatch.capability import lack_of
+from orchestrator.dispatch.local import engine_on
+from orchestrator.dispatch.submit import submit_run
+from orchestrator.server.opening import open_desk
 
 FLOW = """
 flow: chain
@@ -67,3 +71,30 @@ def test_a_callable_with_more_optional_parameters_and_fields_fits(tmp_path: Path
 def test_a_callable_of_another_shape_is_named_with_what_does_not_fit(tmp_path: Path, then: Any, reason: str) -> None:
     said = lack(tmp_path, then)
     assert said is not None and reason in said and "another version" in said
+
+
+def test_a_run_whose_step_changed_is_parked_by_a_server_over_a_file_and_can_be_looked_at(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/runs.db"
+    path = tmp_path / "chain.flow.yaml"
+    path.write_text(FLOW)
+    old = Project.open(tmp_path, steps={"t.work": typed("n: int", "n")})
+    plan = old.plan(old.compile(path).checked())
+    (tmp_path / "new").mkdir()
+    new = Project.open(tmp_path / "new", steps={"t.work": typed("count: int", "n")})
+
+    async def main() -> None:
+        async with engine_on(url, old.plan) as engine:
+            await submit_run(engine, plan, {"n": 1}, run_id="r")
+        desk = open_desk(new, url)
+        await desk.start()
+        try:
+            assert desk.store is not None
+            async with asyncio.timeout(10):
+                while (row := await desk.store.store.run("r")).status != "parked":
+                    await asyncio.sleep(0.01)
+            assert "`t.work` takes no `n`" in row.parked["message"]
+            assert (await desk.store.path("r", None))[0].name == "chain"
+        finally:
+            await desk.stop()
+
+    asyncio.run(main())

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from orchestrator.authoring.project import Project
 from orchestrator.runtime.codec import PLAIN, decode_tick
 from orchestrator.runtime.journal import InboxEntry
+from orchestrator.server.opening import open_desk
 from tests.durable.kit import until
 from tests.support.office import CHAIN, Office, in_office
-from tests.support.worker_steps import calls_of
+from tests.support.worker_steps import calls_of, steps
 from tests.support.workers import WorkerProcess
 
 OLD, NEW = ("work", "slow"), ("work", "slow", "new")
@@ -71,8 +73,8 @@ def hire(request: pytest.FixtureRequest, url: str, tmp_path: Path) -> Iterator[S
         pytest.importorskip("dbos")
     made: list[WorkerProcess] = []
 
-    def start(name: str, *steps: str, **options: Any) -> WorkerProcess:
-        made.append(WorkerProcess(url, tmp_path, name, steps=steps, dispatcher=request.param, lease_s=1.0, **options))
+    def start(name: str, *names: str, **options: Any) -> WorkerProcess:
+        made.append(WorkerProcess(url, tmp_path, name, steps=names, dispatcher=request.param, lease_s=1.0, **options))
         made[-1].wait_up()
         return made[-1]
 
@@ -176,5 +178,25 @@ def test_a_child_run_goes_where_its_steps_are_though_its_parent_is_elsewhere(
         calls = calls_of(tmp_path / "calls.jsonl")
         first, second = parent.process.pid, child.process.pid
         assert [c["pid"] for c in calls] == [first, second, second, first]
+
+    in_office(url, tmp_path, story)
+
+
+def test_a_server_that_works_runs_off_leaves_alone_what_it_cannot_run(url: str, tmp_path: Path, hire: Start) -> None:
+    """`orchestrator serve` without the steps of a run, beside a worker that has them but takes a while to come."""
+    (tmp_path / "served").mkdir()
+    desk = open_desk(Project.open(tmp_path / "served", steps=steps(tmp_path / "calls.jsonl", ("work",))), url)
+
+    async def story(office: Office) -> None:
+        await desk.start()
+        try:
+            await office.start((CHAIN % "new").replace("flow: chain", "flow: newer"), "newer", {"n": 1})
+            await office.start(CHAIN % "work", "mine", {"n": 1})
+            assert (await office.wait_for("mine")).outcome["result"] == {"n": 3}
+            assert (await office.journal.run("newer")).status == "new"
+            await asyncio.to_thread(hire, "new", *NEW)
+            assert (await office.wait_for("newer")).outcome["result"] == {"n": 3}
+        finally:
+            await desk.stop()
 
     in_office(url, tmp_path, story)
