@@ -325,7 +325,7 @@ class DurableEngine(Engine):
     async def _load(self, claim: Claim, is_passive: bool) -> Actor | None:
         """Rebuild a claimed run and let it go on; a run that cannot run here is parked with the reason (D5)."""
         try:
-            loaded = await self.journal.load(claim.run_id)
+            loaded = claim.loaded or await self.journal.load(claim.run_id)
             plan = await self._plan_of(claim)
         except StoreBusy:
             self.keeper.give_up_later(claim.run_id, claim.epoch, self.clock.now() + 1)
