@@ -134,9 +134,12 @@ class Worker(DurableEngine):
 
     async def take_rung(self, limit: int, *, rung_before: float, turn: Turn) -> int:
         """The same for due runs that a dispatcher was asked to wake before a time, in vain."""
-        if limit <= 0 or self.shared is None:
+        if self.shared is None:
             return 0
         async with self._claiming:
+            limit = min(limit, self.room)  # activations may have come since it was counted
+            if limit <= 0:
+                return 0
             now = self.clock.now()
             claims = await self.shared.claim_rung(
                 self.worker, now=now, lease_s=self.lease_s, rung_before=rung_before, limit=limit
