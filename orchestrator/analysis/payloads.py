@@ -44,7 +44,7 @@ def check_payloads(facts: Facts, catalog: CatalogLike, checked: Checked, report:
         _check_emits(step, at)
         _check_state(step, at)
         for call, path, _ in calls_of(step):
-            _check_call(step, call, path, at)
+            check_call(step, call, path, at)
         _check_wait(step, at)
         _check_error_codes(step, catalog, report)
     for n, trigger in enumerate(facts.flow.triggers):
@@ -100,7 +100,8 @@ def _check_state(step: StepIR, at: Handover) -> None:
                 _report(misfit, "FLW502", f"state `{key}`", "field", report, declared=("state", key))
 
 
-def _check_call(step: StepIR, call: CallIR, path: Path, at: Handover) -> None:
+def check_call(step: StepIR, call: CallIR, path: Path, at: Handover) -> None:
+    """The arguments of one call: FLW503 to FLW506, FLW518, FLW519."""
     info = at.catalog.get(call.target)
     if info is None:
         _report_unknown_call(step, call, (*path, "call"), at)

@@ -325,7 +325,7 @@ class DurableEngine(Engine):
     async def _load(self, claim: Claim, is_passive: bool) -> Actor | None:
         """Rebuild a claimed run and let it go on; a run that cannot run here is parked with the reason (D5)."""
         try:
-            loaded = await self.journal.load(claim.run_id)
+            loaded = claim.loaded or await self.journal.load(claim.run_id)
             plan = await self._plan_of(claim)
         except StoreBusy:
             self.keeper.give_up_later(claim.run_id, claim.epoch, self.clock.now() + 1)
@@ -504,10 +504,18 @@ class DurableEngine(Engine):
             start=encode_tick(tick, plan.codec or PLAIN, lambda _: "?"),
             parent=parent.run_id,
             root=parent.run_id,
-            is_claimed=not parent.is_passive and (pool is None or self.pools is None or pool in self.pools),
+            is_claimed=not parent.is_passive and self.runs_here(plan),
             pool=pool,
         )
         return new, plan
+
+    def look_again(self) -> None:
+        """What can be run here may have changed; an engine looks at a flow when it takes a run of it."""
+
+    def runs_here(self, plan: FlowPlan) -> bool:
+        """Whether this process may take the runs of a flow; asked for children, which their creator claims."""
+        pool = pool_of(plan.ir)
+        return pool is None or self.pools is None or pool in self.pools
 
     # After a commit.
 

@@ -52,6 +52,8 @@ class Reloader:
             self._tell(f"the project cannot be loaded, so what was loaded before stays: {error}")
             return False
         await self._desk.use_project(fresh)
+        if self._desk.store is not None:
+            self._desk.store.engine.look_again()
         names = [served.name for served in self._desk.shelf]
         self._tell(f"reloaded the project{self._trouble(names)}")
         return True
