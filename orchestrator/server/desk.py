@@ -26,6 +26,7 @@ from orchestrator.server.accounts import Accounts
 from orchestrator.server.book import RequestRow, RunBook, RunDetail, RunQuery, RunRow
 from orchestrator.server.bus import Bus
 from orchestrator.server.changes import ChangeNotes
+from orchestrator.server.costs import Costs
 from orchestrator.server.gate import Gate
 from orchestrator.server.limits import RateLimiter
 from orchestrator.server.membership import LivePeople
@@ -82,6 +83,7 @@ class Desk:
         self.memory = MemoryBook(MemoryEngine(clock=clock))
         self.store = store
         self.clock: Clock = self.memory.engine.clock
+        self.costs = Costs(self)
         self.scheduler = Scheduler(self, store.store if store is not None else None)
         self.streams = 0
         self.oidc = self._sign_in()
@@ -95,7 +97,7 @@ class Desk:
         self.memory.engine.on_change.append(notes.run_created)
         self.memory.on_request.append(notes.request_changed)
         if store is not None:
-            store.served_name = self.served_name
+            store.served_name = self.shelf.served_name
             store.has_classes = lambda: any(served.kind == "class" for served in self.shelf)
             store.on_run.append(notes.stored_run_changed)
             store.on_request.append(notes.request_changed)
@@ -269,8 +271,8 @@ class Desk:
 
     def bind(self, ir: FlowIR) -> FlowPlan:
         """A stored version of a flow, ready to run here. Raises: UsageError `run.unbound`, PluginError."""
-        if ir.kind == "class" and self._serves_class(ir.name):
-            return self.class_named(ir.name).target.plan_of(ir)  # type: ignore[no-any-return]  # a Workflow's
+        if ir.kind == "class" and (of_class := self.shelf.class_of(ir.name)) is not None:
+            return of_class.target.plan_of(ir)  # type: ignore[no-any-return]  # a Workflow's
         for served in self.shelf:
             if (
                 served.target is not None
@@ -284,26 +286,6 @@ class Desk:
         if self.project is None:
             raise UsageError(f"nothing here can run flow `{ir.name}` ({ir.kind})", code="run.unbound")
         return self.project.plan(ir)
-
-    def _serves_class(self, name: str) -> bool:
-        return any(
-            served.kind == "class" and served.ir is not None and name in (served.ir.name, served.name)
-            for served in self.shelf
-        )
-
-    def class_named(self, name: str) -> Served:
-        """The workflow class whose flow has this name. Raises: UsageError `run.unbound`."""
-        for served in self.shelf:
-            if served.kind == "class" and served.ir is not None and name in (served.ir.name, served.name):
-                return served
-        raise UsageError(f"no workflow class `{name}` is served here", code="run.unbound")
-
-    def served_name(self, flow: str) -> str:
-        """The name under which a Python workflow is served, by that of its flow; other names stay."""
-        for served in self.shelf:
-            if served.kind != "yaml" and served.ir is not None and served.ir.name == flow:
-                return served.name
-        return flow
 
     async def send_flow_event(self, run_id: str, event: str, data: Mapping[str, Json], step: str | None) -> None:
         """Send an event into a run of a YAML flow."""
