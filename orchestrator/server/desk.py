@@ -39,6 +39,7 @@ from orchestrator.server.questions import open_questions
 from orchestrator.server.scheduler import Scheduler
 from orchestrator.server.shelf import Served, Shelf
 from orchestrator.server.store_book import StoreBook
+from orchestrator.server.upkeep import keep_pruned
 
 if TYPE_CHECKING:  # loaded where a project names a provider
     from orchestrator.server.oidc import OidcSignIn
@@ -130,6 +131,8 @@ class Desk:
             await self.store.open()
         await self.scheduler.register()
         self.spawn(self.scheduler.run())
+        if self.store is not None:
+            self.spawn(keep_pruned(self))
         for hook in self.on_start:
             await hook()
 
