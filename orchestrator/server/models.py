@@ -124,6 +124,9 @@ class Fork(Body):
 
     at: int = Field(description="The sequence number to go on after")
     set: dict[str, Json] = Field(default_factory=dict, description="State to change first")
+    event: dict[str, dict[str, Json]] | None = Field(
+        None, description="Events that the entry sends, by type, with the fields that change"
+    )
 
 
 class NewRunAnswer(Answer):

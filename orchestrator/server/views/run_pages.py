@@ -168,6 +168,7 @@ async def _run_page(request: Request, opened: Opened, tab: str, problem: Refused
             "ended": moment(row.ended_at, now),
             "is_over": opened.is_over,
             "is_stored": opened.book.is_durable,
+            "has_plain_events": row.kind == "yaml",
             "inputs": facts(opened.detail.inputs),
             "outputs": facts(opened.detail.outputs) if opened.is_over else [],
             "problem": None if error is None else _error(error),
