@@ -77,7 +77,13 @@ class Desk:
         self.project = project
         self.settings = settings or ServerSettings()
         self.accounts = accounts or Accounts()
-        self.gate = Gate(self.accounts, is_open=self.settings.is_open, limiter=limiter, groups_of=self._config_groups)
+        self.gate = Gate(
+            self.accounts,
+            is_open=self.settings.is_open,
+            is_secure=self.settings.is_secure,
+            limiter=limiter,
+            groups_of=self._config_groups,
+        )
         self.bus = Bus()
         self.metrics = Metrics()
         self.shelf = Shelf(project)
