@@ -26,6 +26,7 @@ from orchestrator.server.accounts import Accounts
 from orchestrator.server.book import RequestRow, RunBook, RunDetail, RunQuery, RunRow
 from orchestrator.server.bus import Bus
 from orchestrator.server.changes import ChangeNotes
+from orchestrator.server.class_questions import ClassQuestions
 from orchestrator.server.costs import Costs
 from orchestrator.server.gate import Gate
 from orchestrator.server.limits import RateLimiter
@@ -91,6 +92,7 @@ class Desk:
         self.store = store
         self.clock: Clock = self.memory.engine.clock
         self.costs = Costs(self)
+        self.class_questions = ClassQuestions(self)
         self.scheduler = Scheduler(self, store.store if store is not None else None)
         self.streams = 0
         self.oidc = self._sign_in()
@@ -322,10 +324,10 @@ class Desk:
     # Requests.
 
     async def requests(self, state: str | None = "open", limit: int = 1_000) -> list[RequestRow]:
-        """Requests of a state (None: closed ones), the newest first; questions of functional runs among the open ones."""
+        """Requests of a state (None: closed ones), the newest first; questions of Python runs among the open ones."""
         rows = [row for book in self.books for row in await book.requests(state, limit)]
         if state == "open":
-            rows += open_questions(self.memory)
+            rows += [*open_questions(self.memory), *await self.class_questions.open()]
         rows.sort(key=lambda row: row.closed_at or row.opened_at, reverse=True)
         return rows[:limit]
 
@@ -336,6 +338,9 @@ class Desk:
             for row in open_questions(self.memory, run_id):
                 if row.request_id == request_id:
                     return row
+        for row in await self.class_questions.open(run_id):
+            if row.request_id == request_id:
+                return row
         return await book.request(run_id, request_id)
 
     def is_function(self, run_id: str) -> bool:

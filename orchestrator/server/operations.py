@@ -242,7 +242,7 @@ def event_classes(served: Served) -> dict[str, Any]:
 def event_of(served: Served, name: str, data: Any) -> Any:
     """An event of a class workflow from its name and fields. Raises: UsageError."""
     classes = event_classes(served)
-    cls = classes.get(name)
+    cls = classes.get(name) or served.target.flow.names.find(name)
     if cls is None:
         raise UsageError(
             f"workflow `{served.name}` has no event {name[:100]!r}; it has {', '.join(sorted(classes))}",

@@ -123,13 +123,14 @@ def test_the_token_of_a_session_ends_with_it(site: TestClient) -> None:
 )
 def test_no_other_site_signs_anybody_in(site: TestClient, headers: dict[str, str]) -> None:
     fields = {"_csrf": token_of(site), "name": "mallory", "password": WORD}
-    for path, body in (
-        ("/sign-in", {"data": fields}),
-        ("/api/session", {"json": {"name": "mallory", "password": WORD}}),
-    ):
+    bodies: dict[str, dict[str, Any]] = {
+        "/sign-in": {"data": fields},
+        "/api/session": {"json": {"name": "mallory", "password": WORD}},
+    }
+    for path, body in bodies.items():
         if path == "/api/session" and not {"origin", "sec-fetch-site"} & headers.keys():
             continue  # not a browser: a program that signs in over JSON
-        answer: Any = site.post(path, headers=headers, **body)
+        answer = site.post(path, headers=headers, **body)
         assert answer.status_code == 403 and "set-cookie" not in answer.headers, (path, headers)
 
 
