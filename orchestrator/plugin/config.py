@@ -74,6 +74,7 @@ class ProjectConfig:
     root: Path | None = None
     file: Path | None = None
     store_url: str = ""
+    store_keep_days: float | None = None
     http_allow_hosts: tuple[str, ...] = ()
     llm: LlmConfig = field(default_factory=LlmConfig)
     plugins_folder: str = ""
@@ -112,7 +113,7 @@ LIMITS = (
 
 
 KEYS: dict[str, dict[str, Callable[[v.Toml], Any]]] = {
-    "store": {"url": v.text},
+    "store": {"url": v.text, "keep_days": v.days},
     "http": {"allow_hosts": v.texts},
     "llm": {
         "base_url": v.text,
@@ -255,6 +256,7 @@ def _assemble(file: Path | None, values: dict[str, dict[str, Any]]) -> ProjectCo
         root=None if file is None else file.parent,
         file=file,
         store_url=values["store"].get("url", ""),
+        store_keep_days=values["store"].get("keep_days"),
         http_allow_hosts=values["http"].get("allow_hosts", ()),
         llm=LlmConfig(**values["llm"]),
         plugins_folder=values["plugins"].get("folder", ""),

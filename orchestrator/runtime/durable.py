@@ -112,6 +112,7 @@ class DurableEngine(Engine):
         self._plans: dict[str, FlowPlan] = {}
         self._loading: dict[str, asyncio.Future[Actor | None]] = {}
         self._queued: dict[str, tuple[Actor, bool]] = {}
+        self.notes: dict[str, dict[str, Any]] = {}  # `meta` of runs that are started by another way than `start`, by id
         self._claiming = asyncio.Lock()
         self.is_closing = False
         self._call_memory: CallMemory | None = None
@@ -158,7 +159,7 @@ class DurableEngine(Engine):
             plan.ir.kind,
             self.clock.now(),
             dedup=dedup,
-            meta=meta,
+            meta=meta if meta is not None else self.notes.get(actor.run_id),
             root=actor.run_id,
             admission=admission or admission_of(plan.ir, started.inputs, self.clock.now()),
         )
