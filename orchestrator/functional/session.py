@@ -180,9 +180,8 @@ class RunSession:
             is_watched = bool(self._phases)
             self._end_phases(WorkflowRunState.IN_PROGRESS, outcome.error)
             self.workflow.keep(self)
-            engine: Any = self.actor.engine
-            if not is_watched and hasattr(engine, "set_aside"):  # no `run()` tells it: the store does
-                engine.keeper.spawn(engine.set_aside(self.actor, outcome.error))
+            if not is_watched:  # no `run()` tells it: the store does
+                self.actor.engine.set_aside_soon(self.actor, outcome.error)
         elif self._wants_pass and current is not None:
             self.actor.rerun(current.act)
         else:

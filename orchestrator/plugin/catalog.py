@@ -70,6 +70,7 @@ class Catalog:
         self, config: ProjectConfig | None = None, *, steps: Mapping[str, Callable[..., object]] | None = None
     ) -> None:
         self.config = config or ProjectConfig()
+        self.generation = 0  # how often it was refreshed
         self._steps = {name: define_step(name, function) for name, function in (steps or {}).items()}
         self._infos: dict[str, CallableInfo] = {}
         self._problems: dict[str, PluginProblem] = {}
@@ -143,6 +144,7 @@ class Catalog:
         folder = self.config.plugins_path
         if folder is not None:
             forget_folder(folder)
+        self.generation += 1
         self._infos.clear()
         self._problems.clear()
         self._described.clear()

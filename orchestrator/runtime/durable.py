@@ -476,12 +476,23 @@ class DurableEngine(Engine):
         else:
             sink.flush_soon()
 
-    async def set_aside(self, actor: Actor, error: OrchestratorError) -> None:
+    def set_aside_soon(self, actor: Actor, error: OrchestratorError) -> bool:
         """Park a run that cannot go on with the code that is here, with the reason; what it has applied is kept."""
         sink = self.sinks.get(actor.run_id)
-        if sink is not None and sink.actor is actor and await sink.barrier():
+        if sink is None or sink.actor is not actor:
+            return False
+        self.keeper.spawn(self._set_aside(actor, sink, error))
+        return True
+
+    async def _set_aside(self, actor: Actor, sink: ActorSink, error: OrchestratorError) -> None:
+        if await sink.barrier() and self.sinks.get(actor.run_id) is sink:  # several of its calls may ask for it
             self.commit_failed(sink, error)
             await self._park_here(actor, sink, error)
+
+    def rebind(self) -> None:
+        """The code has changed: bind flows anew when runs are taken up, and try those again that were parked for want of it."""
+        self._plans = {key: plan for key, plan in self._plans.items() if plan.ir.kind != "yaml"}
+        self.keeper.unpark()
 
     async def _park_here(self, actor: Actor, sink: ActorSink, error: OrchestratorError) -> None:
         plan = actor.plan
