@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -199,10 +200,10 @@ class RunSession:
         """A pass ended without ending the run."""
         current, self.current = self.current, None
         if isinstance(outcome, Aborted):
-            engine: Any = self.actor.engine
             is_forked = bool(self._phases) and self.on_divergence == "fork"  # whoever forks it sets it aside
-            if hasattr(engine, "set_aside") and not is_forked:
-                engine.keeper.spawn(self._set_aside(outcome.error))
+            told = partial(self._is_aside, self._phases, outcome.error)
+            if not is_forked and self.actor.engine.set_aside_soon(self.actor, outcome.error, told):
+                self._phases = []
                 return
             self._end_phases(WorkflowRunState.IN_PROGRESS, outcome.error)
             if not is_forked:
@@ -214,15 +215,10 @@ class RunSession:
             self._end_phases(WorkflowRunState.IDLE_WITH_PENDING_REQUESTS, invalid[0] if invalid else None)
             self.workflow.keep(self)
 
-    async def _set_aside(self, error: OrchestratorError) -> None:
-        """Park the run in its store, so that everybody sees why it does not go on; then tell those who look at it."""
-        phases, self._phases = self._phases, []
-        engine: Any = self.actor.engine
-        try:
-            await engine.set_aside(self.actor, error)
-        finally:
-            self._phases = phases
-            self._end_phases(WorkflowRunState.IN_PROGRESS, error)
+    def _is_aside(self, phases: list[Phase], error: OrchestratorError) -> None:
+        """The store knows why the run does not go on: tell those who look at it."""
+        self._phases = phases
+        self._end_phases(WorkflowRunState.IN_PROGRESS, error)
 
     def wake(self, act: Activation, path: str) -> None:
         """An answer, or the end of a flow, has come: hand it to the pass that waits for it, or start another."""

@@ -93,4 +93,14 @@ CODES: dict[str, CodeDoc] = {
         GOOD_STEP,
         "python",
     ),
+    "PLG006": CodeDoc(
+        "a plugin whose imports are not there",
+        "The plugin's file imports a library that is not installed in this environment, or a module or name of its own that does "
+        "not exist, so each call of it would fail. Nothing is imported to see that: the file is read, and only imports that are "
+        "certain to run with it count, so one in a function, or in a `try` that catches its failure, is left alone. Other things "
+        "that go wrong while a file is imported are seen by `doctor`, which tries it.",
+        "import no_such_library\n\n" + GOOD_STEP,
+        "try:\n    import no_such_library\nexcept ImportError:\n    no_such_library = None\n" + GOOD_STEP,
+        "python",
+    ),
 }

@@ -477,12 +477,36 @@ class DurableEngine(Engine):
         else:
             sink.flush_soon()
 
+    def set_aside_soon(self, actor: Actor, error: OrchestratorError, then: Callable[[], None] | None = None) -> bool:
+        """Set a run aside beside what goes on; `then` is called when it is, or could not be."""
+        sink = self.sinks.get(actor.run_id)
+        if sink is None or sink.actor is not actor:
+            return False
+
+        async def work() -> None:
+            try:
+                await self.set_aside(actor, error)
+            finally:
+                if then is not None:
+                    then()
+
+        self.keeper.spawn(work())
+        return True
+
     async def set_aside(self, actor: Actor, error: OrchestratorError) -> None:
         """Park a run that cannot go on with the code that is here, with the reason; what it has applied is kept."""
         sink = self.sinks.get(actor.run_id)
-        if sink is not None and sink.actor is actor and await sink.barrier():
+        if sink is None or sink.actor is not actor:
+            return
+        if await sink.barrier() and self.sinks.get(actor.run_id) is sink:  # several of its calls may ask for it
             self.commit_failed(sink, error)
             await self._park_here(actor, sink, error)
+
+    def rebind(self) -> None:
+        """The code has changed: bind flows anew when runs are taken up, and try those again that were parked for want of it."""
+        self._plans = {key: plan for key, plan in self._plans.items() if plan.ir.kind != "yaml"}
+        self.look_again()
+        self.keeper.unpark()
 
     async def _park_here(self, actor: Actor, sink: ActorSink, error: OrchestratorError) -> None:
         plan = actor.plan

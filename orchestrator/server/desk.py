@@ -190,10 +190,14 @@ class Desk:
         return names
 
     async def use_project(self, project: Project) -> None:
-        """Go on with the project as it was loaded anew; runs that are under way keep what they began with."""
+        """Go on with the project as it was loaded anew; runs that are under way keep their flow, and call what is there now."""
         if self.project is not None:
             self._old_projects.append(self.project)
         self.project = self.shelf.project = project
+        for old in self._old_projects:
+            old.follow(project)
+        if self.store is not None:
+            self.store.rebind()
         self.shelf.scan(is_forced=True)
         self.people_changed()
         await self.scheduler.register()

@@ -73,6 +73,10 @@ class StoreBook:
         await self.engine.aclose(grace_s=grace_s)
         await self.store.aclose()
 
+    def rebind(self) -> None:
+        """The project was loaded anew."""
+        self.engine.rebind()
+
     async def check(self) -> str:
         """`ok`, or what is wrong with the store."""
         try:

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from orchestrator.server.access import Role, identity_of, need
+from orchestrator.server.api_ops import plugin_problem
 from orchestrator.server.api_runs import desk_of
 from orchestrator.server.pages import PageRoute, render
 from orchestrator.server.scheduler import trigger_view
@@ -68,7 +69,7 @@ async def show_plugins(request: Request) -> Response:
         return render(request, "plugins.html", groups=[], problems=[], text=text, count=0)
     catalog = desk.project.catalog
     infos = [info for name in catalog.names() if (info := catalog.get(name)) is not None]
-    problems = [{"name": p.name, "message": p.message, "help": p.help} for p in catalog.problems()]
+    problems = [plugin_problem(p, desk.project.root) for p in catalog.problems()]
     groups = plugin_groups([info.to_json() | {"provider": info.provider} for info in infos], text)
     return render(request, "plugins.html", groups=groups, problems=problems, text=text, count=len(infos))
 
