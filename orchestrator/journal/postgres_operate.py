@@ -142,7 +142,9 @@ class PostgresOperate(SqliteQueries):
 
         await self._change(work)
 
-    async def advance_trigger(self, id: str, *, was: float | None, next_at: float | None, last_at: float) -> bool:
+    async def advance_trigger(
+        self, id: str, *, was: float | None, next_at: float | None, last_at: float | None
+    ) -> bool:
         """Set when a trigger is due next, if nobody has done so since."""
         sql = "UPDATE triggers SET next_at = ?, last_at = ? WHERE id = ? AND next_at IS NOT DISTINCT FROM ?::double precision"
         return await self._change(lambda tx: bool(tx.count(sql, (next_at, last_at, id, was))))

@@ -229,7 +229,9 @@ class Store(Journal, Protocol):
         """Registered triggers, or those that are due."""
         ...
 
-    async def advance_trigger(self, id: str, *, was: float | None, next_at: float | None, last_at: float) -> bool:
+    async def advance_trigger(
+        self, id: str, *, was: float | None, next_at: float | None, last_at: float | None
+    ) -> bool:
         """Set when a trigger is due next, if nobody has done so since it was due at `was`."""
         ...
 

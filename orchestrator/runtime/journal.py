@@ -239,6 +239,10 @@ class Journal(Protocol):
         """The runs that a worker holds and for which something has come."""
         ...
 
+    async def ahead(self, run_id: str) -> list[str]:
+        """The runs that count in its flow's concurrency before a run that queues, the longest there first."""
+        ...
+
     async def reply(self, run_id: str, dedup: str) -> tuple[bool, Json]:
         """Whether an inbox row was consumed, and what its consumer left for the sender."""
         ...
