@@ -37,9 +37,9 @@ class PostgresOperate(SqliteQueries):
         """Add lines to the audit log."""
         await self._change(lambda tx: tx.audit.extend(lines))
 
-    async def verify_audit(self) -> AuditProof:
-        """Check the hash chain of the audit log."""
-        return await self._look(lambda db: verify(_every_line(cast(Any, db))))
+    async def verify_audit(self, kept: str | None = None) -> AuditProof:
+        """Check the hash chain of the audit log, and that it has a line with this hash."""
+        return await self._look(lambda db: verify(_every_line(cast(Any, db)), kept=kept))
 
     async def stats(self) -> StoreStats:
         """How full the store is."""

@@ -175,12 +175,8 @@ class Store(Journal, Protocol):
         """Lines of the audit log, oldest first."""
         ...
 
-    async def log(self, lines: Sequence[AuditRow]) -> None:
-        """Add lines to the audit log for what was done outside of runs."""
-        ...
-
-    async def verify_audit(self) -> AuditProof:
-        """Check the hash chain of the audit log. Cost: O(lines)."""
+    async def verify_audit(self, kept: str | None = None) -> AuditProof:
+        """Check the hash chain of the audit log, and that it has a line with the hash `kept`. Cost: O(lines)."""
         ...
 
     async def stats(self) -> StoreStats:

@@ -287,6 +287,10 @@ class Journal(Protocol):
         """Cache a value; the newest one stays."""
         ...
 
+    async def log(self, lines: Sequence[AuditRow]) -> None:
+        """Add lines to the audit log for what was done outside of runs, or to runs that have ended."""
+        ...
+
     async def changes(self) -> int:
         """A number that is another whenever somebody may have written."""
         ...
