@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # only named
 KNOWN_ERRORS = (
     "any", "timeout", "deadline", "http.connect", "http.blocked", "repeat.exhausted", "loop.exhausted", "collect.timeout",
     "type.payload", "llm.rate_limit", "llm.bad_json", "flow.failed", "call.failed", "expr.failed", "id.conflict",
-    "cancelled", "stalled", "http.4xx", "http.5xx", "http.429",
+    "ask.nobody", "cancelled", "stalled", "http.4xx", "http.5xx", "http.429",
 )  # fmt: skip
 
 

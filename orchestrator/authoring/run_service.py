@@ -18,7 +18,7 @@ from orchestrator.runtime.durable import DurableEngine
 from orchestrator.runtime.engine import Engine, new_run_id
 from orchestrator.runtime.flow_bind import start_tick
 from orchestrator.runtime.intake import refused_audit
-from orchestrator.runtime.journal import InboxEntry
+from orchestrator.runtime.journal import AuditRow, InboxEntry
 from orchestrator.runtime.plan import FlowPlan
 from orchestrator.runtime.sink import ActorSink
 
@@ -88,8 +88,21 @@ class RunService:
         A run that another process holds gets it through its inbox.
 
         Raises: AnswerRefused, UnknownRun, RunFinished; RunParked if it is kept for a run that is set aside; StoreBusy if
-        the holder did not take it in time.
+        the holder did not take it in time. What is refused is in the audit log, a late answer too.
         """
+        try:
+            await self._answer(run_id, request_id, user, answer)
+        except RunFinished:
+            await self._log_late(run_id, request_id, user, answer)
+            raise
+
+    async def _log_late(self, run_id: str, request_id: str, user: str, answer: Mapping[str, Any]) -> None:
+        if isinstance(self.engine, DurableEngine):
+            line = {"request": request_id, "code": "request.closed"}
+            action = f"refused.{answer.get('action', 'answer')}"
+            await self.engine.journal.log([AuditRow(self.engine.clock.now(), run_id, user, action, line)])
+
+    async def _answer(self, run_id: str, request_id: str, user: str, answer: Mapping[str, Any]) -> None:
         try:
             async with self.hold(run_id) as actor:
                 try:
@@ -119,6 +132,7 @@ class RunService:
         await engine.deliver(entry)
         reply = await self._reply_to(engine, entry)
         if reply is None:
+            await self._log_late(run_id, request_id, user, answer)
             raise AnswerRefused("conflict", "request.closed", "the run ended before the answer was taken")
         refused = reply.get("refused")
         if refused is not None:

@@ -290,6 +290,8 @@ class DurableEngine(Engine):
     async def take_queued(self) -> None:
         """Go on with runs that were started here and had to queue, where they have been admitted."""
         for run_id, (actor, _) in list(self._queued.items()):
+            if not self.serves and actor.plan.ir.admission.mode == "restart":
+                await self._end_replaced(run_id)
             try:
                 await self._claim_one(run_id, False)
                 is_elsewhere = run_id in self._queued and bool(await self.journal.ticks(run_id, -1, 1))
@@ -302,6 +304,14 @@ class DurableEngine(Engine):
                 self._queued.pop(run_id, None)
                 actor.discard()
                 actor.wake_readers()
+
+    async def _end_replaced(self, run_id: str) -> None:
+        """Take the runs whose place another one takes, where nobody holds them: their cancel waits in their inboxes."""
+        for older in await self.journal.ahead(run_id):
+            try:
+                await self._claim_one(older, False)
+            except (RunFinished, UnknownRun):
+                continue
 
     @property
     def has_queued(self) -> bool:

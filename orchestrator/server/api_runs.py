@@ -26,15 +26,20 @@ def desk_of(request: Request) -> Desk:
     return desk
 
 
+def idempotency_key(request: Request) -> str | None:
+    """What makes a repeated request harmless. Raises: Refused 422."""
+    key = request.headers.get("idempotency-key")
+    if key is not None and not 1 <= len(key) <= 255:
+        raise Refused(422, "idempotency.key", "an Idempotency-Key has 1 to 255 characters")
+    return key
+
+
 async def start_flow_run(request: Request) -> Response:
     """Start a run of a workflow by its name."""
     desk = desk_of(request)
     body = await read_body(request, m.StartRun)
     served = desk.shelf.find(request.path_params["name"])
-    key = request.headers.get("idempotency-key")
-    if key is not None and not 1 <= len(key) <= 255:
-        raise Refused(422, "idempotency.key", "an Idempotency-Key has 1 to 255 characters")
-    order = StartOrder(body.inputs, identity_of(request).user, body.run_id, key, tuple(body.tags))
+    order = StartOrder(body.inputs, identity_of(request).user, body.run_id, idempotency_key(request), tuple(body.tags))
     begun = await start_run(desk, served, order)
     answer = {"run_id": begun.run_id, "flow": served.name, "is_new": begun.is_new}
     location = f"{request.scope.get('root_path', '')}/api/runs/{begun.run_id}"
