@@ -61,10 +61,10 @@ def continue_run(
     except StoreBusy:
         if not elsewhere:
             raise
-        return _report_stored(project, store, run_id, command=command, as_json=as_json, is_kept=act is not None)
+        return report_stored(project, store, run_id, command=command, as_json=as_json, is_kept=act is not None)
     except RunFinished as error:
         if act is None:  # what had come for it has ended it, at once
-            return _report_stored(project, store, run_id, command=command, as_json=as_json)
+            return report_stored(project, store, run_id, command=command, as_json=as_json)
         raise CommandFailed(str(error), Exit.CONFLICT) from error
     if ended.actor.state.is_over and ended.actor.parent is not None:
         if not as_json:
@@ -73,7 +73,7 @@ def continue_run(
     return report(ended, command=command, as_json=as_json, is_kept=True)
 
 
-def _report_stored(
+def report_stored(
     project: Project, store: str | None, run_id: str, *, command: str, as_json: bool, is_kept: bool = False
 ) -> int:
     """Report how a run stands that does not go on here: it has ended, is set aside, waits for its turn, or is elsewhere.
