@@ -35,6 +35,11 @@ _APPEND = (
     " written AS (INSERT INTO ticks (rk, seq, body) SELECT rk, seq, body FROM held ON CONFLICT DO NOTHING RETURNING rk) "
     + _HELD.format("null")
 )
+_APPEND_ONE = (
+    "WITH held AS (SELECT id, epoch, rk FROM runs WHERE id = ? AND epoch = ? FOR NO KEY UPDATE),"
+    " written AS (INSERT INTO ticks (rk, seq, body) SELECT rk, ?::int, ? FROM held ON CONFLICT DO NOTHING RETURNING rk) "
+    + _HELD.format("null")
+)
 _LOCK = "SELECT 1 FROM runs WHERE id = ANY(?) ORDER BY rk FOR NO KEY UPDATE"
 _ADVANCE = (
     "WITH taken AS (SELECT * FROM unnest(?::bigint[], ?::text[]) AS t (id, reply)),"
@@ -55,9 +60,7 @@ _ADVANCE = (
     f" ready_at = CASE WHEN NOT n.frees THEN r.ready_at WHEN n.after IN {_FINAL} THEN NULL"
     " WHEN EXISTS (SELECT 1 FROM inbox i WHERE i.rk = r.rk AND i.done = 0 AND i.id NOT IN (SELECT id FROM taken)) THEN n.at"
     " ELSE n.wake END FROM now n WHERE r.rk = n.rk AND (n.frees OR n.status IS NOT NULL)"
-    " RETURNING r.rk, r.ready_at - n.at AS due) "
-    + _HELD.format("m.due")
-    + " LEFT JOIN moved m ON m.rk = h.rk"
+    " RETURNING r.rk, r.ready_at - n.at AS due) " + _HELD.format("m.due") + " LEFT JOIN moved m ON m.rk = h.rk"
 )
 _CREATE = (
     "WITH v AS (SELECT * FROM unnest(?::text[], ?::text[], ?::text[], ?::text[], ?::float8[], ?::float8[], ?::text[],"
@@ -126,7 +129,10 @@ def send(db: Db, jobs: Iterable[Job]) -> Sent:
         ["[" + ",".join(batch.ticks) + "]" for batch in batches],
     ]
     if all(batch.is_plain for batch in batches):
-        return Sent(short, db.execute(_APPEND, ticks), long)
+        found = (
+            db.execute(_APPEND, ticks) if len(short) > 1 else db.execute(_APPEND_ONE, [column[0] for column in ticks])
+        )
+        return Sent(short, found, long)
     db.execute(_LOCK, (ticks[0],))  # B2
     taken = [entry for batch in batches for entry in batch.consumed]
     values = (

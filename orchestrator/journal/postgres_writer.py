@@ -77,12 +77,11 @@ class Writer:
         """Write commits together that find themselves if they are repeated; gives those that have to be written alone."""
         self._is_numbered = False
         self._signal("before")
-        with db.connection.pipeline():
-            if all(job.work.is_plain for job in jobs):
+        if all(job.work.is_plain for job in jobs):
+            sent = send(db, jobs)
+        else:
+            with db.connection.pipeline(), db.connection.transaction():
                 sent = send(db, jobs)
-            else:
-                with db.connection.transaction():
-                    sent = send(db, jobs)
         self._signal("after")
         told: set[str] = set()
         left = sent.settle(db, told)
