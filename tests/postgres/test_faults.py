@@ -271,4 +271,6 @@ def test_urls_are_taken_apart() -> None:
 def test_a_lost_host_is_noticed_within_seconds_unless_the_address_says_otherwise() -> None:
     assert "tcp_user_timeout=6000" in conninfo_of("postgresql://db/x") and "keepalives_idle=3" in conninfo_of("host=db")
     own = conninfo_of("postgresql://db/x?connect_timeout=9&tcp_user_timeout=1&application_name=mine")
-    assert {"connect_timeout=9", "tcp_user_timeout=1", "application_name=mine", "keepalives_count=3"} <= set(own.split())
+    assert {"connect_timeout=9", "tcp_user_timeout=1", "application_name=mine", "keepalives_count=3"} <= set(
+        own.split()
+    )

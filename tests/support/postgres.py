@@ -29,7 +29,7 @@ class Server:
             self._exec = pgexec
             self._folder = Path(tempfile.mkdtemp(prefix="orc-pg-", dir="/tmp"))
             self._server: Any = get_server(self._folder, cleanup_mode="stop")
-        self.socket: Path = self._server.get_postmaster_info().socket_dir
+        self.socket = Path(self._server.get_postmaster_info().socket_dir or "")
         self._args = f'-h "" -k {self.socket} -c max_connections=200'
         self.stop()
         self.start()
