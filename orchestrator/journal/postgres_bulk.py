@@ -31,12 +31,13 @@ _HELD = "SELECT h.id, h.epoch, h.rk, w.rk, {} FROM held h LEFT JOIN written w ON
 _APPEND = (
     f"WITH v AS (SELECT * FROM {_COLUMNS}) AS v (id, epoch, seq, body)),"
     " held AS (SELECT r.rk, v.id, v.epoch, v.seq, v.body FROM runs r JOIN v ON v.id = r.id AND v.epoch = r.epoch"
-    " ORDER BY r.rk FOR NO KEY UPDATE OF r),"
+    f" WHERE r.status NOT IN {_FINAL} ORDER BY r.rk FOR NO KEY UPDATE OF r),"
     " written AS (INSERT INTO ticks (rk, seq, body) SELECT rk, seq, body FROM held ON CONFLICT DO NOTHING RETURNING rk) "
     + _HELD.format("null")
 )
 _APPEND_ONE = (
-    "WITH held AS (SELECT id, epoch, rk FROM runs WHERE id = ? AND epoch = ? FOR NO KEY UPDATE),"
+    "WITH held AS (SELECT id, epoch, rk FROM runs WHERE id = ? AND epoch = ?"
+    f" AND status NOT IN {_FINAL} FOR NO KEY UPDATE),"
     " written AS (INSERT INTO ticks (rk, seq, body) SELECT rk, ?::int, ? FROM held ON CONFLICT DO NOTHING RETURNING rk) "
     + _HELD.format("null")
 )

@@ -115,6 +115,9 @@ def test_each_commit_of_a_group_has_its_own_outcome(url: str) -> None:
             )
             kinds = [one if one is COMMITTED else type(one) for one in found]
             assert kinds == [COMMITTED, Fenced, COMMITTED, JournalConflict, COMMITTED, UnknownRun, COMMITTED]
+            await journal.commit(batch("over", 2))
+            assert await together(journal, [batch("over", 2), batch("good", 2)]) == [COMMITTED] * 2
+            assert (await seqs(journal, "over"), await seqs(journal, "good")) == ([0, 1], [0, 1, 2])
             good = await journal.run("good")
             assert (good.status, good.holder, good.due_at) == ("waiting", None, NOW + 5)
             assert (await journal.run("old")).status == "running" and await seqs(journal, "old") == [0]
