@@ -95,7 +95,7 @@ def test_each_commit_of_a_group_has_its_own_outcome(url: str) -> None:
     async def main() -> None:
         async with open_at(url) as journal:
             for name in ("good", "old", "again", "other", "over", "limited"):
-                rule = {"admission": Admission("queue", "k")} if name == "limited" else {}
+                rule: dict[str, Any] = {"admission": Admission("queue", "k")} if name == "limited" else {}
                 await start(journal, name, **rule)
             await journal.commit(batch("again", 1, status="waiting"))
             await journal.commit(batch("other", 1, 2))
@@ -115,6 +115,9 @@ def test_each_commit_of_a_group_has_its_own_outcome(url: str) -> None:
             )
             kinds = [one if one is COMMITTED else type(one) for one in found]
             assert kinds == [COMMITTED, Fenced, COMMITTED, JournalConflict, COMMITTED, UnknownRun, COMMITTED]
+            await journal.commit(batch("over", 2))
+            assert await together(journal, [batch("over", 2), batch("good", 2)]) == [COMMITTED] * 2
+            assert (await seqs(journal, "over"), await seqs(journal, "good")) == ([0, 1], [0, 1, 2])
             good = await journal.run("good")
             assert (good.status, good.holder, good.due_at) == ("waiting", None, NOW + 5)
             assert (await journal.run("old")).status == "running" and await seqs(journal, "old") == [0]
@@ -185,7 +188,7 @@ def test_what_the_group_consumes_does_not_wake_the_run_and_the_rest_does(url: st
                     await journal.post(event(name, f"e{number}"))
                 entries[name] = await journal.inbox(name)
             taken = {name: [(e.id, {"ok": True}) for e in found] for name, found in entries.items()}
-            leave = {"status": "waiting", "releases": True, "wake_at": NOW + 9}
+            leave: dict[str, Any] = {"status": "waiting", "releases": True, "wake_at": NOW + 9}
             batches = [
                 batch("all", 1, consumed=taken["all"], **leave),
                 batch("some", 1, consumed=taken["some"][:1], **leave),
