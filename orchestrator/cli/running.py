@@ -77,6 +77,7 @@ async def _run(session: Session, begin: Begin) -> Ended:
     ended: Ended | None = None
     with TerminatedAsInterrupt():
         try:
+            notices.look()
             actor = await begin(front)
             await front.admitted(actor)
             await front.follow(actor)
@@ -90,9 +91,9 @@ async def _run(session: Session, begin: Begin) -> Ended:
         finally:
             screen.close()
             await _close(engine, actor)
+            await notices.aclose()
             if journal is not None:
                 await journal.aclose()
-            await notices.aclose()
             await session.project.hub.aclose()
     return ended
 
