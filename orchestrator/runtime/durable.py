@@ -389,10 +389,14 @@ class DurableEngine(Engine):
         actor.resume()
         return actor
 
+    async def plan_of(self, flow: str, flow_hash: str) -> FlowPlan:
+        """A stored version of a flow, ready to run here. Raises: StoreError, PluginError, UsageError."""
+        return await self._plan_of(Claim("", 0, flow, flow_hash, "", "", None, None))
+
     async def can_run(self, flow: str, flow_hash: str) -> bool:
         """Whether this process has what a stored version of a flow needs."""
         try:
-            await self._plan_of(Claim("", 0, flow, flow_hash, "", "", None, None))
+            await self.plan_of(flow, flow_hash)
         except OrchestratorError:
             return False
         return True

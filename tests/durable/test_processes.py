@@ -255,3 +255,41 @@ def test_a_notice_whose_process_was_killed_is_sent_by_the_next_one(office: Offic
     until(told.exists)
     until(lambda: change(office.file, "SELECT * FROM notices") == [])
     assert told.read_text() == "r/ask-2/opened/0/pager.page kim\n"
+
+
+FAN = """
+flow: fan
+imports: {single: ./part.flow.yaml}
+steps:
+  each:
+    on: Start
+    for_each: "${{ ['a', 'b'] }}"
+    call: flow.single
+    with: {key: "${{ item }}"}
+    emit: Stop
+"""
+
+
+def test_resume_goes_on_with_the_runs_that_a_killed_process_had_started(office: Office) -> None:
+    office.write("part", PART)
+    office.write("fan", FAN)
+    first = office.start("run", "fan.flow.yaml", "--run-id", "fan")
+    until(lambda: len(office.calls()) == 2)
+    office.kill(first.pid)
+    office.open_door("a")
+    office.open_door("b")
+    code, said = office.run("resume", "fan")
+    assert code == 0, said
+    assert set(office.statuses().values()) == {"done"} and len(office.calls()) == 4
+
+
+PART = """
+flow: part
+inputs: {key: str}
+steps:
+  hold:
+    on: Start
+    call: door.hold
+    with: {key: "${{ inputs.key }}"}
+    emit: Stop
+"""
