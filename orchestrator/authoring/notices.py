@@ -1,7 +1,8 @@
 """Tells people of requests through the callables of `[people] notify`: when one opens, is reminded, escalated or delegated.
 
-A notice is sent by the process that committed what happened, after the commit, and tried again a few times; a process that is
-killed between the two leaves it unsent, and the next reminder is the one that comes. A notifier that fails never harms a run.
+What is to be told is written to the store's outbox with what happened. The process that committed it tells people at once, tries
+again a few times, and takes it out; if it dies in between, another process finds it there after `AFTER_S` and tells them, with
+the same idempotency key. A notifier that fails never harms a run.
 """
 
 from __future__ import annotations
@@ -17,23 +18,28 @@ from orchestrator.ir.durations import iso_utc
 from orchestrator.plugin.mail import is_address
 from orchestrator.plugin.notice import Notice, Receiver
 from orchestrator.plugin.services import PlainContext
+from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
+from orchestrator.runtime.durable import DurableEngine
 from orchestrator.runtime.engine import Engine
-from orchestrator.runtime.people import Request
+from orchestrator.runtime.journal import RequestRow, Untold
+from orchestrator.runtime.rows import request_row
+from orchestrator.runtime.sink import TOLD
 
 Json = Any  # plain JSON
 LOG = logging.getLogger("orchestrator.notices")
-TOLD = ("opened", "reminded", "escalated", "delegated")
 DELAYS_S = (1.0, 10.0, 60.0)
 GRACE_S = 5.0
 TRY_S = 20.0
+AFTER_S = 120.0  # longer than the process that committed it goes on trying
+LOOK_S = 5.0
 
 
 class Notices:
     """The notices of one process.
 
     `mail_of` knows addresses beside those of `[people] users`; `page_of` gives the page of a request (run, request), and
-    `link_of` a person's own link to it (actor, request, person); both give "" where there is none.
+    `link_of` a person's own link to it (request, person); both give "" where there is none.
     """
 
     def __init__(
@@ -42,13 +48,16 @@ class Notices:
         *,
         mail_of: Callable[[str], str] = lambda name: "",
         page_of: Callable[[str, str], str] = lambda run_id, request: "",
-        link_of: Callable[[Actor, Request, str], str] = lambda run, request, person: "",
+        link_of: Callable[[RequestRow, str], str] = lambda request, person: "",
     ) -> None:
         self._project = project
         self._mail_of = mail_of
         self._page_of = page_of
         self._link_of = link_of
         self._tasks: set[asyncio.Task[None]] = set()
+        self._looking: asyncio.Task[None] | None = None
+        self._durable: DurableEngine | None = None
+        self._is_closed = False
 
     def attach(self, engine: Engine) -> None:
         """Listen to an engine. Raises: UsageError for a notifier that cannot be one."""
@@ -56,9 +65,22 @@ class Notices:
         if project is not None:
             check_notifiers(project)
         engine.listeners.append(self._happened)
+        if isinstance(engine, DurableEngine) and project is not None and project.config.people.notify:
+            self._durable = engine
+            engine.tells_after_s = AFTER_S
+
+    def look(self) -> None:
+        """Tell people what other processes left untold: now, and as long as the engine serves the store again and again."""
+        if self._durable is not None and self._looking is None:
+            self._looking = asyncio.get_running_loop().create_task(self._look(self._durable))
 
     async def aclose(self) -> None:
-        """Let notices that are under way be sent for a moment; then give them up."""
+        """Let notices that are under way be sent for a moment; then leave them to others. To be called before the store is
+        closed."""
+        self._is_closed = True
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=GRACE_S)
         for task in self._tasks:
@@ -95,51 +117,83 @@ class Notices:
                 found[notifier] = f"no answer within {TRY_S:g} s"
         return found
 
-    def _happened(self, run: Actor, request_id: str, what: str) -> None:
-        project = self._project()
-        request = run.state.requests.get(request_id)
-        if project is None or not project.config.people.notify or request is None or what not in TOLD:
-            return
-        notice = self._notice(project, run, request, what)
-        number = len(request.history)
-        for name in project.config.people.notify:
-            key = f"{run.run_id}/{request_id}/{what}/{number}/{name}"
-            task = asyncio.get_running_loop().create_task(self._tell(project, name, notice, key))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    async def _look(self, engine: DurableEngine) -> None:
+        while True:
+            try:
+                now = engine.clock.now()
+                for item, request in await engine.journal.untold(now=now, again_at=now + AFTER_S):
+                    self._send(request, item.what, item.number)
+            except OrchestratorError as error:
+                LOG.warning("the outbox of notices cannot be read now: %s", error)
+            if not engine.serves:
+                return
+            await asyncio.sleep(LOOK_S)
 
-    def _notice(self, project: Project, run: Actor, request: Request, what: str) -> Notice:
+    def _happened(self, run: Actor, command: t.Notify) -> None:
+        request = run.state.requests.get(command.request)
+        if request is not None and command.what in TOLD:
+            row = request_row(run.run_id, run.plan.ir.name, request)
+            self._send(row, command.what, command.number, is_stored=run.sink is not None)
+
+    def _send(self, request: RequestRow, what: str, number: int, *, is_stored: bool = True) -> None:
+        project = self._project()
+        if project is None or not project.config.people.notify or self._is_closed:
+            return
+        notice = self._notice(project, request, what, number)
+        item = Untold(request.run_id, request.request_id, number, what, 0.0) if is_stored else None
+        task = asyncio.get_running_loop().create_task(self._tell_all(project, notice, number, item))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _notice(self, project: Project, request: RequestRow, what: str, number: int) -> Notice:
         known: Mapping[str, Json] = project.binding.people or {}
-        audience = request.data.get("to") or {}
+        data: dict[str, Json] = request.data
+        audience = data.get("to") or {}
+        delegates: Iterable[str] = data["delegates"]
         if what == "escalated":
-            audience = (request.data.get("escalate") or {}).get("to") or {}
+            audience, delegates = (data.get("escalate") or {}).get("to") or {}, ()
         groups = list(audience.get("groups") or ())
-        names = [*(audience.get("users") or ()), *(user for group in groups for user in known.get(group, ()))]
+        names = [
+            *(audience.get("users") or ()),
+            *(user for group in groups for user in known.get(group, ())),
+            *delegates,
+        ]
         if what == "delegated":
-            names, groups = request.delegates[-1:], []
-        done = {answer["by"] for ballot in request.ballots for answer in ballot.answers}
-        gone = {*(request.data.get("to") or {}).get("not", ()), *(done if len(request.ballots) == 1 else ())}
-        due = request.data.get("deadline")
+            names, groups = [str(data["history"][number - 1]["form"]["to"])], []
+        done = {answer["by"] for answer in data["answers"]}
+        gone = {*(data.get("to") or {}).get("not", ()), *(done if len(data["outcomes"]) == 1 else ())}
+        due = data.get("deadline")
         return Notice(
             what=cast("Any", what),
-            title=str(request.data.get("title") or request.step),
-            flow=run.plan.ir.name,
-            run_id=run.run_id,
+            title=str(data.get("title") or request.step),
+            flow=request.flow,
+            run_id=request.run_id,
             step=request.step,
-            request_id=request.id,
+            request_id=request.request_id,
             due_at=None if due is None else iso_utc(due),
-            url=self._page_of(run.run_id, request.id),
-            to=[self._receiver(project, run, request, name) for name in dict.fromkeys(names) if name not in gone],
+            url=self._page_of(request.run_id, request.request_id),
+            to=[self._receiver(project, request, name) for name in dict.fromkeys(names) if name not in gone],
             groups=groups,
         )
 
-    def _receiver(self, project: Project, run: Actor, request: Request, name: str) -> Receiver:
+    def _receiver(self, project: Project, request: RequestRow, name: str) -> Receiver:
         email = project.config.people.users.get(name, {}).get("email", "") or self._mail_of(name)
         return Receiver(
             name=name,
             email=email or (name if is_address(name) else ""),
-            link=self._link_of(run, request, name),
+            link=self._link_of(request, name),
         )
+
+    async def _tell_all(self, project: Project, notice: Notice, number: int, item: Untold | None) -> None:
+        key = f"{notice['run_id']}/{notice['request_id']}/{notice['what']}/{number}"
+        names = project.config.people.notify
+        await asyncio.gather(*(self._tell(project, name, notice, f"{key}/{name}") for name in names))
+        if item is None or self._durable is None:
+            return
+        try:
+            await self._durable.journal.told([item])
+        except OrchestratorError as error:
+            LOG.warning("people may be told twice of %s: %s", key, error)
 
     async def _tell(self, project: Project, name: str, notice: Notice, key: str) -> None:
         fields = {"run_id": notice["run_id"], "step": notice["step"], "notifier": name}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Any
+import time
+from typing import Any, cast
 
 from orchestrator.authoring.run_service import RunService
 from orchestrator.cli.asking import Answers, GroupsOf, TerminalAsker
 from orchestrator.cli.progress import Progress
-from orchestrator.errors import RunFinished, StoreBusy
+from orchestrator.errors import RunFinished, StoreBusy, UnknownRun
+from orchestrator.journal.store import Store
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.durable import DurableEngine
@@ -21,6 +23,7 @@ OTHERS = frozenset({"remind", "escalate", "expire", "wait", "run"})  # timers of
 TICK_S = 0.25
 LAST_WORD_S = 0.5
 TURN_S = 0.25
+CHILD_S = 1.0
 
 
 class Foreground:
@@ -35,6 +38,8 @@ class Foreground:
         self.stopped_at: int | None = None  # the length of the log when `until` had ended
         self._changed = asyncio.Event()
         self._steps: dict[int, str] = {}
+        self._looked_at: dict[str, float] = {}  # child run -> when to look again
+        self._set_aside: set[str] = set()  # child runs that are parked
         self.first: Actor | None = None  # the run that was made first, also when its start is not done
         self._root: Actor | None = None
         self._asker: TerminalAsker | None = None
@@ -104,6 +109,7 @@ class Foreground:
                 if more is None or more.done():
                     more = root.wait_for_more()
                     more.add_done_callback(lambda _: self._changed.set())
+                await self._take_children()
                 await self._answer_open_requests(root)
                 if self._waits_for_others(root):
                     return
@@ -116,6 +122,23 @@ class Foreground:
                 await asyncio.sleep(0)
         finally:
             await self._end()
+
+    async def _take_children(self) -> None:
+        """Go on here with the runs that the runs here have started and that nobody holds: an earlier process began them."""
+        engine, now = self.engine, time.monotonic()
+        if not isinstance(engine, DurableEngine):
+            return
+        for child in [child for run in self._runs() for child in run.state.children]:
+            if child in engine.runs or self._looked_at.get(child, 0.0) > now:
+                continue
+            self._looked_at[child] = now + CHILD_S
+            try:
+                await engine.acquire(child)
+            except StoreBusy:  # it goes on elsewhere, or is set aside
+                status = (await cast(Store, engine.journal).run(child)).status
+                (self._set_aside.add if status == "parked" else self._set_aside.discard)(child)
+            except (RunFinished, UnknownRun):  # it has ended, and its parent is about to hear so
+                continue
 
     async def _answer_open_requests(self, root: Actor) -> None:
         asking = self._asking
@@ -181,6 +204,8 @@ class Foreground:
             return False
         for child in state.children:
             actor = self.engine.runs.get(child)
+            if actor is None and child in self._set_aside:
+                continue
             if actor is None or not self._rests_for_others(actor, seen):
                 return False
         return True

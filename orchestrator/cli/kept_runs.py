@@ -26,9 +26,10 @@ class Kept:
     def text(self) -> str:
         """The same in a sentence."""
         verb = "keeps" if self.runs == 1 else "keep"
+        them = "it" if self.runs == 1 else "them"
         return (
             f"`{self.flow}`: {plural(self.runs, 'unfinished run')} {verb} version {', '.join(self.versions)}; "
-            f"`orchestrator diff {self.file}` says what changed, `orchestrator migrate {self.file}` moves them"
+            f"`orchestrator diff {self.file}` says what changed, `orchestrator migrate {self.file}` moves {them}"
         )
 
     def to_json(self) -> dict[str, object]:

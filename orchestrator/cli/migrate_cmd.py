@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.exits import Exit
+from orchestrator.cli.continuing import find_run
+from orchestrator.cli.exits import CommandFailed, Exit
 from orchestrator.cli.files import one_flow, open_project
 from orchestrator.cli.output import plural, print_json, say
 from orchestrator.cli.store import open_store, store_option
 from orchestrator.errors import OrchestratorError
+
+if TYPE_CHECKING:  # loads the runtime
+    from orchestrator.journal.store import RunRow
 
 
 @click.command("migrate")
@@ -25,9 +30,8 @@ from orchestrator.errors import OrchestratorError
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(flow: Path, runs: tuple[str, ...], dry_run: bool, store: str | None, as_json: bool) -> int:
     """Move runs that wait or are parked to FLOW as it is now. One that does not fit stays where it is, with the reason."""
-    from orchestrator.dispatch.operate import migrate
+    from orchestrator.dispatch.operate import check_migration, migrate
     from orchestrator.ir.codec import flow_hash
-    from orchestrator.journal.store import RunFilter
     from orchestrator.runtime.engine import new_run_id
 
     project = open_project((one_flow(flow),))
@@ -38,12 +42,13 @@ def command(flow: Path, runs: tuple[str, ...], dry_run: bool, store: str | None,
     async def work() -> tuple[list[str], dict[str, str]]:
         moved, stayed = [], {}
         try:
-            page = await journal.runs(RunFilter(flow=ir.name, statuses=("waiting", "parked", "running")), limit=1000)
-            for row in page.rows:
-                if row.flow_hash == here or (runs and row.run_id not in runs):
+            for row in await _chosen(journal, ir.name, runs):
+                if row.flow_hash == here:
                     continue
                 try:
-                    if not dry_run:
+                    if dry_run:
+                        await check_migration(journal, row.run_id, project.plan, ir)
+                    else:
                         await migrate(journal, row.run_id, project.plan, ir, worker=new_run_id(), now=time.time())
                     moved.append(row.run_id)
                 except OrchestratorError as error:
@@ -61,3 +66,24 @@ def command(flow: Path, runs: tuple[str, ...], dry_run: bool, store: str | None,
         for why in stayed.values():
             say(why)
     return Exit.CONFLICT if stayed else Exit.OK
+
+
+async def _chosen(journal: Any, flow: str, names: tuple[str, ...]) -> list[RunRow]:  # a Store
+    """The runs that are named, or all of a flow that wait or are parked. Raises: CommandFailed."""
+    from orchestrator.journal.store import RunFilter
+
+    if names:
+        rows = [await find_run(journal, name) for name in names]
+        other = next((row for row in rows if row.flow != flow), None)
+        if other is not None:
+            raise CommandFailed(f"run {other.run_id} is one of `{other.flow}`, not of `{flow}`", Exit.USAGE)
+        return rows
+    found: list[RunRow] = []
+    before: int | None = None
+    while True:
+        which = RunFilter(flow=flow, statuses=("waiting", "parked", "running"))
+        page = await journal.runs(which, before=before, limit=500)
+        found += page.rows
+        if page.next is None:
+            return found
+        before = page.next

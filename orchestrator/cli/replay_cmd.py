@@ -39,6 +39,10 @@ def command(
 
     if checks and fork_at is not None:
         raise click.UsageError("--check and --fork-at exclude each other")
+    if sets and fork_at is None:
+        raise click.UsageError("--set changes the state of a new run: say with --fork-at where it begins")
+    if flow is not None and fork_at is not None:
+        raise click.UsageError("--flow is for --check; a fork keeps its run's version, and `migrate` moves it")
     project = open_project()
     ir = project.compile(one_flow(flow)).checked() if flow is not None else None
     journal = open_store(project, store, must_exist=True)

@@ -86,6 +86,7 @@ async def _run(session: Session, begin: Begin) -> Ended:
     ended: Ended | None = None
     with TerminatedAsInterrupt():
         try:
+            notices.look()
             actor = await begin(front)
             try:
                 await front.admitted(actor)
@@ -102,9 +103,9 @@ async def _run(session: Session, begin: Begin) -> Ended:
         finally:
             screen.close()
             await _close(engine, actor)
+            await notices.aclose()
             if journal is not None:
                 await journal.aclose()
-            await notices.aclose()
             await session.project.hub.aclose()
     return ended
 
@@ -241,4 +242,6 @@ def _way_on(actor: Actor, *, is_kept: bool) -> str:
         return "it was kept in memory only and is gone; without `--store memory:` and `--mock` it would stay"
     if open_asks(actor) or actor.state.children:
         return "`orchestrator inbox` shows what waits, `orchestrator decide` answers"
-    return f"`orchestrator send {actor.run_id} EVENT` sends what it waits for"
+    waits = [act.step.ir.body.wait for act in actor.state.acts.values()]
+    event = next((wait.event for wait in waits if wait is not None and wait.event is not None), "EVENT")
+    return f"`orchestrator send {actor.run_id} {event}` sends what it waits for"

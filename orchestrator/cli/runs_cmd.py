@@ -120,25 +120,34 @@ def run_data(row: Any) -> dict[str, Any]:  # a RunRow
 def show(run: str, store: str | None, as_json: bool) -> int:
     """One run: how it stands, what it waits for, its path."""
     from orchestrator.cli.running import path_of_rows
+    from orchestrator.cli.waits import waits_of
+
+    project = open_project()
 
     async def read(s: Any) -> Any:  # a Store
         row = await find_run(s, run)
         requests = [r for _, r in await s.requests(None, run_id=row.run_id)]
-        return row, requests, await s.ticks(row.run_id, -1, 100_000)
+        waits = await waits_of(s, row, project.plan)
+        return row, requests, await s.ticks(row.run_id, -1, 100_000), waits
 
-    row, requests, ticks = with_store(store, read)
+    row, requests, ticks, waits = with_store(store, read)
     path = path_of_rows(tick for _, tick in ticks)
     if as_json:
         from orchestrator.cli.inbox_cmd import request_data
 
-        print_json(
-            "runs show", ok=True, data=run_data(row) | {"path": path, "requests": [request_data(r) for r in requests]}
-        )
+        more = {"path": path, "requests": [request_data(r) for r in requests]}
+        more["waits"] = [{"step": step, "for": what} for step, what in waits]
+        print_json("runs show", ok=True, data=run_data(row) | more)
         return Exit.OK
     click.echo(f"run       {row.run_id}")
     click.echo(f"flow      {row.flow} (version {row.flow_hash[:12]})")
     click.echo(f"status    {row.status}{_note(row, 2000)}")
     click.echo(f"started   {stamp(row.created_at)}" + (f", ended {stamp(row.ended_at)}" if row.ended_at else ""))
+    meta = row.meta if isinstance(row.meta, dict) else {}
+    if meta.get("forked_from"):
+        click.echo(f"begun at  tick {meta.get('forked_at')} of run {meta['forked_from']}")
+    if row.parent:
+        click.echo(f"part of   {row.parent}")
     if row.holder:
         click.echo(f"held by   {row.holder}")
     click.echo(f"path      {' → '.join(path) or '(no step has run)'}")
@@ -147,6 +156,8 @@ def show(run: str, store: str | None, as_json: bool) -> int:
             f"waits     {request.step}: {one_line(str((request.data or {}).get('title')), 90)}"
             f"  ({row.run_id}/{request.request_id})"
         )
+    for step, what in waits:
+        click.echo(f"waits     {step + ': ' if step else ''}{what}")
     outcome = row.outcome if isinstance(row.outcome, dict) else {}
     if outcome.get("result") is not None:
         click.echo(json.dumps(outcome["result"], ensure_ascii=False, indent=2))
@@ -255,6 +266,8 @@ def import_(file: Path, store: str | None) -> int:
 
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
+    except FileNotFoundError as error:
+        raise CommandFailed(f"{file} does not exist", Exit.NOT_FOUND) from error
     except (OSError, UnicodeDecodeError) as error:
         raise CommandFailed(f"{file}: {error}", Exit.ENVIRONMENT) from error
 
@@ -320,10 +333,16 @@ def import_(file: Path, store: str | None) -> int:
 @store_option
 @json_option
 def rm(runs: tuple[str, ...], store: str | None, as_json: bool) -> int:
-    """Remove ended RUNS with all that belongs to them; audit lines stay."""
+    """Remove ended RUNS with all that belongs to them, and the runs that they started; audit lines stay."""
 
     async def work(s: Any) -> int:  # a Store
-        return int(await s.delete([(await find_run(s, name)).run_id for name in runs]))
+        from orchestrator.journal.store import RunFilter
+
+        found = [await find_run(s, name) for name in runs]
+        for row in found:  # with what they started, however deep
+            page = await s.runs(RunFilter(parent=row.run_id), limit=10_000)
+            found += [child for child in page.rows if child.run_id not in {r.run_id for r in found}]
+        return int(await s.delete(list(dict.fromkeys(row.run_id for row in found))))
 
     count = with_store(store, work)
     if as_json:

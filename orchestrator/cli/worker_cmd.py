@@ -139,6 +139,7 @@ async def _work(project: Project, options: WorkerOptions) -> int:
         loop.add_signal_handler(number, ended.set)
     server = await _serve_metrics(worker, options.metrics) if options.metrics is not None else None
     worker.serve()
+    notices.look()
     pools = f", pools {', '.join(options.pools)}" if options.pools else ""
     say(f"worker {worker.worker} takes up to {options.concurrency} runs{pools}; Ctrl-C ends it")
     try:
@@ -148,8 +149,8 @@ async def _work(project: Project, options: WorkerOptions) -> int:
         if server is not None:
             server.close()
         await worker.aclose(grace_s=options.grace_s)
-        await worker.journal.aclose()
         await notices.aclose()
+        await worker.journal.aclose()
         await project.hub.aclose()
     return Exit.OK
 

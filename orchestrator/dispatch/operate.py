@@ -14,9 +14,11 @@ from typing import Any
 
 from orchestrator.dispatch.edited_event import Fields, with_edited_event
 from orchestrator.errors import JournalConflict, StoreError, UsageError
+from orchestrator.expr.suggest import nearest
 from orchestrator.ir.codec import flow_from_json, flow_to_json
 from orchestrator.ir.model import FlowIR
 from orchestrator.journal.store import RunRow, Store, StoredRun
+from orchestrator.plugin.schema_check import compile_schema
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.clock import VirtualClock
@@ -72,7 +74,7 @@ async def check_replay(store: Store, run_id: str, bind: BindFlow, *, flow: FlowI
 
     Raises: UnknownRun; StoreError if the history does not begin at the start, or does not fit the flow at all.
     """
-    row, plan, ticks = await _history(store, run_id, bind, flow)
+    row, plan, ticks = await history_of(store, run_id, bind, flow)
     return _Replay(row, plan).check(ticks)
 
 
@@ -95,10 +97,12 @@ async def fork(
 
     Raises: UsageError for a tick that is not there, or a point at which sub-flows were under way.
     """
-    row, plan, ticks = await _history(store, run_id, bind, None)
+    row, plan, ticks = await history_of(store, run_id, bind, None)
     codec = plan.codec or PLAIN
     if not 0 <= at_seq < len(ticks):
         raise UsageError(f"run {run_id} has the ticks 0 to {len(ticks) - 1}, not {at_seq}", code="fork.seq")
+    if writes:
+        _check_writes(plan.ir, writes)
     if event is not None:
         kept = with_edited_event(plan, run_id, ticks[: at_seq + 1], event, writes, now=now)
     else:
@@ -137,56 +141,99 @@ async def fork(
     return name
 
 
-async def retry(store: Store, run_id: str, bind: BindFlow, *, step: str | None = None, now: float) -> str:
-    """A new run that repeats a failed one from the last start of `step` (the step that failed); gives its id.
+def _check_writes(flow: FlowIR, writes: Sequence[t.StateOp]) -> None:
+    """Whether the state of a flow takes these values. Raises: UsageError."""
+    if flow.kind != "yaml":
+        return
+    known = flow.state_schema.get("properties", {}) if isinstance(flow.state_schema, dict) else {}
+    for op in writes:
+        path, value = op[1], op[2]
+        name = str(path[0])
+        if name not in flow.state and name not in known:
+            guess = nearest(name, set(flow.state))
+            names = ", ".join(sorted(flow.state)) or "no state"
+            hint = f"did you mean `{guess}`?" if guess else f"it has {names}"
+            raise UsageError(f"flow `{flow.name}` has no `state.{name}`; {hint}", code="fork.state")
+        schema = known.get(name, True)
+        if len(path) > 1 or schema is True or not schema:
+            continue
+        problems = compile_schema(schema).problems(value)
+        if problems:
+            said = "; ".join(p.message for p in problems[:3])
+            raise UsageError(f"`state.{name}` cannot be {_short(value)}: {said}", code="fork.state")
 
-    Raises: UsageError if the run did not fail and no step is named, or never ran that step.
+
+async def retry(store: Store, run_id: str, bind: BindFlow, *, step: str | None = None, now: float) -> str:
+    """A new run that repeats a failed one from the last start of `step` (the step that failed, or the first one whose `undo`
+    ran since); gives its id.
+
+    Raises: UsageError if the run did not fail and no step is named, or never ran that step; if what was undone would be missing.
     """
     row = await store.run(run_id)
+    is_chosen = step is not None
     if step is None:
         step = (row.error or {}).get("step")
         if row.status not in ENDED or not step:
             raise UsageError(
                 f"run {run_id} is {row.status} and no step of it failed; name one with --from", code="retry.step"
             )
-    _, _, ticks = await _history(store, run_id, bind, None)
+    _, _, ticks = await history_of(store, run_id, bind, None)
     starts = [
         x.seq for x in ticks if isinstance(x, t.StepStarted) and x.step == step and x.attempt == 1 and x.phase == "main"
     ]
     if not starts:
         ran = ", ".join(dict.fromkeys(x.step for x in ticks if isinstance(x, t.StepStarted))) or "none"
         raise UsageError(f"run {run_id} never started step `{step}`; steps that ran are {ran}", code="retry.step")
-    return await fork(store, run_id, starts[-1] - 1, bind, now=now, why="retry")
+    start = starts[-1]
+    begun = [x for x in ticks if isinstance(x, t.StepStarted)]
+    undone = {x.step for x in begun if x.phase == "undo"}
+    first = next((x for x in begun if x.phase == "main" and x.step in undone and x.seq < start), None)
+    if first is not None and is_chosen:
+        raise UsageError(
+            f"what step `{first.step}` did was undone when run {run_id} ended; begin there: --from {first.step}",
+            code="retry.undone",
+        )
+    return await fork(store, run_id, (start if first is None else first.seq) - 1, bind, now=now, why="retry")
 
 
-async def migrate(store: Store, run_id: str, bind: BindFlow, flow: FlowIR, *, worker: str, now: float) -> None:
-    """Move a waiting or parked run to another version of its flow.
+async def check_migration(store: Store, run_id: str, bind: BindFlow, flow: FlowIR) -> tuple[FlowPlan, RunState, int]:
+    """Whether a run can move to another version of its flow: that version's plan, the run's state, and its number of ticks.
 
-    Raises: UsageError that names everything of the run that the new version has no place for; StoreBusy while it is held.
+    Raises: JournalConflict for a run that has ended; UsageError that names all that the new version has no place for.
     """
     row = await store.run(run_id)
     if row.status in ENDED:
         raise JournalConflict(f"run {run_id} has ended; only new runs use the new version", code="run.finished")
-    _, old, ticks = await _history(store, run_id, bind, None)
+    _, old, ticks = await history_of(store, run_id, bind, None)
     plan = bind(flow)
     state = fold(old, RunState(), ticks)
     problems = misfits(state, old, plan)
     if problems:
         raise UsageError(f"run {run_id} cannot move: {'; '.join(problems)}", code="migrate.misfit")
-    if plan.hash == old.hash:
+    return plan, state, len(ticks)
+
+
+async def migrate(store: Store, run_id: str, bind: BindFlow, flow: FlowIR, *, worker: str, now: float) -> None:
+    """Move a waiting or parked run to another version of its flow.
+
+    Raises: as `check_migration`; StoreBusy while it is held.
+    """
+    old_hash = (await store.run(run_id)).flow_hash
+    plan, state, seq = await check_migration(store, run_id, bind, flow)
+    if plan.hash == old_hash:
         return
     await store.put_flow(plan.hash, flow_to_json(plan.stored_ir), now=now)
     claims = await store.claim(worker, now=now, lease_s=15.0, run_id=run_id)
     if not claims:
         raise StoreError(f"run {run_id} is held by another worker now; try again", code="store.busy")
     codec = plan.codec or PLAIN
-    moved = t.Migrated(len(ticks), now, -1, plan.hash)
+    moved = t.Migrated(seq, now, -1, plan.hash)
     reduction_state = fold(plan, _rebound(state, plan), [moved])
-    batch = Batch(run_id, claims[0].epoch, len(ticks), now, worker)
+    batch = Batch(run_id, claims[0].epoch, seq, now, worker)
     batch.ticks = [dumps(encode_tick(moved, codec, lambda _: "?"))]
     batch.flow_hash = plan.hash
-    batch.snapshot = (len(ticks) + 1, dumps(encode_state(reduction_state, codec)))
-    batch.audit = (AuditRow(now, run_id, "", "run.migrated", {"from": old.hash, "to": plan.hash}),)
+    batch.snapshot = (seq + 1, dumps(encode_state(reduction_state, codec)))
+    batch.audit = (AuditRow(now, run_id, "", "run.migrated", {"from": old_hash, "to": plan.hash}),)
     batch.releases = True
     batch.wake_at = now if state.busy > 0 else min((x.due for x in state.timers.values()), default=None)
     await store.commit(batch)
@@ -231,21 +278,33 @@ def _rebound(state: RunState, plan: FlowPlan) -> RunState:
     return state
 
 
-async def _history(
+async def history_of(
     store: Store, run_id: str, bind: BindFlow, flow: FlowIR | None
 ) -> tuple[RunRow, FlowPlan, list[t.Tick]]:
+    """A run with its bound version, or `flow`, and all its ticks. Raises: UnknownRun, StoreError, PluginError, UsageError."""
     row = await store.run(run_id)
     if flow is None:
         ir = await store.get_flow(row.flow_hash)
         if ir is None:
             raise StoreError(f"the store lacks version {row.flow_hash[:12]} of flow `{row.flow}`")
         flow = flow_from_json(ir)
+        await _bind_called(store, flow, bind, set())
     plan = bind(flow)
     rows = await store.ticks(run_id, -1, MAX_TICKS)
     if rows and rows[0][0] != 0:
         raise StoreError(f"run {run_id} is kept from tick {rows[0][0]} on only; retention dropped what came before")
     codec = plan.codec or PLAIN
     return row, plan, [decode_tick(seq, data, codec) for seq, data in rows]
+
+
+async def _bind_called(store: Store, flow: FlowIR, bind: BindFlow, seen: set[str]) -> None:
+    """Bind the stored versions of the flows that a flow calls: these may be older than their files."""
+    for ref in flow.imports.values():
+        ir = None if ref in seen else await store.get_flow(ref)
+        seen.add(ref)
+        if ir is not None and (called := flow_from_json(ir)).kind == "yaml":
+            await _bind_called(store, called, bind, seen)
+            bind(called)
 
 
 class _Replay:
@@ -294,6 +353,7 @@ class _Replay:
             return
         wake = self._wakes.pop(act.id, None)
         if wake is not None and body._extra is not None:
+            act.context = None  # what it keeps while children end is worked out again from its record
             again = body._extra.wake(body, run, act, wake)
         elif tick.error is not None:
             again = body.fail(run, act, dict(tick.error))

@@ -27,6 +27,7 @@ from orchestrator.runtime.journal import (
     NewRun,
     RequestRow,
     Reserved,
+    Untold,
 )
 
 
@@ -74,6 +75,7 @@ class MemoryJournal(MemoryQueries):
         self._by_dedup: dict[str, str] = {}
         self.ids: dict[tuple[str, str], list[Json]] = {}
         self.cached: dict[tuple[str, str], tuple[Json, float | None]] = {}
+        self.notices: dict[tuple[str, str, int], Untold] = {}
         self._next_rk = 1
         self._next_entry = 1
         self._changes = 0
@@ -131,6 +133,8 @@ class MemoryJournal(MemoryQueries):
         undelivered = tuple(post for post in batch.posts if not self._deliver(post))
         for request in batch.requests:
             self.put_request(run, request)
+        for untold in batch.untold:
+            self.notices.setdefault((untold.run_id, untold.request_id, untold.number), untold)
         for line in batch.audit:
             self.add_audit(line)
         if batch.snapshot is not None:

@@ -22,7 +22,7 @@ from orchestrator.journal.store import (
     TriggerRow,
     WorkerRow,
 )
-from orchestrator.runtime.journal import FINAL, Admission, AuditRow, NewRun, RequestRow
+from orchestrator.runtime.journal import FINAL, Admission, AuditRow, NewRun, RequestRow, Untold
 
 if TYPE_CHECKING:  # the journal is made of this
     from orchestrator.journal.memory import MemoryJournal, MemoryRun
@@ -104,6 +104,24 @@ class MemoryQueries:
         """Add lines to the audit log."""
         for line in lines:
             self._all.add_audit(line)
+
+    async def untold(self, *, now: float, again_at: float, limit: int = 20) -> list[tuple[Untold, RequestRow]]:
+        """What people should have been told of open requests by now; due again at `again_at`."""
+        found: list[tuple[Untold, RequestRow]] = []
+        for key, item in sorted(self._all.notices.items(), key=lambda pair: pair[1].due_at):
+            run = self._all.rows.get(item.run_id)
+            request = None if run is None else run.requests.get(item.request_id)
+            if request is None or request.state != "open":
+                del self._all.notices[key]
+            elif item.due_at <= now and len(found) < limit:
+                self._all.notices[key] = replace(item, due_at=again_at)
+                found.append((self._all.notices[key], request))
+        return found
+
+    async def told(self, items: Sequence[Untold]) -> None:
+        """People have been told."""
+        for item in items:
+            self._all.notices.pop((item.run_id, item.request_id, item.number), None)
 
     async def verify_audit(self, kept: str | None = None) -> AuditProof:
         """Check the hash chain of the audit log, and that it has a line with this hash."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.errors import AdmissionRefused, JournalConflict, RunFinished, UnknownRun
+from orchestrator.journal.outbox import forget_untold, put_untold
 from orchestrator.journal.postgres_writes import SOON_S, Row, Tx, dumps, is_written
 from orchestrator.journal.refusals import fenced, rewritten, unknown
 from orchestrator.journal.sqlite_writes import KEEP_TICKS
@@ -76,6 +77,8 @@ def _add_rest(tx: Tx, row: Row, batch: Batch) -> tuple[InboxEntry, ...]:
     undelivered = tuple(entry for entry in batch.posts if not deliver(tx, entry))
     for request in batch.requests:
         put_request(tx, row.rk, request)
+    for item in batch.untold:
+        put_untold(tx.write, row.rk, item)
     tx.audit += batch.audit
     if batch.snapshot is not None:
         _put_snapshot(tx, row.rk, *batch.snapshot)
@@ -284,6 +287,7 @@ def put_request(tx: Tx, rk: int, request: RequestRow) -> None:
         ).fetchone()
         if closed is not None:
             tx.write("DELETE FROM audience WHERE qk = ?", closed)
+            forget_untold(tx.write, rk, request.request_id)
         return
     values = (request.step, request.state, dumps(request.data), request.opened_at, request.due_at, request.closed_at)
     row = tx.write(
@@ -294,7 +298,9 @@ def put_request(tx: Tx, rk: int, request: RequestRow) -> None:
         (rk, request.request_id, rk, *values),
     ).fetchone()
     tx.write("DELETE FROM audience WHERE qk = ?", row)
-    if request.state == "open":
+    if request.state != "open":
+        forget_untold(tx.write, rk, request.request_id)
+    else:
         names = list(dict.fromkeys(request.audience or ("*",)))
         tx.write("INSERT INTO audience (name, qk) SELECT unnest(?::text[]), ?", (names, row[0]))
 

@@ -10,14 +10,15 @@ from typing import Any, TypeVar, cast
 from orchestrator.errors import JournalConflict
 from orchestrator.ir.codec import flow_from_json
 from orchestrator.journal.audit import AuditProof, verify
+from orchestrator.journal.outbox import has_untold, put_told, take_untold
 from orchestrator.journal.postgres_commit import put_request
 from orchestrator.journal.postgres_threads import Db
 from orchestrator.journal.postgres_writes import BLOB_LOCK, Tx
 from orchestrator.journal.refusals import unknown
 from orchestrator.journal.sqlite_operate import CHUNK, admitted, rows_beside, shelf_rows
-from orchestrator.journal.sqlite_queries import SqliteQueries, _every_line, trigger_row
+from orchestrator.journal.sqlite_queries import SqliteQueries, _every_line, asked_of, trigger_row
 from orchestrator.journal.store import StoredRun, StoredShelf, StoreStats, TriggerRow, WorkerRow
-from orchestrator.runtime.journal import FINAL, AuditRow
+from orchestrator.runtime.journal import FINAL, AuditRow, RequestRow, Untold
 from orchestrator.runtime.placed import pool_of
 
 T = TypeVar("T")
@@ -40,6 +41,17 @@ class PostgresOperate(SqliteQueries):
     async def verify_audit(self, kept: str | None = None) -> AuditProof:
         """Check the hash chain of the audit log, and that it has a line with this hash."""
         return await self._look(lambda db: verify(_every_line(cast(Any, db)), kept=kept))
+
+    async def untold(self, *, now: float, again_at: float, limit: int = 20) -> list[tuple[Untold, RequestRow]]:
+        """What people should have been told of open requests by now; due again at `again_at`."""
+        if not await self._look(lambda db: has_untold(db.execute, now)):
+            return []
+        taken = await self._change(lambda tx: take_untold(tx.write, now, again_at, limit))
+        return await self._look(lambda db: asked_of(cast(Any, db), taken))
+
+    async def told(self, items: Sequence[Untold]) -> None:
+        """People have been told."""
+        await self._change(lambda tx: put_told(tx.write, items))
 
     async def stats(self) -> StoreStats:
         """How full the store is."""
@@ -167,7 +179,7 @@ def _remove(tx: Tx, keys: list[int]) -> int:
     tx.write("SELECT pg_advisory_xact_lock(?)", (BLOB_LOCK,))
     tx.write("DELETE FROM audience WHERE qk IN (SELECT qk FROM requests WHERE rk = ANY(?))", (keys,))
     hashes = [row[0] for row in tx.write("DELETE FROM blob_refs WHERE rk = ANY(?) RETURNING hash", (keys,))]
-    for table in ("ticks", "snapshots", "inbox", "requests", "admission", "runs"):
+    for table in ("ticks", "snapshots", "inbox", "requests", "notices", "admission", "runs"):
         tx.write(f"DELETE FROM {table} WHERE rk = ANY(?)", (keys,))
     tx.write(
         "DELETE FROM blobs b WHERE hash = ANY(?) AND NOT EXISTS (SELECT 1 FROM blob_refs r WHERE r.hash = b.hash)",

@@ -81,6 +81,13 @@ MIGRATIONS: tuple[str, ...] = (
         WITH (fillfactor = 25);
     """,
     "CREATE INDEX requests_name ON requests (request, state, qk);",
+    """
+    CREATE TABLE notices (
+        rk bigint NOT NULL, request text NOT NULL, number integer NOT NULL, what text NOT NULL, due_at double precision NOT NULL,
+        PRIMARY KEY (rk, request, number)
+    );
+    CREATE INDEX notices_due ON notices (due_at);
+    """,
 )
 VERSION = len(MIGRATIONS)
 

@@ -78,6 +78,13 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX triggers_kind ON triggers (kind);
     """,
     "CREATE INDEX requests_name ON requests (request, state, qk);",
+    """
+    CREATE TABLE notices (
+        rk INTEGER NOT NULL, request TEXT NOT NULL, number INTEGER NOT NULL, what TEXT NOT NULL, due_at REAL NOT NULL,
+        PRIMARY KEY (rk, request, number)
+    ) WITHOUT ROWID;
+    CREATE INDEX notices_due ON notices (due_at);
+    """,
 )
 VERSION = len(MIGRATIONS)
 

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from orchestrator.errors import JournalConflict
+from orchestrator.journal.outbox import has_untold, put_told, take_untold
 from orchestrator.journal.refusals import unknown
-from orchestrator.journal.sqlite_queries import trigger_row
+from orchestrator.journal.sqlite_queries import asked_of, trigger_row
 from orchestrator.journal.sqlite_writes import Writes, add_audit, insert_entry, put_request
 from orchestrator.journal.store import StoredRun, StoredShelf, TriggerRow
-from orchestrator.runtime.journal import FINAL, AuditRow
+from orchestrator.runtime.journal import FINAL, AuditRow, RequestRow, Untold
 
 T = TypeVar("T")
 _dumps = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
@@ -28,6 +29,9 @@ class SqliteOperate:
     def _write(self, work: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
         raise NotImplementedError
 
+    def _read(self, work: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        raise NotImplementedError
+
     async def log(self, lines: Sequence[AuditRow]) -> None:
         """Add lines to the audit log."""
 
@@ -36,6 +40,17 @@ class SqliteOperate:
                 add_audit(db, line)
 
         await self._write(work)
+
+    async def untold(self, *, now: float, again_at: float, limit: int = 20) -> list[tuple[Untold, RequestRow]]:
+        """What people should have been told of open requests by now; due again at `again_at`."""
+        if not await self._read(lambda db: has_untold(db.execute, now)):
+            return []
+        taken = await self._write(lambda db: take_untold(db.execute, now, again_at, limit))
+        return await self._read(lambda db: asked_of(db, taken))
+
+    async def told(self, items: Sequence[Untold]) -> None:
+        """People have been told."""
+        await self._write(lambda db: put_told(db.execute, items))
 
     async def delete(self, run_ids: Sequence[str]) -> int:
         """Remove ended runs. Raises: UnknownRun, JournalConflict."""
@@ -69,7 +84,7 @@ class SqliteOperate:
         for rk in keys:
             db.execute("DELETE FROM audience WHERE qk IN (SELECT qk FROM requests WHERE rk = ?)", (rk,))
             shared = db.execute("SELECT hash FROM blob_refs WHERE rk = ?", (rk,)).fetchall()
-            for table in ("ticks", "snapshots", "inbox", "requests", "blob_refs", "admission", "runs"):
+            for table in ("ticks", "snapshots", "inbox", "requests", "notices", "blob_refs", "admission", "runs"):
                 db.execute(f"DELETE FROM {table} WHERE rk = ?", (rk,))
             for row in shared:
                 db.execute("DELETE FROM blobs WHERE hash = ? AND hash NOT IN (SELECT hash FROM blob_refs)", row)

@@ -23,7 +23,7 @@ from orchestrator.journal.store import (
     TriggerRow,
     WorkerRow,
 )
-from orchestrator.runtime.journal import FINAL, AuditRow, Json, RequestRow
+from orchestrator.runtime.journal import FINAL, AuditRow, Json, RequestRow, Untold
 
 T = TypeVar("T")
 _RUN = (
@@ -278,6 +278,16 @@ def _request_row(db: sqlite3.Connection, row: Any) -> RequestRow:
     )
     plain = None if data is None else json.loads(data)
     return RequestRow(run_id, request, step, state, plain, opened_at, due_at, closed_at, names, flow)
+
+
+def asked_of(db: sqlite3.Connection, taken: Sequence[Untold]) -> list[tuple[Untold, RequestRow]]:
+    """The open requests that people are to be told of."""
+    sql = (
+        "SELECT q.qk, r.id, q.request, q.step, q.state, q.data, q.opened_at, q.due_at, q.closed_at, q.flow"
+        " FROM requests q JOIN runs r ON r.rk = q.rk WHERE r.id = ? AND q.request = ? AND q.state = 'open'"
+    )
+    found = [(item, db.execute(sql, (item.run_id, item.request_id)).fetchone()) for item in taken]
+    return [(item, _request_row(db, row)) for item, row in found if row is not None]
 
 
 def _audit(db: sqlite3.Connection, run_id: str | None, after: int, limit: int) -> list[AuditEntry]:

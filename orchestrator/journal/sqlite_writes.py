@@ -11,6 +11,7 @@ from orchestrator.errors import AdmissionRefused, JournalConflict, RunFinished, 
 from orchestrator.journal.audit import FIRST, link
 from orchestrator.journal.blobs import LONG, cut
 from orchestrator.journal.db_threads import Job
+from orchestrator.journal.outbox import forget_untold, put_untold
 from orchestrator.journal.refusals import fenced, rewritten, unknown
 from orchestrator.runtime.journal import (
     COMMITTED,
@@ -106,6 +107,8 @@ class Writes:
         undelivered = tuple(post for post in batch.posts if not self._deliver(db, post))
         for request in batch.requests:
             put_request(db, rk, request)
+        for item in batch.untold:
+            put_untold(db.execute, rk, item)
         for line in batch.audit:
             add_audit(db, line)
         if batch.snapshot is not None:
@@ -377,6 +380,7 @@ def put_request(db: sqlite3.Connection, rk: int, request: RequestRow) -> None:
                 (request.state, request.closed_at, row[0]),
             )
             db.execute("DELETE FROM audience WHERE qk = ?", row)
+            forget_untold(db.execute, rk, request.request_id)
         return
     values = (request.step, request.state, _dumps(request.data), request.opened_at, request.due_at, request.closed_at)
     if row is None:
@@ -392,7 +396,9 @@ def put_request(db: sqlite3.Connection, rk: int, request: RequestRow) -> None:
             (*values, qk),
         )
         db.execute("DELETE FROM audience WHERE qk = ?", (qk,))
-    if request.state == "open":
+    if request.state != "open":
+        forget_untold(db.execute, rk, request.request_id)
+    else:
         for name in request.audience or ("*",):
             db.execute("INSERT OR IGNORE INTO audience (name, qk) VALUES (?,?)", (name, qk))
 

@@ -496,7 +496,7 @@ class Actor(Watched):
         self.engine.cancel_child(command.child)
 
     def _notify(self, command: t.Notify) -> None:
-        self.engine.notify(self, command.request, command.what)
+        self.engine.notify(self, command)
 
     def _finish(self, command: t.Finish) -> None:
         if self._handles:

@@ -104,6 +104,7 @@ class DurableEngine(Engine):
         self.on_committed: list[Callable[[Actor, Batch], None]] = []
         self.on_revived: list[Callable[[Actor], None]] = []  # told of an actor that is rebuilt, before it goes on
         self.serves = False
+        self.tells_after_s: float | None = None  # people are told of requests; when others may do so instead
         # whose placed steps run here; None, as for every store of one host: all
         self.pools: frozenset[str] | None = getattr(journal, "own_pools", None)
         self.retried_codes = BINDING_CODES
@@ -389,10 +390,14 @@ class DurableEngine(Engine):
         actor.resume()
         return actor
 
+    async def plan_of(self, flow: str, flow_hash: str) -> FlowPlan:
+        """A stored version of a flow, ready to run here. Raises: StoreError, PluginError, UsageError."""
+        return await self._plan_of(Claim("", 0, flow, flow_hash, "", "", None, None))
+
     async def can_run(self, flow: str, flow_hash: str) -> bool:
         """Whether this process has what a stored version of a flow needs."""
         try:
-            await self._plan_of(Claim("", 0, flow, flow_hash, "", "", None, None))
+            await self.plan_of(flow, flow_hash)
         except OrchestratorError:
             return False
         return True
@@ -567,7 +572,7 @@ class DurableEngine(Engine):
         self._known_flows.update(flow_hash for flow_hash, _ in batch.flows)
         for command in held:
             if isinstance(command, t.Notify):
-                self.notify(actor, command.request, command.what)
+                self.notify(actor, command)
             else:
                 actor.perform(command)
         for entry in result.undelivered:

@@ -52,7 +52,7 @@ class Engine:
     def __init__(self, *, clock: Clock | None = None) -> None:
         self.clock: Clock = clock or RealClock()
         self.runs: dict[str, Actor] = {}
-        self.listeners: list[Callable[[Actor, str, str], None]] = []
+        self.listeners: list[Callable[[Actor, t.Notify], None]] = []
         self.on_actor: list[Callable[[Actor], None]] = []  # told of every actor before it has a tick
         self._gate: Gate | None = None
         self.resolve_child: Callable[[str], FlowPlan] | None = None
@@ -180,10 +180,10 @@ class Engine:
         if actor is not None and not actor.is_over:
             actor.apply(t.Cancel(0, 0.0, -1, "cancelled", "its parent run ended or cancelled it"))
 
-    def notify(self, actor: Actor, request: str, what: str) -> None:
+    def notify(self, actor: Actor, command: t.Notify) -> None:
         """Tell listeners that something happened to a request to people."""
         for listener in self.listeners:
-            listener(actor, request, what)
+            listener(actor, command)
 
     def finished(self, actor: Actor) -> None:
         """A run has ended."""

@@ -94,6 +94,20 @@ class RequestRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Untold:
+    """Something that happened to a request, which people are to be told of; another process may do so from `due_at` on.
+
+    `number` says which: 0 for its opening, n for the nth entry of its history; `what`: opened, reminded, escalated, delegated.
+    """
+
+    run_id: str
+    request_id: str
+    number: int
+    what: str
+    due_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class AuditRow:
     """One line of the audit log; the journal adds the hash chain."""
 
@@ -126,6 +140,7 @@ class Batch:
     posts: Sequence[InboxEntry] = ()
     children: Sequence[NewRun] = ()
     requests: Sequence[RequestRow] = ()
+    untold: Sequence[Untold] = ()  # only beside requests
     audit: Sequence[AuditRow] = ()
     snapshot: tuple[int, str] | None = None
     outcome: Json = None
@@ -289,6 +304,14 @@ class Journal(Protocol):
 
     async def keep(self, scope: str, key: str, value: Json, *, expires_at: float | None) -> None:
         """Cache a value; the newest one stays."""
+        ...
+
+    async def untold(self, *, now: float, again_at: float, limit: int = 20) -> list[tuple[Untold, RequestRow]]:
+        """What people should have been told of open requests by now; due again at `again_at`. Cost: by index."""
+        ...
+
+    async def told(self, items: Sequence[Untold]) -> None:
+        """People have been told."""
         ...
 
     async def log(self, lines: Sequence[AuditRow]) -> None:

@@ -126,7 +126,7 @@ def apply_answer(r: Reduction, tick: Answer) -> None:
         r.out.append(Notify(tick.request, "released"))
     elif tick.action == "delegate":
         request.delegates.append(str(tick.form["to"]))
-        r.out.append(Notify(tick.request, "delegated"))
+        r.out.append(Notify(tick.request, "delegated", number=len(request.history)))
     elif tick.action == "edit":
         request.text = tick.form.get("text")
         request.revision += 1
@@ -150,10 +150,10 @@ def fire_request_timer(r: Reduction, timer: Timer) -> None:
         return
     request.history.append({"at": r.at, "by": None, "action": timer.kind, "revision": request.revision, "form": {}})
     if timer.kind == "remind":
-        r.out.append(Notify(request.id, "reminded"))
+        r.out.append(Notify(request.id, "reminded", number=len(request.history)))
     elif timer.kind == "escalate":
         request.is_escalated = True
-        r.out.append(Notify(request.id, "escalated"))
+        r.out.append(Notify(request.id, "escalated", number=len(request.history)))
     else:
         for ballot in request.ballots:
             ballot.outcome = ballot.outcome or "timeout"

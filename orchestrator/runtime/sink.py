@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.errors import Fenced, OrchestratorError, StoreBusy, StoreError
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.codec import ValueCodec, encode_tick
-from orchestrator.runtime.journal import FINAL, AuditRow, Batch, Committed, InboxEntry, Json, NewRun, RequestRow
+from orchestrator.runtime.journal import FINAL, AuditRow, Batch, Committed, InboxEntry, Json, NewRun, RequestRow, Untold
 from orchestrator.runtime.questions import QuestionWatch
 from orchestrator.runtime.rows import (
     answer_audit,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:  # the engine makes sinks
     from orchestrator.runtime.durable import DurableEngine
 
 
+TOLD = ("opened", "reminded", "escalated", "delegated")  # what people are told of a request
 RELAXED_TICKS = 64
 RELAXED_S = 0.005
 STREAM_S = 0.008  # what is only shown is committed at once after a rest of this length, else grouped over it
@@ -81,6 +82,7 @@ class ActorSink:
         self._children: list[NewRun] = []
         self._flows: list[tuple[str, Json]] = []
         self._requests: dict[str, Any] = {}
+        self._untold: list[Untold] = []
         self._audit: list[AuditRow] = []
         self._consumed: list[tuple[int, Json]] = []
         self._taken: set[int] = set()  # inbox ids of this claim
@@ -149,6 +151,9 @@ class ActorSink:
             case t.Notify(request):
                 row, line = request_rows(actor, command, at)
                 self._write_request(request, row, line)
+                if command.what in TOLD and self.engine.tells_after_s is not None:
+                    due = at + self.engine.tells_after_s
+                    self._untold.append(Untold(actor.run_id, request, command.number, command.what, due))
                 self._held.append(command)
             case t.Finish():
                 if actor.parent is not None:
@@ -403,6 +408,7 @@ class ActorSink:
         if self._requests:
             batch.requests = list(self._requests.values())
             self._requests = {}
+            batch.untold, self._untold = self._untold, []
         if self._audit:
             batch.audit, self._audit = self._audit, []
         status = engine.status_of(actor)

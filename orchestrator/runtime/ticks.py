@@ -371,11 +371,15 @@ class CancelChild:
 
 @dataclass(slots=True, repr=False, eq=False)
 class Notify:
-    """Tell people about a request: opened, answered, claimed, reminded, escalated, closed; `closed` is it as it ended."""
+    """Tell people about a request: opened, answered, claimed, reminded, escalated, closed; `closed` is it as it ended.
+
+    `number` is that of the entry of its history, from 1 on; 0 for its opening.
+    """
 
     request: str
     what: str
     closed: Any = None  # a people.Request
+    number: int = 0
 
 
 @dataclass(slots=True, repr=False, eq=False)

@@ -137,6 +137,7 @@ class Desk:
         if self.store is not None:
             self._host_workflows()
             await self.store.open()
+            self.notices.look()
         await self.scheduler.register()
         self.spawn(self.scheduler.run())
         if self.store is not None:
@@ -158,9 +159,9 @@ class Desk:
         for record in list(self.memory.engine.records.values()):
             if not record.actor.is_over and not record.is_released:
                 record.actor.discard()
+        await self.notices.aclose()
         if self.store is not None:
             await self.store.close()
-        await self.notices.aclose()
         if self.oidc is not None:
             await self.oidc.aclose()
         for project in (*self._old_projects, *([self.project] if self.project is not None else [])):

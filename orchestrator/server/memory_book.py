@@ -285,7 +285,8 @@ class MemoryBook:
 
     # Requests.
 
-    def _noticed(self, actor: Actor, request_id: str, what: str) -> None:
+    def _noticed(self, actor: Actor, command: t.Notify) -> None:
+        request_id, what = command.request, command.what
         record = self.engine.records.get(actor.run_id)
         if record is None:
             return

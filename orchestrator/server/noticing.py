@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.authoring.notices import Notices
 from orchestrator.errors import UsageError
-from orchestrator.runtime.actor import Actor
-from orchestrator.runtime.people import Request
+from orchestrator.runtime.journal import RequestRow
 from orchestrator.server.book import public_id
 
 if TYPE_CHECKING:  # the desk owns the notices
@@ -29,7 +28,7 @@ def notices_of(desk: Desk) -> Notices:
         url = desk.settings.url.rstrip("/")
         return f"{url}/inbox/{public_id(run_id, request_id)}" if url else ""
 
-    def link_of(run: Actor, request: Request, person: str) -> str:
+    def link_of(request: RequestRow, person: str) -> str:
         url = desk.settings.url.rstrip("/")
         if not url:
             return ""
@@ -38,7 +37,7 @@ def notices_of(desk: Desk) -> Notices:
         due = request.data.get("deadline")
         now = desk.clock.now()
         expires = now + LINK_S if due is None else min(now + LINK_S, due)
-        return f"{url}/d/{signed_link(desk, run.run_id, request.id, request.revision, person, expires)}"
+        return f"{url}/d/{signed_link(desk, request.run_id, request.request_id, request.data['revision'], person, expires)}"
 
     notices = Notices(lambda: desk.project, mail_of=mail_of, page_of=page_of, link_of=link_of)
     notices.attach(desk.memory.engine)

@@ -16,7 +16,6 @@ from orchestrator.authoring.run_service import RunService
 from orchestrator.dispatch.submit import submit_run
 from orchestrator.draw.overlay import RunPath
 from orchestrator.errors import OrchestratorError, StoreError
-from orchestrator.ir.codec import flow_from_json
 from orchestrator.ir.model import FlowIR
 from orchestrator.journal import store as s
 from orchestrator.runtime.actor import Actor
@@ -210,10 +209,7 @@ class StoreBook:
     async def plan_of(self, run_id: str) -> FlowPlan:
         """The bound version of the flow that a run began with. Raises: UnknownRun, StoreError, PluginError."""
         stored = await self.store.run(run_id)
-        ir = await self.store.get_flow(stored.flow_hash)
-        if ir is None:
-            raise StoreError(f"the store lacks version {stored.flow_hash[:12]} of flow `{stored.flow}`")
-        return self.engine.bind(flow_from_json(ir))
+        return await self.engine.plan_of(stored.flow, stored.flow_hash)
 
     async def state(self, run_id: str, at: int | None) -> Json:
         """The state, now or after a tick."""

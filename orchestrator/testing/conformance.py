@@ -26,6 +26,7 @@ from orchestrator.runtime.journal import (
     Journal,
     NewRun,
     RequestRow,
+    Untold,
 )
 
 Check = Callable[[Journal], Awaitable[None]]
@@ -533,6 +534,25 @@ async def requests_and_audit_are_part_of_the_commit(journal: Journal) -> None:
     closed = RequestRow("r", "q", "", "decided", None, 0.0, closed_at=NOW + 1)
     await journal.commit(batch("r", 2, requests=[closed]))
     assert await seqs(journal, "r") == [0, 1, 2]
+
+
+@check
+async def what_people_are_to_be_told_waits_until_they_were(journal: Journal) -> None:
+    """Each thing once per time, not before it is due, and no more of a request that is closed."""
+    await start(journal, "r")
+    opened = RequestRow("r", "ask", "s", "open", {"to": None, "revision": 1}, NOW)
+    untold = [Untold("r", "ask", number, what, NOW + 60) for number, what in enumerate(("opened", "reminded"))]
+    await journal.commit(batch("r", 1, requests=(opened,), untold=untold))
+    assert await journal.untold(now=NOW + 59, again_at=NOW + 100) == []
+    taken = await journal.untold(now=NOW + 60, again_at=NOW + 100, limit=1)
+    assert [(item.number, row.request_id, row.data) for item, row in taken] == [(0, "ask", opened.data)]
+    taken = await journal.untold(now=NOW + 99, again_at=NOW + 200)
+    assert [item.what for item, _ in taken] == ["reminded"]
+    await journal.told([item for item, _ in taken])
+    assert [item.what for item, _ in await journal.untold(now=NOW + 300, again_at=NOW + 400)] == ["opened"]
+    closed = RequestRow("r", "ask", "s", "decided", None, 0.0, closed_at=NOW)
+    await journal.commit(batch("r", 2, requests=(closed,)))
+    assert await journal.untold(now=NOW + 999, again_at=NOW + 999) == []
 
 
 @check_store

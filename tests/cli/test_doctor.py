@@ -124,7 +124,7 @@ def test_check_says_which_runs_keep_an_older_version(project: Path) -> None:
     done = cli("check", cwd=project)
     assert done.code == 0
     assert "`ask-first`: 1 unfinished run keeps version" in done.err
-    assert "`orchestrator migrate ask.flow.yaml` moves them" in done.err
+    assert "`orchestrator migrate ask.flow.yaml` moves it" in done.err
     assert cli("check", "--json", cwd=project).json["data"]["waiting"][0]["runs"] == 1
 
 

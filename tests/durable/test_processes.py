@@ -211,3 +211,85 @@ def change(file: Path, sql: str, *values: object) -> list[Any]:
         rows = db.execute(sql, values).fetchall()
     db.close()
     return rows
+
+
+NOTIFIED = """
+[people.users]
+kim = {}
+[people]
+notify = ["pager.page"]
+[plugins]
+folder = "plugins"
+"""
+PAGER = '''
+import os
+import signal
+from pathlib import Path
+
+from orchestrator.plugin import Context, Notice, Plugin
+
+pager = Plugin("pager")
+
+
+@pager.step
+def page(ctx: Context, notice: Notice) -> None:
+    """Write down whom to tell of what; die while doing so, if there is a file that says so."""
+    if Path("die").exists():
+        os.kill(os.getpid(), signal.SIGKILL)
+    with open("told", "a") as log:
+        print(ctx.idempotency_key, *(person["name"] for person in notice["to"]), file=log)
+'''
+
+
+def test_a_notice_whose_process_was_killed_is_sent_by_the_next_one(office: Office) -> None:
+    (office.root / "orchestrator.toml").write_text(NOTIFIED, "utf-8")
+    (office.root / "plugins" / "pager.py").write_text(PAGER, "utf-8")
+    office.write("asks", ASKS)
+    (office.root / "die").touch()
+    assert office.start("run", "asks.flow.yaml", "--run-id", "r").wait(30) == -9
+    assert office.statuses() == {"r": "waiting"} or office.statuses() == {"r": "running"}
+    (office.root / "die").unlink()
+    told = office.root / "told"
+    _, _ = office.serve()
+    change(office.file, "UPDATE notices SET due_at = 0 RETURNING rk")  # its two minutes are over
+    until(told.exists)
+    until(lambda: change(office.file, "SELECT * FROM notices") == [])
+    assert told.read_text() == "r/ask-2/opened/0/pager.page kim\n"
+
+
+FAN = """
+flow: fan
+imports: {single: ./part.flow.yaml}
+steps:
+  each:
+    on: Start
+    for_each: "${{ ['a', 'b'] }}"
+    call: flow.single
+    with: {key: "${{ item }}"}
+    emit: Stop
+"""
+
+
+def test_resume_goes_on_with_the_runs_that_a_killed_process_had_started(office: Office) -> None:
+    office.write("part", PART)
+    office.write("fan", FAN)
+    first = office.start("run", "fan.flow.yaml", "--run-id", "fan")
+    until(lambda: len(office.calls()) == 2)
+    office.kill(first.pid)
+    office.open_door("a")
+    office.open_door("b")
+    code, said = office.run("resume", "fan")
+    assert code == 0, said
+    assert set(office.statuses().values()) == {"done"} and len(office.calls()) == 4
+
+
+PART = """
+flow: part
+inputs: {key: str}
+steps:
+  hold:
+    on: Start
+    call: door.hold
+    with: {key: "${{ inputs.key }}"}
+    emit: Stop
+"""
