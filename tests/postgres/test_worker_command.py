@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -12,8 +13,15 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from orchestrator.authoring.project import Project
+from orchestrator.dispatch.local import close_engine
+from orchestrator.dispatch.submit import submit_run
+from orchestrator.journal.open import open_journal
+from orchestrator.runtime.durable import DurableEngine
 
 ROOT = Path(__file__).resolve().parents[2]
 FLOW = """
@@ -53,6 +61,16 @@ class Shell:
             subprocess.Popen(command, cwd=self.root, env=self.environment, stderr=subprocess.PIPE, text=True)
         )
         return self.started[-1]
+
+    def wait_for(self, run_id: str, status: str) -> dict[str, Any]:
+        """A run, once it has a status."""
+        deadline = time.monotonic() + 30
+        while True:
+            found: dict[str, Any] = json.loads(self.run("runs", "show", run_id, "--json"))["data"]
+            if found["status"] == status:
+                return found
+            assert time.monotonic() < deadline, found
+            time.sleep(0.2)
 
 
 @pytest.fixture
@@ -104,3 +122,48 @@ def test_a_worker_refuses_what_it_cannot_do(shell: Shell) -> None:
     shell.run("worker", "--store", "memory:", code=2)
     shell.run("worker", "--store", "sqlite:///x.db", "--pool", "gpu", code=2)
     shell.run("worker", "--store", "sqlite:///x.db", "--dispatcher", "dbos", code=2)
+
+
+PLUGIN = """
+from orchestrator.plugin import Plugin, Secret
+
+plugin = Plugin("vault")
+
+
+@plugin.step(secrets=["VAULT_KEY"], effect="none")
+def open(vault_key: Secret, n: int) -> str:
+    \"\"\"Whether the key is there.\"\"\"
+    return "open" if vault_key.reveal() else "shut"
+"""
+VAULT = """
+flow: vault
+outputs: {text: str}
+steps:
+  open:
+    on: Start
+    call: vault.open
+    with: {n: 1}
+    emit: {event: Stop, with: {text: "${{ result }}"}}
+"""
+
+
+async def submit(root: Path, name: str, url: str) -> None:
+    project = Project.open(root)
+    engine = DurableEngine(open_journal(url), project.plan)
+    await submit_run(engine, project.plan(project.compile(root / name).checked()), {}, run_id="r")
+    await close_engine(engine)
+
+
+def test_a_run_goes_to_the_worker_that_has_its_secret(shell: Shell, url: str) -> None:
+    (shell.root / "orchestrator.toml").write_text('[plugins]\nfolder = "plugins"\n')
+    (shell.root / "plugins").mkdir()
+    (shell.root / "plugins" / "vault.py").write_text(PLUGIN)
+    (shell.root / "vault.flow.yaml").write_text(VAULT)
+    shell.environment["ORCHESTRATOR_STORE_URL"] = url
+    shell.start("worker", "--name", "without")
+    asyncio.run(submit(shell.root, "vault.flow.yaml", url))
+    parked = shell.wait_for("r", "parked")["parked"]["message"]
+    assert "the secret VAULT_KEY is not set here" in parked
+    shell.environment["VAULT_KEY"] = "k"
+    shell.start("worker", "--name", "with")
+    assert shell.wait_for("r", "done")["outputs"] == {"text": "open"}
