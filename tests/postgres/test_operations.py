@@ -99,7 +99,7 @@ def desk(tmp_path: Path, server: Server) -> Iterator[Desk]:
 def block_of(section: str) -> list[str]:
     """The lines of the first code block of a section of the page."""
     text = PAGE.read_text().split(f"\n## {section}\n")[1].split("\n## ")[0]
-    return text.split("```sh\n")[1].split("```")[0].splitlines()
+    return text.split("```shell\n")[1].split("```")[0].splitlines()
 
 
 def start_both(desk: Desk) -> None:
