@@ -125,6 +125,11 @@ class Project:
             )
         return self._binding
 
+    def follow(self, newer: Project) -> None:
+        """Let runs that began with this project call what the one that was loaded after it has."""
+        if self._binding is not None:
+            self._binding.follow(newer.binding)
+
     def flow_files(self) -> Iterator[Path]:
         """Every flow file of the project, sorted by path."""
         yield from find_flows(self.root)

@@ -59,12 +59,12 @@ def _lack_of_call(name: str, catalog: Catalog) -> str | None:
     if info is None:
         problem = catalog.problem(name)
         if problem is not None:
-            return f"`{name}` cannot be used here: {problem}"
+            return f"`{name}` cannot be called here: {problem.message}"
         near = nearest(name, catalog.names())
         hint = f"; there is `{near}`" if near else ""
         return f"nothing is registered as `{name}` here{hint}; install what brings it, or start a worker that has it"
     try:
         bind(info)
     except OrchestratorError as error:
-        return f"`{name}` cannot be used here: {error}"
+        return f"`{name}` cannot be called here: {error}"
     return None

@@ -243,6 +243,10 @@ class Journal(Protocol):
         """The runs that a worker holds and for which something has come."""
         ...
 
+    async def ahead(self, run_id: str) -> list[str]:
+        """The runs that count in its flow's concurrency before a run that queues, the longest there first."""
+        ...
+
     async def reply(self, run_id: str, dedup: str) -> tuple[bool, Json]:
         """Whether an inbox row was consumed, and what its consumer left for the sender."""
         ...
@@ -285,6 +289,10 @@ class Journal(Protocol):
 
     async def keep(self, scope: str, key: str, value: Json, *, expires_at: float | None) -> None:
         """Cache a value; the newest one stays."""
+        ...
+
+    async def log(self, lines: Sequence[AuditRow]) -> None:
+        """Add lines to the audit log for what was done outside of runs, or to runs that have ended."""
         ...
 
     async def changes(self) -> int:

@@ -60,6 +60,11 @@ class Keeper:
         self._looked_at = -LOOK_S
         self._wake.set()
 
+    def unpark(self) -> None:
+        """Try runs again that were parked for want of code, soon."""
+        self._has_unparked = False
+        self.wake()
+
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         """Do something beside; what the store refuses is logged, and done again when it is due."""
         if self._is_closed:

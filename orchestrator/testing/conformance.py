@@ -442,6 +442,17 @@ async def restart_cancels_the_older_run_and_waits_for_its_end(journal: Journal) 
 
 
 @check
+async def who_is_before_a_queued_run_is_known(journal: Journal) -> None:
+    """In order, of its own key only, and nobody once it has been let in."""
+    rule, other = Admission("queue", "k"), Admission("queue", "other")
+    assert [await _admit(journal, name, rule) for name in "ab"] == [False, True]
+    assert [await _admit(journal, "x", other), await _admit(journal, "c", rule)] == [False, True]
+    assert await journal.ahead("c") == ["a", "b"] and await journal.ahead("nobody") == []
+    await _end(journal, "a")
+    assert [await journal.ahead(name) for name in "bc"] == [[], ["b"]]
+
+
+@check
 async def a_queued_run_that_is_cancelled_never_begins(journal: Journal) -> None:
     """It gives its place in the queue away."""
     rule = Admission("queue", "k")
