@@ -225,13 +225,13 @@ class Worker(DurableEngine):
             raise PluginError(f"no worker can run this: {reason}", code="run.unbound")
         return plan
 
-    def look_again(self) -> None:
-        """What can be run here may have changed."""
-        super().look_again()
+    def rebind(self) -> None:
+        """As an engine does; what can be run here is looked at anew."""
         self._fit.clear()
         if self.shared is not None:
             self.shared.scope.can, self.shared.scope.cannot = set(), {}
             self._offered = None
+        super().rebind()
 
     def runs_here(self, plan: FlowPlan) -> bool:
         """As for an engine; over a shared store a child whose steps are elsewhere is left to those who have them."""

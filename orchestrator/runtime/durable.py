@@ -515,7 +515,6 @@ class DurableEngine(Engine):
     def rebind(self) -> None:
         """The code has changed: bind flows anew when runs are taken up, and try those again that were parked for want of it."""
         self._plans = {key: plan for key, plan in self._plans.items() if plan.ir.kind != "yaml"}
-        self.look_again()
         self.keeper.unpark()
 
     async def _park_here(self, actor: Actor, sink: ActorSink, error: OrchestratorError) -> None:
@@ -543,9 +542,6 @@ class DurableEngine(Engine):
             pool=pool,
         )
         return new, plan
-
-    def look_again(self) -> None:
-        """What can be run here may have changed; an engine looks at a flow when it takes a run of it."""
 
     def runs_here(self, plan: FlowPlan) -> bool:
         """Whether this process may take the runs of a flow; asked for children, which their creator claims."""
