@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -167,3 +168,58 @@ def test_a_run_goes_to_the_worker_that_has_its_secret(shell: Shell, url: str) ->
     shell.environment["VAULT_KEY"] = "k"
     shell.start("worker", "--name", "with")
     assert shell.wait_for("r", "done")["outputs"] == {"text": "open"}
+
+
+ASK = """
+flow: ask
+outputs: {text: str}
+steps:
+  review:
+    on: Start
+    ask:
+      title: Good?
+      form: {verdict: approve | reject}
+      to: {users: [kim]}
+    emit:
+      approve: fin
+      reject: fin
+  fin:
+    call: text.slug
+    with: {text: "By Kim"}
+    emit: {event: Stop, with: {text: "${{ result }}"}}
+"""
+
+
+def ask_api(port: int, path: str, body: dict[str, Any] | None = None) -> Any:
+    """What the server's REST says, once it is up."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/api/{path}", data, headers={"Content-Type": "application/json"}
+    )
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return json.load(answer)
+        except urllib.error.URLError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def test_a_server_without_workers_of_its_own_takes_runs_and_answers_for_others(shell: Shell, url: str) -> None:
+    (shell.root / "ask.flow.yaml").write_text(ASK)
+    shell.environment["ORCHESTRATOR_STORE_URL"] = url
+    port = free_port()
+    shell.start("serve", "--no-workers", "--port", str(port))
+    run_id = ask_api(port, "flows/ask/runs", {"inputs": {}})["run_id"]
+    time.sleep(1.5)
+    assert ask_api(port, f"runs/{run_id}")["status"] == "new"  # nobody has begun it
+    shell.start("worker")
+    shell.wait_for(run_id, "waiting")
+    (asked,) = ask_api(port, "requests")["requests"]
+    answered_at = time.monotonic()
+    ask_api(port, f"requests/{asked['id']}", {"verdict": "approve", "revision": 1, "as": "kim"})
+    while ask_api(port, f"runs/{run_id}")["status"] != "done":
+        assert time.monotonic() - answered_at < 10
+    assert ask_api(port, f"runs/{run_id}")["outputs"] == {"text": "by-kim"}
+    print(f"from the answer to the end: {time.monotonic() - answered_at:.2f} s")
