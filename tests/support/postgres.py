@@ -34,6 +34,11 @@ class Server:
         self.stop()
         self.start()
 
+    @property
+    def programs(self) -> Path:
+        """Where `psql`, `pg_dump` and the others are."""
+        return Path(self._server.bin_path)
+
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://postgres@/{database}?host={quote(str(self.socket), safe='')}"
 
@@ -64,10 +69,6 @@ class Server:
             warnings.simplefilter("ignore")
             done = self._exec(name, args, bin_path=self._server.bin_path, user=self._server.system_user)
         return str(done)
-
-    def command(self, name: str, *args: str) -> str:
-        """Run a program that comes with the server, such as `pg_dump`, as the server's user."""
-        return self._command(name, *args)
 
     def replica(self) -> Replica:
         """A standby that streams from this server; the two commit together from now on."""
