@@ -157,6 +157,7 @@ def render_github(diagnostics: Iterable[Diagnostic]) -> str:
         if d.span.end_line == d.span.line:
             place += f",endLine={d.span.end_line},endColumn={d.span.end_column}"
         message = d.message if d.help is None else f"{d.message}\n{d.help}"
+        message += "".join(f"\n{r.span}: {r.message}" for r in d.related if r.span.file != d.span.file)
         lines.append(f"::{words[d.severity]} {place},title={_property(d.code)}::{_data(message)}\n")
     return "".join(lines)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING
 
 from orchestrator.analysis.expressions import Checked
 from orchestrator.analysis.facts import Facts, entries_of
@@ -15,8 +15,12 @@ from orchestrator.analysis.values import calls_of
 from orchestrator.diagnostics import Fix
 from orchestrator.expr.suggest import edit_distance, listed, nearest
 from orchestrator.ir.model import CallIR, Json, StepIR, Value
+from orchestrator.ir.record import record
 from orchestrator.plugin.info import CallableInfo
 from orchestrator.plugin.shorthand import schema_of
+
+if TYPE_CHECKING:  # only named
+    from orchestrator.plugin.catalog import PluginProblem
 
 KNOWN_ERRORS = (
     "any", "timeout", "deadline", "http.connect", "http.blocked", "repeat.exhausted", "loop.exhausted", "collect.timeout",
@@ -25,7 +29,7 @@ KNOWN_ERRORS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Handover:
     """What the rules of this module look at: one flow with its catalog and the types of its expressions."""
 
@@ -44,7 +48,7 @@ def check_payloads(facts: Facts, catalog: CatalogLike, checked: Checked, report:
         _check_emits(step, at)
         _check_state(step, at)
         for call, path, _ in calls_of(step):
-            _check_call(step, call, path, at)
+            check_call(step, call, path, at)
         _check_wait(step, at)
         _check_error_codes(step, catalog, report)
     for n, trigger in enumerate(facts.flow.triggers):
@@ -100,11 +104,15 @@ def _check_state(step: StepIR, at: Handover) -> None:
                 _report(misfit, "FLW502", f"state `{key}`", "field", report, declared=("state", key))
 
 
-def _check_call(step: StepIR, call: CallIR, path: Path, at: Handover) -> None:
+def check_call(step: StepIR, call: CallIR, path: Path, at: Handover) -> None:
+    """The arguments of one call: FLW503 to FLW506, FLW518, FLW519."""
     info = at.catalog.get(call.target)
     if info is None:
         _report_unknown_call(step, call, (*path, "call"), at)
         return
+    is_placed = step.policy.placement is not None and call is step.body.call  # it runs in another process than this
+    if not is_placed and (problem := _problem_of(call.target, at)) is not None:
+        at.report.put(problem.at(at.report.places.span((*path, "call"))))
     for misfit in misfits(call.with_, info.input_schema, (*path, "with"), at.checked.type_at):
         _report_argument(misfit, info, path, at.report)
     if "schema" in info.fields and "schema" in call.with_:
@@ -137,8 +145,7 @@ def _check_schema(value: Value, path: Path, report: Report) -> None:
 
 def _report_unknown_call(step: StepIR, call: CallIR, path: Path, at: Handover) -> None:
     report = at.report
-    problem_of = getattr(at.catalog, "problem", None)
-    problem = None if problem_of is None else problem_of(call.target)
+    problem = _problem_of(call.target, at)
     if problem is not None:
         report.put(problem.at(report.places.span(path)))
         return
@@ -157,6 +164,12 @@ def _report_unknown_call(step: StepIR, call: CallIR, path: Path, at: Handover) -
         help=f"did you mean `{guess}`?" if guess else hint,
         fix=report.replace(path, guess, is_safe=_is_slip(call.target, guess)) if guess else None,
     )
+
+
+def _problem_of(name: str, at: Handover) -> PluginProblem | None:
+    """Why a callable cannot be used; catalogs of tests need not know."""
+    problem_of: Callable[[str], PluginProblem | None] | None = getattr(at.catalog, "problem", None)
+    return None if problem_of is None else problem_of(name)
 
 
 def _is_slip(written: str, meant: str) -> bool:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.authoring.parked import keep_if_parked
 from orchestrator.errors import AdmissionRefused, RunFinished, StoreBusy
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
@@ -86,8 +87,8 @@ class RunService:
 
         A run that another process holds gets it through its inbox.
 
-        Raises: AnswerRefused, UnknownRun, RunFinished; StoreBusy if the holder did not take it in time. What is refused is
-        in the audit log, a late answer too.
+        Raises: AnswerRefused, UnknownRun, RunFinished; RunParked if it is kept for a run that is set aside; StoreBusy if
+        the holder did not take it in time. What is refused is in the audit log, a late answer too.
         """
         try:
             await self._answer(run_id, request_id, user, answer)
@@ -127,6 +128,7 @@ class RunService:
         data = {"request": request_id, "who": {"user": user, "groups": list(answer.get("groups") or ())}}
         data |= {name: answer[name] for name in ("form", "action", "revision", "item") if answer.get(name) is not None}
         entry = InboxEntry(run_id, "answer", data, f"answer/{new_run_id()}", engine.clock.now())
+        await keep_if_parked(engine, entry)
         await engine.deliver(entry)
         reply = await self._reply_to(engine, entry)
         if reply is None:

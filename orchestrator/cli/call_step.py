@@ -17,6 +17,7 @@ from orchestrator.errors import OrchestratorError, PluginError, StepError, Usage
 
 if TYPE_CHECKING:  # only named
     from orchestrator.authoring.project import Project
+    from orchestrator.plugin.catalog import PluginProblem
     from orchestrator.plugin.info import CallableInfo
 
 Json = Any  # plain JSON
@@ -28,12 +29,13 @@ def call_step(project: Project, name: str, inputs: tuple[str, ...], *, as_json: 
     Raises: CommandFailed for a callable that is unknown or broken; click.UsageError for wrong inputs.
     """
     info = find_callable(project, name)
+    if (problem := project.catalog.problem(name)) is not None:
+        raise CommandFailed(told(problem), Exit.ENVIRONMENT)
     values = parse_inputs(inputs, info.input_schema, owner=f"`{name}`")
     try:
         result = asyncio.run(_call(project, info, values, shows_text=shows_text))
     except PluginError as error:
-        problem = project.catalog.problem(name)
-        raise CommandFailed(str(problem.message if problem is not None else error), Exit.ENVIRONMENT) from error
+        raise CommandFailed(str(error), Exit.ENVIRONMENT) from error
     except (StepError, UsageError) as error:
         if as_json:
             data = {"error": {"code": error.code, "message": str(error), "details": getattr(error, "details", None)}}
@@ -55,12 +57,16 @@ def find_callable(project: Project, name: str) -> CallableInfo:
         return info
     problem = project.catalog.problem(name)
     if problem is not None:
-        where = f" ({problem.origin})" if problem.origin else ""
-        hint = f"; {problem.help}" if problem.help else ""
-        raise CommandFailed(f"{problem.message}{where}{hint}", Exit.ENVIRONMENT)
+        raise CommandFailed(told(problem), Exit.ENVIRONMENT)
     guess = project.catalog.suggest(name)
     hint = f"did you mean `{guess}`?" if guess else "`orchestrator plugin list` shows all"
     raise CommandFailed(f"nothing provides `{name}`; {hint}", Exit.NOT_FOUND)
+
+
+def told(problem: PluginProblem) -> str:
+    """A problem of a plugin in one line: what, where, the way out."""
+    where = f" ({problem.origin})" if problem.origin else ""
+    return f"{problem.message}{where}" + (f"; {problem.help}" if problem.help else "")
 
 
 async def _call(project: Project, info: CallableInfo, values: dict[str, Json], *, shows_text: bool) -> Json:

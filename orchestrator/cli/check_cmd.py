@@ -11,11 +11,12 @@ import click
 
 from orchestrator.cli.exits import CommandFailed, Exit
 from orchestrator.cli.files import complete_flows, flow_files, open_project
+from orchestrator.cli.findings import render_text
 from orchestrator.cli.kept_runs import Kept, kept_runs
 from orchestrator.cli.output import plural, print_json, say
 from orchestrator.cli.store import sqlite_file
 from orchestrator.diagnostics import Diagnostic, Severity, has_errors
-from orchestrator.diagnostics_text import FORMATS, render, render_text, summary
+from orchestrator.diagnostics_text import FORMATS, render, summary
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:  # loads the compiler

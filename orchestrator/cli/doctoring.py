@@ -149,10 +149,11 @@ def _plugins(project: Project) -> Iterator[Look]:
     from orchestrator.cli.plugin_check import broken_imports
 
     broken = broken_imports(project)
-    for file, why in broken:
-        name = file.name if project.root is None else os.path.relpath(file, project.root)
-        advice = f"install what it needs or mend it: until then each call of it fails; `orchestrator plugin check {file.stem}`"
-        yield Look("error", "plugins", f"{name} {why}", advice)
+    for what, why in broken:
+        advice = (
+            "install what it needs or mend it: until then each call of it fails; `orchestrator plugin check` says more"
+        )
+        yield Look("error", "plugins", f"{what} {why}", advice)
     own = [n for n in project.catalog.names() if (i := project.catalog.get(n)) is not None and i.provider != "bundled"]
     if not broken and not any(problem.code != "PLG004" for problem in problems):
         yield Look("ok", "plugins", f"{plural(len(own), 'callable')} besides the bundled ones")

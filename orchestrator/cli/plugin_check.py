@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,11 +22,17 @@ if TYPE_CHECKING:  # only named
 
 
 def check_callables(infos: Iterable[CallableInfo], project: Project) -> list[Breach]:
-    """Every rule that these callables, or the files they stand in, break."""
+    """Every rule that these callables, or the files they stand in, break.
+
+    What the catalog has a problem with (`PLG006`) is not tried as well: importing it would only say the same again.
+    """
     breaches: list[Breach] = []
     files: dict[Path, None] = {}
     for info in infos:
         breaches += check_description(info)
+        if (problem := project.catalog.problem(info.name)) is not None:
+            breaches.append(Breach(info.name, problem.code, f"{problem.message}; {problem.help} ({problem.origin})"))
+            continue
         breaches += asyncio.run(check_runs(info, project.root))
         if info.origin is not None and info.provider not in ("code", "bundled"):
             files[Path(info.origin.file)] = None
@@ -46,17 +53,24 @@ def local_module(file: Path, project: Project) -> tuple[str, tuple[str, ...]] | 
     return ".".join((place.name, *(part for part in parts if part != "__init__"))), (str(place.parent),)
 
 
-def broken_imports(project: Project) -> list[tuple[Path, str]]:
-    """The plugin files of the project that cannot be imported, and why; each is tried in a process of its own."""
-    infos = [project.catalog.get(name) for name in project.catalog.names()]
-    files = {Path(info.origin.file): None for info in infos if info is not None and info.origin is not None}
-    found = []
-    for file in files:
-        place = local_module(file, project)
-        for breach in check_import(*place) if place is not None else ():
-            if breach.message.startswith(CANNOT):
-                found.append((file, breach.message))
-    return found
+def broken_imports(project: Project) -> list[tuple[str, str]]:
+    """The plugin files and packages of the project that cannot be imported, and why; each is tried in a process of its own."""
+    catalog = project.catalog
+    names = [name for name in catalog.names() if catalog.problem(name) is None]  # the others are told already
+    infos = [info for name in names if (info := catalog.get(name)) is not None]
+    places: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for info in infos:
+        place = local_module(Path(info.origin.file), project) if info.origin is not None else None
+        if place is not None and info.origin is not None:
+            places.setdefault(os.path.relpath(info.origin.file, project.root or "."), place)
+    sound = {info.namespace for info in infos}
+    places |= {p.label: (p.module, ()) for p in catalog.packages() if p.namespace in sound}
+    return [
+        (what, breach.message)
+        for what, place in places.items()
+        for breach in check_import(*place)
+        if breach.message.startswith(CANNOT)
+    ]
 
 
 def is_package(folder: Path) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.call_step import find_callable, told
 from orchestrator.cli.exits import CommandFailed, Exit
 from orchestrator.cli.files import exists, open_project
 from orchestrator.cli.output import plural, print_json, say
@@ -97,7 +98,7 @@ def list_(shows_all: bool, pins: bool, as_json: bool) -> int:
             "callables": [
                 {"name": i.name, "summary": i.summary, "provider": i.provider, "effect": i.effect} for i in infos
             ],
-            "problems": [_problem_data(p) for p in problems],
+            "problems": [p.to_json() for p in problems],
         }
         print_json("plugin list", ok=not problems, data=data)
         return Exit.OK
@@ -118,11 +119,6 @@ def list_(shows_all: bool, pins: bool, as_json: bool) -> int:
             + (f" ({problem.origin})" if problem.origin else "")
         )
     return Exit.OK
-
-
-def _problem_data(problem: PluginProblem) -> dict[str, Any]:  # plain JSON
-    where = str(problem.origin) if problem.origin else None
-    return {"code": problem.code, "name": problem.name, "message": problem.message, "help": problem.help, "at": where}
 
 
 @command.command("show")
@@ -152,7 +148,10 @@ def docs(names: tuple[str, ...], output: Path | None, as_json: bool) -> int:
     """Markdown pages of NAMES (namespaces or callables); by default of what the project itself provides."""
     from orchestrator.plugin.help_text import plugin_markdown
 
-    infos = find_callables(open_project(), names)
+    project = open_project()
+    infos = find_callables(project, names)
+    for problem in () if names else _broken(project):
+        say(f"{problem.name}: {told(problem)}")
     pages = {}
     for namespace in dict.fromkeys(info.namespace for info in infos):
         pages[namespace] = plugin_markdown(namespace, "", [i for i in infos if i.namespace == namespace])
@@ -198,8 +197,9 @@ def check(names: tuple[str, ...], fixes: bool, as_json: bool) -> int:
     if rest or not folders:
         project = open_project()
         if not rest:  # what is broken is named, and the others are checked all the same
-            broken = [p for p in project.catalog.problems() if p.code != "PLG004"]
-            breaches += [Breach(p.name, p.code, p.message + (f" ({p.origin})" if p.origin else "")) for p in broken]
+            breaches += [
+                Breach(p.name, p.code, told(p)) for p in _broken(project) if p.code != "PLG006"
+            ]  # told by callable
         infos = find_callables(project, rest, is_broken_fine=bool(breaches))
         breaches += check_callables(infos, project)
         checked += [info.name for info in infos]
@@ -217,6 +217,11 @@ def check(names: tuple[str, ...], fixes: bool, as_json: bool) -> int:
     return Exit.DIAGNOSTICS if breaches else Exit.OK
 
 
+def _broken(project: Project) -> list[PluginProblem]:
+    """What is wrong with plugins; one that the project does not allow is not broken."""
+    return [problem for problem in project.catalog.problems() if problem.code != "PLG004"]
+
+
 def _write_manifests(folder: Path) -> None:
     from orchestrator.cli.plugin_check import write_manifests
 
@@ -227,25 +232,20 @@ def _write_manifests(folder: Path) -> None:
 def find_callables(project: Project, names: Iterable[str], *, is_broken_fine: bool = False) -> list[CallableInfo]:
     """The callables of these names or namespaces; without any, those that the project itself provides.
 
-    Raises: CommandFailed for a name that is unknown or broken; without names, for any that is, unless that is fine.
+    Raises: CommandFailed for a name that is unknown or broken; without names, when there is nothing to take.
     """
-    from orchestrator.cli.call_step import find_callable
-
     catalog = project.catalog
     wanted = list(names)
     if not wanted:
         infos = [info for name in catalog.names() if (info := catalog.get(name)) is not None]
         own = [i for i in infos if i.provider != "bundled" and i.namespace not in project.config.mcp_servers]
-        broken = next((p for p in catalog.problems() if p.code != "PLG004"), None)
-        if is_broken_fine:
+        if own or is_broken_fine:
             return own
-        if broken is not None:
+        for broken in _broken(project):
             raise CommandFailed(f"{broken.name}: {broken.message}", Exit.DIAGNOSTICS)
-        if not own:
-            raise CommandFailed(
-                "the project provides no callables of its own; name one, such as `text.slug` or `http`", Exit.NOT_FOUND
-            )
-        return own
+        raise CommandFailed(
+            "the project provides no callables of its own; name one, such as `text.slug` or `http`", Exit.NOT_FOUND
+        )
     found: dict[str, CallableInfo] = {}
     for name in wanted:
         members = [n for n in catalog.names() if n.partition(".")[0] == name] if "." not in name else [name]

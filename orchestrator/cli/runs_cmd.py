@@ -85,11 +85,11 @@ def ls(
     return Exit.OK
 
 
-def _note(row: Any) -> str:  # a RunRow
+def _note(row: Any, limit: int = 120) -> str:  # a RunRow
     if row.parked:
-        return f"  parked: {one_line(str(row.parked.get('message')), 120)}"
+        return f"  {row.parked.get('code')}: {one_line(str(row.parked.get('message')), limit)}"
     if row.error:
-        return f"  {row.error.get('code')}: {one_line(str(row.error.get('message')), 100)}"
+        return f"  {row.error.get('code')}: {one_line(str(row.error.get('message')), limit)}"
     return f"  part of {row.parent}" if row.parent else ""
 
 
@@ -141,7 +141,7 @@ def show(run: str, store: str | None, as_json: bool) -> int:
         return Exit.OK
     click.echo(f"run       {row.run_id}")
     click.echo(f"flow      {row.flow} (version {row.flow_hash[:12]})")
-    click.echo(f"status    {row.status}{_note(row)}")
+    click.echo(f"status    {row.status}{_note(row, 2000)}")
     click.echo(f"started   {stamp(row.created_at)}" + (f", ended {stamp(row.ended_at)}" if row.ended_at else ""))
     meta = row.meta if isinstance(row.meta, dict) else {}
     if meta.get("forked_from"):

@@ -9,10 +9,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.diagnostics import Diagnostic, Severity, Span
+from orchestrator.diagnostics import Diagnostic, Related, Severity, Span
 from orchestrator.errors import PluginError
 from orchestrator.ir.model import Origin
 from orchestrator.plugin.config import ProjectConfig
@@ -21,6 +22,8 @@ from orchestrator.plugin.info import CallableInfo, Target
 from orchestrator.plugin.manifest import manifest_path, read_manifest
 
 if TYPE_CHECKING:  # loads ast, which only projects with a plugin folder need
+    from orchestrator.plugin.lacking import Lack
+    from orchestrator.plugin.packages import InstalledPlugin
     from orchestrator.plugin.syntax import FileScan
 
 BUNDLED = ("http", "llm", "text", "data", "files", "notify", "process")
@@ -42,10 +45,18 @@ class PluginProblem:
             self.name.endswith(".*") and callable_name.startswith(self.name.removesuffix("*"))
         )
 
+    def to_json(self) -> dict[str, str | None]:
+        """The problem as commands and the server give it."""
+        where = str(self.origin) if self.origin else None
+        return {"code": self.code, "name": self.name, "message": self.message, "help": self.help, "at": where}
+
     def at(self, span: Span) -> Diagnostic:
-        """The finding at the `call:` that needs the callable."""
-        where = f" ({self.origin})" if self.origin else ""
-        return Diagnostic(self.code, Severity.ERROR, f"{self.message}{where}", span, help=self.help)
+        """The finding at the `call:` that needs the callable, with the place in the plugin beside it."""
+        related: tuple[Related, ...] = ()
+        if (at := self.origin) is not None:
+            end = (at.end_line, at.end_column) if at.end_line else (at.line, at.column + 1)
+            related = (Related(Span(at.file, at.line, at.column, *end), "in the plugin, here"),)
+        return Diagnostic(self.code, Severity.ERROR, self.message, span, help=self.help, related=related)
 
 
 class Catalog:
@@ -60,6 +71,7 @@ class Catalog:
         self, config: ProjectConfig | None = None, *, steps: Mapping[str, Callable[..., object]] | None = None
     ) -> None:
         self.config = config or ProjectConfig()
+        self.generation = 0  # how often it was refreshed
         self._steps = {name: define_step(name, function) for name, function in (steps or {}).items()}
         self._infos: dict[str, CallableInfo] = {}
         self._problems: dict[str, PluginProblem] = {}
@@ -69,6 +81,8 @@ class Catalog:
         self._bundled: dict[str, dict[str, CallableInfo]] = {}
         self._pinned: dict[str, dict[str, CallableInfo]] = {}
         self._installed: dict[str, CallableInfo] | None = None
+        self._packages: dict[str, InstalledPlugin] = {}
+        self._sound: set[str] = set()  # files and modules whose imports are all there
 
     def get(self, name: str) -> CallableInfo | None:
         """What is known about a callable; None if there is none, or if it is broken (then `problem` says why)."""
@@ -84,17 +98,22 @@ class Catalog:
         return self._infos[name]
 
     def problem(self, name: str) -> PluginProblem | None:
-        """Why a callable that was asked for cannot be used; None if it is fine or simply unknown."""
+        """Why a callable that was asked for cannot be used; None if it is fine or simply unknown.
+
+        One that is known may have a problem too (PLG006): what its file imports is not there.
+        """
         if self.get(name) is not None:
-            return None
+            return self._lack(name)
         exact = self._problems.get(name)
         return exact or next((p for p in self._problems.values() if p.covers(name)), None)
 
     def problems(self) -> tuple[PluginProblem, ...]:
         """Everything that is broken, for `doctor` and `plugin list`."""
+        lacks: dict[str, PluginProblem] = {}
         for name in self.names():
-            self.get(name)
-        return tuple(self._problems.values())
+            if self.get(name) is not None and (lack := self._lack(name)) is not None:
+                lacks.setdefault(str(lack.origin), lack)  # one for all callables of a file
+        return (*self._problems.values(), *lacks.values())
 
     def names(self) -> tuple[str, ...]:
         """The names of all callables, broken ones too, sorted."""
@@ -104,6 +123,11 @@ class Catalog:
         for server in self.config.mcp_servers:
             found.update(self._mcp_tools(server))
         return tuple(sorted(found))
+
+    def packages(self) -> tuple[InstalledPlugin, ...]:
+        """The installed packages that the project allows and that can be read."""
+        self._all_installed()
+        return tuple(self._packages.values())
 
     def suggest(self, name: str) -> str | None:
         """The callable that was probably meant."""
@@ -121,11 +145,13 @@ class Catalog:
         folder = self.config.plugins_path
         if folder is not None:
             forget_folder(folder)
+        self.generation += 1
         self._infos.clear()
         self._problems.clear()
         self._described.clear()
         self._scans = None
         self._installed = None
+        self._sound.clear()
         self._pinned.clear()
 
     def _live(self, step: StepDef) -> CallableInfo | None:
@@ -176,7 +202,10 @@ class Catalog:
             self._clashes = set()
             for scan in self._scans.values():
                 for fault in scan.faults:
-                    self._note(fault.code, fault.name, fault.message, fault.origin)
+                    way_out = (
+                        "mend it; until then nothing of this file can be called" if fault.code == "PLG002" else None
+                    )
+                    self._note(fault.code, fault.name, fault.message, fault.origin, way_out)
                 for name, step in scan.steps.items():
                     if name in owners:
                         self._clashes.add(name)
@@ -188,6 +217,32 @@ class Catalog:
         for scan in self._project().values():
             yield from scan.steps
 
+    def _lack(self, name: str) -> PluginProblem | None:
+        """PLG006: what the file of a callable imports and that is not there; looked for anew until it is."""
+        if name in self._steps or name in REGISTERED or name.partition(".")[0] in (*BUNDLED, *self.config.mcp_servers):
+            return None
+        from orchestrator.plugin import lacking
+
+        folder = self.config.plugins_path
+        scan = next((scan for scan in self._project().values() if name in scan.steps), None)
+        package = self._packages.get(name.partition(".")[0])
+        if scan is not None and folder is not None:
+            return self._unless_sound(str(scan.file), name, lambda: lacking.lack_of_file(folder, scan.file))
+        if package is not None:
+            return self._unless_sound(
+                package.module, name, lambda: lacking.lack_of_module(package.module, package.distribution)
+            )
+        return None
+
+    def _unless_sound(self, file: str, name: str, look: Callable[[], Lack | None]) -> PluginProblem | None:
+        if file in self._sound:
+            return None
+        lack = look()
+        if lack is None:
+            self._sound.add(file)
+            return None
+        return PluginProblem("PLG006", name, lack.message, lack.help, lack.origin)
+
     def _from_bundled(self, name: str) -> CallableInfo | None:
         return self._bundled_namespace(name.partition(".")[0]).get(name)
 
@@ -195,20 +250,11 @@ class Catalog:
         if namespace not in BUNDLED:
             return {}
         if namespace not in self._bundled:
-            from orchestrator.plugin.loading import find_module
-
-            module = f"{BUNDLED_PACKAGE}.{namespace}"
-            place = find_module(module)
             found: tuple[CallableInfo, ...] = ()
-            if place is None:
-                self._note("PLG001", f"{namespace}.*", f"the bundled plugin {namespace} is not installed")
-            else:
-                try:
-                    found = read_manifest(
-                        manifest_path(place.file, namespace), provider="bundled", loader_of=_module_loader(module)
-                    )
-                except PluginError as problem:
-                    self._note("PLG002", f"{namespace}.*", problem.message)
+            try:
+                found = _bundled(namespace)
+            except PluginError as problem:
+                self._note(problem.code, f"{namespace}.*", problem.message)
             self._bundled[namespace] = {info.name: info for info in found}
         return self._bundled[namespace]
 
@@ -243,19 +289,38 @@ class Catalog:
         if self._installed is None:
             from orchestrator.plugin.packages import installed_plugins
 
-            infos, problems = installed_plugins(self.config.plugins_allow, reserved=BUNDLED)
-            self._installed = {info.name: info for info in infos}
-            for problem in problems:
+            found = installed_plugins(self.config.plugins_allow, reserved=BUNDLED)
+            self._installed = {info.name: info for info in found.infos}
+            self._packages = found.packages
+            for problem in found.problems:
                 self._problems.setdefault(problem.name, problem)
         return self._installed
 
-    def _note(self, code: str, name: str, message: str, origin: Origin | None = None) -> None:
-        self._problems.setdefault(name, PluginProblem(code, name, message, origin=origin))
+    def _note(
+        self, code: str, name: str, message: str, origin: Origin | None = None, way_out: str | None = None
+    ) -> None:
+        self._problems.setdefault(name, PluginProblem(code, name, message, way_out, origin))
 
 
 def with_loader(info: CallableInfo, loader: Callable[[], Target]) -> CallableInfo:
     """The same description with another way to get the function."""
     return replace(info, loader=loader)
+
+
+@lru_cache(maxsize=len(BUNDLED))
+def _bundled(namespace: str) -> tuple[CallableInfo, ...]:
+    """The callables of a bundled plugin, read once per process. Raises: PluginError."""
+    from orchestrator.plugin.loading import find_module
+
+    module = f"{BUNDLED_PACKAGE}.{namespace}"
+    place = find_module(module)
+    if place is None:
+        raise PluginError(f"the bundled plugin {namespace} is not installed", plugin="bundled", code="PLG001")
+    try:
+        manifest = manifest_path(place.file, namespace)
+        return read_manifest(manifest, provider="bundled", loader_of=_module_loader(module))
+    except PluginError as problem:
+        raise PluginError(problem.message, plugin="bundled", code="PLG002") from None
 
 
 def _module_loader(module: str) -> Callable[[str], Callable[[], Target]]:

@@ -45,7 +45,7 @@ CODES: dict[str, CodeDoc] = {
     "CFG002": CodeDoc(
         "an unknown section or key of the config",
         "The config has no such section or key, or there is no such environment variable beginning with `ORCHESTRATOR_`. "
-        "`docs/config.md` lists them all.",
+        "`orchestrator explain config` lists them all.",
         '[plugin]\nfolder = "plugins"\n',
         '[plugins]\nfolder = "plugins"\n',
     ),
@@ -91,6 +91,16 @@ CODES: dict[str, CodeDoc] = {
         "of them a namespace of its own.",
         _STEP.format(namespace="text", signature="slug(title: str) -> str", help="A slug", result="title"),
         GOOD_STEP,
+        "python",
+    ),
+    "PLG006": CodeDoc(
+        "a plugin whose imports are not there",
+        "The plugin's file imports a library that is not installed in this environment, or a module or name of its own that does "
+        "not exist, so each call of it would fail. Nothing is imported to see that: the file is read, and only imports that are "
+        "certain to run with it count, so one in a function, or in a `try` that catches its failure, is left alone. Other things "
+        "that go wrong while a file is imported are seen by `doctor`, which tries it.",
+        "import no_such_library\n\n" + GOOD_STEP,
+        "try:\n    import no_such_library\nexcept ImportError:\n    no_such_library = None\n" + GOOD_STEP,
         "python",
     ),
 }

@@ -50,6 +50,15 @@ class InstalledPlugin:
         return f"{self.distribution} {self.version}".strip()
 
 
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """The callables of allowed packages, the packages by namespace, and what is wrong with the others."""
+
+    infos: tuple[CallableInfo, ...]
+    packages: dict[str, InstalledPlugin]
+    problems: tuple[PluginProblem, ...]
+
+
 def read_allow(entries: Iterable[str]) -> dict[str, Allowed]:
     """The allow-list by normalised distribution name; what cannot be read is left out (`allow_problems` says so)."""
     found = {}
@@ -76,15 +85,14 @@ def list_installed() -> tuple[InstalledPlugin, ...]:
     return tuple(sorted(found, key=lambda p: (p.namespace, p.distribution)))
 
 
-def installed_plugins(
-    allow: Iterable[str], *, reserved: Iterable[str] = ()
-) -> tuple[tuple[CallableInfo, ...], tuple[PluginProblem, ...]]:
-    """The callables of allowed packages, and what is wrong with the others. Imports nothing."""
+def installed_plugins(allow: Iterable[str], *, reserved: Iterable[str] = ()) -> Installed:
+    """The allowed packages, and what is wrong with the others. Imports nothing."""
     from orchestrator.plugin.catalog import PluginProblem
 
     entries = tuple(allow)
     allowed = read_allow(entries)
     infos: list[CallableInfo] = []
+    packages: dict[str, InstalledPlugin] = {}
     problems = [
         PluginProblem(
             "PLG004", f"allow:{entry}", f'"{entry}" in [plugins] allow is not a package', "write acme-text==1.2.0"
@@ -110,6 +118,7 @@ def installed_plugins(
         seen[plugin.namespace] = plugin.label
         try:
             infos += read_package(plugin)
+            packages[plugin.namespace] = plugin
         except PluginError as problem:
             problems.append(PluginProblem("PLG002", name, problem.message))
     problems += [
@@ -118,7 +127,7 @@ def installed_plugins(
         )
         for entry in missing.values()
     ]
-    return tuple(infos), tuple(problems)
+    return Installed(tuple(infos), packages, tuple(problems))
 
 
 def allowed_plugin(namespace: str, allow: Iterable[str]) -> InstalledPlugin | None:

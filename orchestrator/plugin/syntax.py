@@ -93,7 +93,7 @@ def scan_file(file: Path, *, loader_of: Callable[[str], Callable[[], Target]], p
     try:
         module = parse_module(file)
     except PluginError as problem:
-        scan.faults.append(Fault("PLG002", f"{namespace}.*", problem.message, Origin(str(file), _line_of(problem))))
+        scan.faults.append(Fault("PLG002", f"{namespace}.*", problem.message, place_of(file, problem)))
         return scan
     plugins = _plugin_names(module)
     for node in module.tree.body:
@@ -290,6 +290,12 @@ def _file_loader(folder: Path, file: Path) -> Callable[[str], Callable[[], Targe
     return lambda name: lambda: load_from_file(folder, file, name).function
 
 
-def _line_of(problem: PluginError) -> int:
+def place_of(file: Path, problem: PluginError) -> Origin:
+    """Where a file that cannot be parsed is wrong."""
     cause = problem.__cause__
-    return (cause.lineno or 1) if isinstance(cause, SyntaxError) else 1
+    if not isinstance(cause, SyntaxError):
+        return Origin(str(file), 1)
+    line, column = cause.lineno or 1, max(cause.offset or 1, 1)
+    if (cause.end_lineno or 0) == line and (cause.end_offset or 0) > column:
+        return Origin(str(file), line, column, line, cause.end_offset or 0)
+    return Origin(str(file), line, column)

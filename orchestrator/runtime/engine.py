@@ -71,6 +71,10 @@ class Engine:
             self._gate = Gate()
         return self._gate
 
+    def set_aside_soon(self, actor: Actor, error: OrchestratorError, then: Callable[[], None] | None = None) -> bool:
+        """Park a run that cannot go on with the code that is here, and call `then`; False where runs cannot be parked."""
+        return False
+
     def create(self, plan: FlowPlan, *, run_id: str | None = None, state: RunState | None = None) -> Actor:
         """A new actor, known under its id but not started; with a `state` it goes on where that ends.
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.errors import PluginError, StepError, UsageError
+from orchestrator.errors import OrchestratorError, PluginError, StepError, UsageError
 from orchestrator.ir.model import FlowIR
 from orchestrator.plugin.catalog import Catalog
 from orchestrator.plugin.hub import ServiceHub
+from orchestrator.plugin.info import CallableInfo
 from orchestrator.plugin.invoke import Invoker, bind
 from orchestrator.plugin.schema_check import compile_schema
 from orchestrator.runtime import ticks as t
@@ -159,6 +160,7 @@ class FlowBinding:
     replaced: frozenset[str] = frozenset()  # steps whose sub-flow is not run but intercepted
     memory: CallMemory = field(default_factory=CallMemory)
     _invokers: dict[str, Invoker] = field(default_factory=dict)
+    _generation: int = 0
 
     def invoke(self, run: Actor, act: Activation, target: str, inputs: dict[str, Any], suffix: str) -> Awaitable[Any]:
         """Call a callable by name with rendered inputs; secrets are put in here and nowhere else."""
@@ -169,18 +171,41 @@ class FlowBinding:
         return self._invoke(run, act, target, inputs, suffix)
 
     async def _invoke(self, run: Actor, act: Activation, target: str, inputs: dict[str, Any], suffix: str) -> Any:
-        invoker = self._invokers.get(target)
-        if invoker is None:
-            info = self.catalog.get(target)
-            if info is None:
-                raise PluginError(f"nothing is registered as {target!r}", plugin=target.partition(".")[0])
-            invoker = self._invokers[target] = bind(info)
+        if self._generation != self.catalog.generation:  # files have changed
+            self._invokers.clear()
+            self._generation = self.catalog.generation
+        try:
+            invoker = self._invokers.get(target) or self._bind(target, inputs)
+        except PluginError as error:
+            await _set_aside(run, error)
+            raise
         context = CallContext(run, act, asyncio.get_running_loop(), suffix)
         services = self.hub.services(context, invoker.info)
         services.ledger = run.engine.call_memory
         if run.plan.ir.secrets:
             inputs = resolved(inputs, lambda name: services.secrets.get(name).reveal())
-        return await invoker(inputs, services)
+        try:
+            return await invoker(inputs, services)
+        except StepError as error:
+            misfit = misfit_of(target, inputs, invoker.info) if error.code == "type.payload" else None
+            if misfit is not None:  # not the flow's mistake: it was checked against another version of the callable
+                await _set_aside(run, misfit)
+            raise
+
+    def _bind(self, target: str, inputs: Mapping[str, Any]) -> Invoker:
+        info = self.catalog.get(target)
+        problem = self.catalog.problem(target)
+        if problem is not None:
+            raise PluginError(f"`{target}` cannot be called here: {problem.message}", plugin=target, code="binding")
+        if info is None:
+            raise PluginError(f"nothing is registered as `{target}` here", plugin=target, code="binding")
+        self._invokers[target] = invoker = bind(info)
+        return invoker
+
+    def follow(self, newer: FlowBinding) -> None:
+        """Call from now on what the project that was loaded anew has, for runs that began before."""
+        self.catalog, self.hub, self.people = newer.catalog, newer.hub, newer.people
+        self._generation = -1
 
     def start_child(self, run: Actor, target: str, inputs: dict[str, Any]) -> tuple[FlowPlan, t.Started]:
         """The plan and first tick of `call: flow.x`."""
@@ -225,6 +250,25 @@ class FlowBinding:
         if problems:
             shown = "; ".join(f"`{p.path.lstrip('.')}` {p.message}" if p.path else p.message for p in problems[:5])
             raise StepError("type.payload", f"event `{emission[0]}`: {shown}")
+
+
+async def _set_aside(run: Actor, error: OrchestratorError) -> None:
+    """Park a run whose callable is not here as the flow knows it; returns where runs cannot be parked, which fail then."""
+    if run.engine.set_aside_soon(run, error):
+        await asyncio.get_running_loop().create_future()  # until the run is dropped here
+
+
+def misfit_of(target: str, inputs: Mapping[str, Any], info: CallableInfo) -> PluginError | None:
+    """Why a callable is not the one that a flow was checked against, as far as the names of its fields tell."""
+    missing = [name for name in info.required if name not in inputs]
+    unknown = [name for name in inputs if name not in info.fields]
+    if not missing and not unknown:
+        return None
+    said = f"needs `{missing[0]}`" if missing else f"takes no `{unknown[0]}`"
+    message = (
+        f"`{target}` {said}, which it did not when this run began; `orchestrator migrate` moves the run to a new flow"
+    )
+    return PluginError(message, plugin=target, code="binding")
 
 
 def bind_flow(flow: FlowIR, binding: FlowBinding) -> FlowPlan:

@@ -178,8 +178,21 @@ COMMITTED = Committed()
 
 
 @dataclass(frozen=True, slots=True)
+class Loaded:
+    """A run's last snapshot as (seq, JSON text), the ticks after it as (seq, JSON), and its unconsumed inbox in order."""
+
+    snapshot: tuple[int, str] | None
+    ticks: Sequence[tuple[int, Json]]
+    inbox: Sequence[InboxEntry]
+    tail_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to commit for a run, until somebody claims it with a higher epoch."""
+    """The right to commit for a run, until somebody claims it with a higher epoch.
+
+    `loaded` is what `load` would give, where the journal brought it along.
+    """
 
     run_id: str
     epoch: int
@@ -189,16 +202,7 @@ class Claim:
     status: str
     parent: str | None
     meta: Json
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A run's last snapshot as (seq, JSON text), the ticks after it as (seq, JSON), and its unconsumed inbox in order."""
-
-    snapshot: tuple[int, str] | None
-    ticks: Sequence[tuple[int, Json]]
-    inbox: Sequence[InboxEntry]
-    tail_bytes: int = 0
+    loaded: Loaded | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,11 @@ class Keeper:
         """Look again at once."""
         self._wake.set()
 
+    def unpark(self) -> None:
+        """Try runs again that were parked for want of code, soon."""
+        self._has_unparked = False
+        self.wake()
+
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         """Do something beside; what the store refuses is logged, and done again when it is due."""
         if self._is_closed:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
@@ -12,6 +15,10 @@ from orchestrator.server.api_runs import desk_of
 from orchestrator.server.book import RunQuery
 from orchestrator.server.desk import Desk
 from orchestrator.server.endpoints import Operation
+from orchestrator.server.shelf import relative
+
+if TYPE_CHECKING:  # only named
+    from orchestrator.plugin.catalog import PluginProblem
 
 
 async def health(request: Request) -> Response:
@@ -43,10 +50,16 @@ async def list_plugins(request: Request) -> Response:
         return JSONResponse({"callables": [], "problems": []})
     catalog = desk.project.catalog
     infos = [info for name in catalog.names() if (info := catalog.get(name)) is not None]
-    problems = [{"code": p.code, "name": p.name, "message": p.message, "help": p.help} for p in catalog.problems()]
+    problems = [plugin_problem(p, desk.project.root) for p in catalog.problems()]
     return JSONResponse(
         {"callables": [info.to_json() | {"provider": info.provider} for info in infos], "problems": problems}
     )
+
+
+def plugin_problem(problem: PluginProblem, root: Path | None) -> dict[str, str | None]:
+    """A broken plugin, with its place named from the project's folder on."""
+    at = problem.origin
+    return problem.to_json() | {"at": None if at is None else f"{relative(at.file, root)}:{at.line}"}
 
 
 async def show_store(request: Request) -> Response:

@@ -23,10 +23,12 @@ class Reloader:
         self._reopen = reopen
         self._tell = tell
         self._stamps: dict[Path, Stamp] = {}
+        self._lacking: frozenset[str] = frozenset()
 
     async def run(self) -> None:
         """Look every `EVERY_S`, until cancelled."""
         self._stamps = await asyncio.to_thread(self._look)
+        self._lacking = self._look_for_libraries()
         while True:
             await asyncio.sleep(EVERY_S)
             await self.look_once()
@@ -34,7 +36,7 @@ class Reloader:
     async def look_once(self) -> bool:
         """Take in what has changed since the last look; tells whether anything has."""
         stamps = await asyncio.to_thread(self._look)
-        if stamps != self._stamps:
+        if stamps != self._stamps or (self._lacking and self._look_for_libraries() != self._lacking):
             self._stamps = stamps
             return await self._reload()
         names = await self._desk.rescan()
@@ -52,6 +54,7 @@ class Reloader:
             self._tell(f"the project cannot be loaded, so what was loaded before stays: {error}")
             return False
         await self._desk.use_project(fresh)
+        self._lacking = self._look_for_libraries()
         names = [served.name for served in self._desk.shelf]
         self._tell(f"reloaded the project{self._trouble(names)}")
         return True
@@ -59,6 +62,12 @@ class Reloader:
     def _trouble(self, names: list[str]) -> str:
         broken = [served.name for served in self._desk.shelf if served.name in names and not served.is_ok]
         return f"; with errors: {', '.join(broken)}" if broken else ""
+
+    def _look_for_libraries(self) -> frozenset[str]:
+        """What plugins import and is not there: installing it changes no file that is watched."""
+        project = self._desk.project
+        problems = () if project is None else project.catalog.problems()
+        return frozenset(problem.message for problem in problems if problem.code == "PLG006")
 
     def _look(self) -> dict[Path, Stamp]:
         """The times of everything but flow files: config, plugins, pinned tools, .env."""

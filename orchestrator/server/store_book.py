@@ -72,6 +72,10 @@ class StoreBook:
         await self.engine.aclose(grace_s=grace_s)
         await self.store.aclose()
 
+    def rebind(self) -> None:
+        """The project was loaded anew."""
+        self.engine.rebind()
+
     async def check(self) -> str:
         """`ok`, or what is wrong with the store."""
         try:
@@ -131,6 +135,10 @@ class StoreBook:
     async def status(self, run_id: str) -> str:
         """A run's status."""
         return (await self.store.run(run_id)).status
+
+    async def started_by(self, run_id: str) -> str:
+        """Who started a run."""
+        return self._row(await self.store.run(run_id)).started_by
 
     async def _inputs(self, run_id: str) -> Json:
         try:
@@ -243,6 +251,7 @@ class StoreBook:
             (),
             to_json(stored.error or stored.parked),
             stored.rk,
+            tuple(map(str, meta.get("tags") or ())),
         )
 
     # Requests.

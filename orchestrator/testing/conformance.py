@@ -332,6 +332,21 @@ async def loading_starts_at_the_newest_snapshot(journal: Journal) -> None:
 
 
 @check
+async def what_a_claim_brings_along_is_what_loading_gives(journal: Journal) -> None:
+    """A journal may spare its user the question, for runs that were begun and for new ones."""
+    await start(journal, "r")
+    await journal.commit(batch("r", 1, snapshot=(2, '{"n": 1}')))
+    await journal.commit(batch("r", 2, releases=True, wake_at=NOW, status="waiting"))
+    await journal.post(event("r", "e"))
+    fresh = new_run("new", start={"n": 1}, is_claimed=False)
+    await journal.commit(Batch("new", 0, 0, NOW, WORKER, create=fresh))
+    taken = await journal.claim(WORKER, now=NOW, lease_s=LEASE_S, limit=5)
+    assert sorted(c.run_id for c in taken) == ["new", "r"]
+    for found in taken:
+        assert found.loaded in (None, await journal.load(found.run_id)), f"{found.run_id}: {found.loaded}"
+
+
+@check
 async def long_and_odd_texts_come_back_as_they_were(journal: Journal) -> None:
     """Payloads over 64 KiB, several times the same, with quotes and other scripts."""
     long = 'ä"\\\n' * 30_000

@@ -48,7 +48,7 @@ def test_what_is_broken_is_named_and_exit_10(project: Path) -> None:
 
 def test_a_plugin_that_cannot_be_imported_is_an_error_with_its_reason(project: Path) -> None:
     write(project, "orchestrator.toml", '[plugins]\nfolder = "plugins"\n')
-    code = 'import no_such_library\nfrom orchestrator.plugin import Plugin\nshop = Plugin("shop")\n\n\n'
+    code = '1 / 0\nfrom orchestrator.plugin import Plugin\nshop = Plugin("shop")\n\n\n'
     write(
         project,
         "plugins/shop.py",
@@ -57,9 +57,19 @@ def test_a_plugin_that_cannot_be_imported_is_an_error_with_its_reason(project: P
     done, found = doctor(project)
     [(level, message)] = found["plugins"]
     assert (done.code, level) == (10, "error")
-    assert message.startswith(
-        "plugins/shop.py cannot be imported: ModuleNotFoundError: No module named 'no_such_library'"
+    assert message.startswith("plugins/shop.py cannot be imported: ZeroDivisionError: division by zero")
+
+
+def test_a_plugin_whose_library_is_missing_is_one_error(project: Path) -> None:
+    write(project, "orchestrator.toml", '[plugins]\nfolder = "plugins"\n')
+    step = (
+        'from orchestrator.plugin import Plugin\nshop = Plugin("shop")\n@shop.step\ndef price(cents: int) -> str: ...\n'
     )
+    write(project, "plugins/shop.py", f"import no_such_library\n{step}")
+    done, found = doctor(project)
+    [(level, message)] = found["plugins"]
+    assert (done.code, level) == (10, "error")
+    assert message.startswith("PLG006 plugins/shop.py imports `no_such_library`, which is not installed here")
 
 
 def test_a_secret_that_is_not_set_is_a_warning(project: Path) -> None:

@@ -123,7 +123,7 @@ class Office:
             process.communicate()
 
 
-def until(check: Callable[[], object], timeout_s: float = 20.0) -> None:
+def until(check: Callable[[], object], timeout_s: float = 45.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not check():
         assert time.monotonic() < deadline, "it did not happen in time"

@@ -149,15 +149,21 @@ def test_the_pin_that_list_prints_allows_these_files_only(project: Site) -> None
 
 
 def test_a_package_whose_code_is_broken_is_an_error_of_the_run_and_no_dead_command(project: Site) -> None:
-    found = run(
+    where = run(
         project.python, "-c", "import importlib.util as u; print(u.find_spec('acme_crm').origin)", cwd=project.folder
     )
-    source = Path(found.strip())
+    source = Path(where.strip())
     before = source.read_text("utf-8")
     try:
         source.write_text("import no_such_module\n", "utf-8")
+        (found,) = project.json("check")["diagnostics"]
+        assert (found["code"], found["line"], found["related"][0]["line"]) == ("PLG006", 7, 1)
+        assert "acme-crm should name it under its dependencies" in found["help"]
+        assert "PLG006" in project.orc("doctor").stdout
+        source.write_text("1 / 0\n", "utf-8")
         done = project.orc("run", "hello.flow.yaml", "-i", "name=Ada", "--store", "memory:")
-        assert done.returncode != 0 and "no_such_module" in done.stderr and "Traceback" not in done.stderr
+        assert done.returncode != 0 and "ZeroDivisionError" in done.stderr and "Traceback" not in done.stderr
+        assert "acme-crm 0.1.0 cannot be imported: ZeroDivisionError" in project.orc("doctor").stdout
         assert project.orc("plugin", "list").returncode == 0
     finally:
         source.write_text(before, "utf-8")

@@ -80,7 +80,7 @@ def test_json_is_what_the_diagnostic_says() -> None:
 def test_github_commands_are_escaped() -> None:
     assert render("github", [WARNING, ERROR], {}) == (
         "::warning file=a b.yaml,line=1,col=7,endLine=1,endColumn=8,title=FLW115::100%25 sure: yes,%0Ano\n"
-        "::error file=a b.yaml,line=3,col=7,endLine=3,endColumn=10,title=FLW201::a step has no key `onn`%0Adid you mean `on`?\n"
+        "::error file=a b.yaml,line=3,col=7,endLine=3,endColumn=10,title=FLW201::a step has no key `onn`%0Adid you mean `on`?%0Aother.yaml:9:2: and there\n"
     )
 
 

@@ -173,7 +173,7 @@ function showFindings({ diagnostics }) {
     const from = offset(doc, one.line, one.column);
     const to = Math.max(from, offset(doc, one.end_line, one.end_column));
     const actions = one.fix ? [{ name: one.fix.title, apply: () => applyFix(one.fix) }] : [];
-    return { from, to: to === from ? Math.min(doc.length, from + 1) : to, severity: one.severity === "note" ? "info" : one.severity, message: `${one.code}: ${one.message}${one.help ? `\n${one.help}` : ""}`, actions };
+    return { from, to: to === from ? Math.min(doc.length, from + 1) : to, severity: one.severity === "note" ? "info" : one.severity, message: [`${one.code}: ${one.message}`, ...(one.help ? [one.help] : []), ...elsewhere(one)].join("\n"), actions };
   });
   view.dispatch(setDiagnostics(view.state, marks));
   const errors = diagnostics.filter((one) => one.severity === "error").length;
@@ -182,6 +182,11 @@ function showFindings({ diagnostics }) {
   else if (warnings) tell(`${warnings} ${warnings === 1 ? "warning" : "warnings"}`, "late");
   else tell("no errors", "good");
   list.replaceChildren(diagnostics.length ? findingList(diagnostics) : none());
+}
+
+/** The places of a finding in other files, such as a plugin's. */
+function elsewhere(one) {
+  return (one.related || []).filter((place) => place.file !== one.file).map((place) => `${place.file}:${place.line}:${place.column}`);
 }
 
 function none() {
@@ -204,7 +209,7 @@ function findingList(found) {
     chip.textContent = one.code;
     const where = document.createElement("span");
     where.className = "muted mono";
-    where.textContent = ` ${one.line}:${one.column}`;
+    where.textContent = [`${one.line}:${one.column}`, ...elsewhere(one)].map((place) => ` ${place}`).join("");
     go.append(chip, ` ${one.message}`, where);
     if (one.help) {
       const help = document.createElement("span");
