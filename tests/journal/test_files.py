@@ -18,7 +18,7 @@ from orchestrator.journal.open import open_journal, parse_store_url
 from orchestrator.journal.schema import VERSION
 from orchestrator.journal.sqlite import SqliteJournal
 from orchestrator.runtime.journal import Batch
-from orchestrator.testing.conformance import LEASE_S, NOW, WORKER, batch, new_run, refused, seqs, start, tick
+from orchestrator.testing.conformance_kit import LEASE_S, NOW, WORKER, batch, new_run, refused, seqs, start, tick
 
 
 def on_file(path: Path, work: Callable[[SqliteJournal], Awaitable[None]]) -> None:

@@ -17,7 +17,7 @@ from orchestrator.journal.postgres import PostgresJournal
 from orchestrator.journal.postgres_bulk import send
 from orchestrator.journal.postgres_threads import Db, Target
 from orchestrator.runtime.journal import AuditRow, Batch
-from orchestrator.testing.conformance import LEASE_S, NOW, OTHER, WORKER, batch, event, new_run, seqs, start, tick
+from orchestrator.testing.conformance_kit import LEASE_S, NOW, OTHER, WORKER, batch, event, new_run, seqs, start, tick
 from tests.support.postgres import Server
 
 
