@@ -37,6 +37,7 @@ def continue_run(
     """
     from orchestrator.cli.asking import Answers
     from orchestrator.cli.running import Session, groups_of, report, run_session
+    from orchestrator.runtime.durable import HELD
 
     url = store_url(project, store)
     if url.startswith(MEMORY):
@@ -47,10 +48,12 @@ def continue_run(
     async def begin(front: Foreground) -> Actor:
         try:
             actor: Actor = await front.engine.acquire(run_id)  # type: ignore[attr-defined]  # the session is durable
-        except StoreBusy:
-            elsewhere.append(True)
+        except StoreBusy as error:
+            if error.code != HELD:
+                raise
             if act is not None:
                 await act(front)
+            elsewhere.append(True)
             raise
         if act is not None:
             await act(front)

@@ -60,10 +60,13 @@ def _ask(file: Path, sql: str, values: Sequence[object]) -> list[tuple[Any, ...]
             return db.execute(sql, values).fetchall()
         finally:
             db.close()
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):  # a damaged file is told of by whoever needs it
         return []
 
 
 def _number(ir: str | None) -> int:
-    found = json.loads(ir).get("version", 0) if ir else 0
+    try:
+        found = json.loads(ir).get("version", 0) if ir else 0
+    except (ValueError, AttributeError):  # a damaged row
+        return 0
     return found if isinstance(found, int) else 0

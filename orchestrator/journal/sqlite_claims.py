@@ -14,6 +14,9 @@ from orchestrator.runtime.journal import FINAL, Claim, Json
 _CLAIM = "rk, id, epoch, flow, flow_hash, kind, status, parent, meta"
 
 
+LONGEST_LEASE_S = 3600.0  # many times that of any worker
+
+
 def host_and_process() -> tuple[str, str]:
     """This process as other processes of the host can look for it; empty where the system does not tell."""
     try:
@@ -38,11 +41,18 @@ def _start_time(pid: int) -> str:
 
 
 def lost_workers(db: sqlite3.Connection, now: float, host: str) -> list[int]:
-    """Workers that hold runs and whose lease has ended, or whose process on this host has."""
+    """Workers that hold runs and whose lease has ended, or whose process on this host has.
+
+    A lease of before a restart of this host that ends in hours was made by a clock that ran ahead.
+    """
     rows = db.execute(
         "SELECT wk, lease_until, host, pid FROM workers w WHERE EXISTS (SELECT 1 FROM runs WHERE owner = w.wk)"
     ).fetchall()
-    return [row[0] for row in rows if row[1] < now or (host and row[2] == host and not is_alive(row[3]))]
+    return [
+        wk
+        for wk, until, at_host, process in rows
+        if until < now or (host and (not is_alive(process) if at_host == host else until > now + LONGEST_LEASE_S))
+    ]
 
 
 def claim_due(db: sqlite3.Connection, wk: int, now: float, limit: int, host: str, loads: Any) -> list[Claim]:

@@ -64,6 +64,7 @@ LEASE_S = 15.0
 KEEP_WARM_S = 60.0
 # parked for these, a run is tried by every new worker: what was missing may be here now
 BINDING_CODES = ("plugin", "usage", "binding", "run.unbound", "replay.diverged")
+HELD = "run.held"  # the code of a StoreBusy that is about the run, not about the store
 RESTING_S = 0.001  # a rebuilt run may get something to do at once
 
 BindFlow = Callable[[FlowIR], FlowPlan]
@@ -267,7 +268,8 @@ class DurableEngine(Engine):
                 await asyncio.shield(loading)
             else:
                 await self._claim_one(run_id, is_passive)
-        raise StoreBusy(f"run {run_id!r} cannot be taken now: another worker holds it, or it is parked or queued")
+        message = f"run {run_id!r} cannot be taken now: another worker holds it, or it is parked or queued"
+        raise StoreBusy(message, code=HELD)
 
     async def _claim_one(self, run_id: str, is_passive: bool) -> None:
         async with self._claiming:

@@ -76,7 +76,7 @@ async def work(world: World, case: Case, order: dict[str, Any]) -> None:
                 for _, user, verdict in case.answers:
                     await answer(service, request.request_id, user, verdict)
         except OrchestratorError as error:
-            if error.code not in ("run.finished", "store.busy"):
+            if error.code not in ("run.finished", "store.busy", "run.held"):
                 raise
         await asyncio.sleep(0.004)
     for engine in world.engines:

@@ -115,7 +115,7 @@ async def _from_outside(world: World, case: Case, service: RunService) -> None:
                 if request.state == "open" and request.step == step:
                     await _answer(service, request.request_id, user, verdict)
     except OrchestratorError as error:
-        if error.code not in ("run.finished", "store.busy"):
+        if error.code not in ("run.finished", "store.busy", "run.held"):
             raise
 
 

@@ -293,3 +293,17 @@ steps:
     with: {key: "${{ inputs.key }}"}
     emit: Stop
 """
+
+
+def test_a_worker_that_is_asked_to_end_lets_its_call_end_and_gives_the_rest_back(office: Office) -> None:
+    worker = office.start("worker", "--grace", "10")
+    first = office.start("run", "queue.flow.yaml", "-i", "key=a", "--run-id", "a")
+    until(lambda: office.calls())
+    first.terminate()
+    assert first.wait(20) == 130
+    until(lambda: len(office.calls()) == 2)  # the worker has it now
+    worker.terminate()
+    time.sleep(0.2)
+    office.open_door("a")
+    assert worker.wait(20) == 0
+    assert office.statuses() == {"a": "done"} and len(office.calls()) == 2

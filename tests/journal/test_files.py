@@ -18,7 +18,7 @@ from orchestrator.journal.open import open_journal, parse_store_url
 from orchestrator.journal.schema import VERSION
 from orchestrator.journal.sqlite import SqliteJournal
 from orchestrator.runtime.journal import Batch
-from orchestrator.testing.conformance import LEASE_S, NOW, WORKER, batch, new_run, refused, seqs, start, tick
+from orchestrator.testing.conformance_kit import LEASE_S, NOW, WORKER, batch, new_run, refused, seqs, start, tick
 
 
 def on_file(path: Path, work: Callable[[SqliteJournal], Awaitable[None]]) -> None:
@@ -265,3 +265,19 @@ def test_a_url_says_where_runs_are_kept(url: str, scheme: str, path: Path | None
 def test_a_url_that_names_no_store_is_refused_with_the_forms_there_are(url: str) -> None:
     with pytest.raises(UsageError):
         open_journal(url)
+
+
+def test_a_run_that_was_held_by_a_clock_that_ran_ahead_is_taken_after_a_restart_of_the_host(path: Path) -> None:
+    async def hold(journal: SqliteJournal) -> None:
+        year = 365 * 86_400.0
+        await journal.renew("gone", now=NOW + year, lease_s=15.0)
+        await journal.commit(Batch("r", 1, 0, NOW + year, "gone", [tick(0, "")], create=new_run("r")))
+
+    async def take(journal: SqliteJournal) -> None:
+        assert [c.run_id for c in await journal.claim("other", now=NOW, lease_s=15.0)] == ["r"]
+
+    on_file(path, hold)
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE workers SET host = 'another boot of this machine'")
+    db.close()
+    on_file(path, take)

@@ -17,7 +17,7 @@ from orchestrator.journal.postgres_commit import post
 from orchestrator.journal.postgres_threads import Db, Target
 from orchestrator.journal.postgres_writes import Tx
 from orchestrator.runtime.journal import COMMITTED, Admission, Batch, InboxEntry
-from orchestrator.testing.conformance import LEASE_S, NOW, OTHER, WORKER, batch, event, new_run, seqs, start, tick
+from orchestrator.testing.conformance_kit import LEASE_S, NOW, OTHER, WORKER, batch, event, new_run, seqs, start, tick
 
 
 @asynccontextmanager

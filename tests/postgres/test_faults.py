@@ -18,7 +18,7 @@ from orchestrator.journal.postgres_bulk import send
 from orchestrator.journal.postgres_errors import place_of
 from orchestrator.journal.postgres_threads import Db, Target, conninfo_of
 from orchestrator.runtime.journal import AuditRow, Batch
-from orchestrator.testing.conformance import LEASE_S, NOW, OTHER, WORKER, batch, event, new_run, seqs, start, tick
+from orchestrator.testing.conformance_kit import LEASE_S, NOW, OTHER, WORKER, batch, event, new_run, seqs, start, tick
 from tests.support.postgres import Server
 
 

@@ -10,7 +10,7 @@ import psycopg
 from orchestrator.journal.open import open_journal, parse_store_url
 from orchestrator.journal.postgres_health import check_database
 from orchestrator.runtime.journal import Batch
-from orchestrator.testing.conformance import start
+from orchestrator.testing.conformance_kit import start
 from tests.support.postgres import Server
 
 

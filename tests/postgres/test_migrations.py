@@ -12,7 +12,7 @@ from orchestrator.journal import postgres_schema
 from orchestrator.journal.open import open_journal, parse_store_url
 from orchestrator.journal.postgres import PostgresJournal
 from orchestrator.journal.postgres_schema import MIGRATIONS, VERSION, migrate
-from orchestrator.testing.conformance import LEASE_S, NOW, WORKER, batch, seqs, start
+from orchestrator.testing.conformance_kit import LEASE_S, NOW, WORKER, batch, seqs, start
 
 
 def tables_of(url: str) -> list[tuple[str, ...]]:

@@ -17,7 +17,7 @@ import pytest
 from orchestrator.errors import StoreError
 from orchestrator.journal.postgres import PostgresJournal
 from orchestrator.runtime.journal import Batch
-from orchestrator.testing.conformance import NOW, WORKER, new_run, tick
+from orchestrator.testing.conformance_kit import NOW, WORKER, new_run, tick
 from tests.support.postgres import Server
 
 SEARCH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin"))
