@@ -8,7 +8,8 @@ from psycopg.conninfo import conninfo_to_dict
 from orchestrator.errors import OrchestratorError, StoreBusy, StoreError
 
 RETRIED = frozenset({"40001", "40P01", "55P03"})  # serialization, deadlock, lock timeout: nothing was written
-_AWAY = frozenset({"57P01", "57P02", "57P03", "53300", "25006"})  # stopping, starting, too many connections, a standby
+_STANDBY = "25006"
+_AWAY = frozenset({"57P01", "57P02", "57P03", "53300", _STANDBY})  # stopping, starting, too many connections, a standby
 _KNOWN: dict[str, tuple[str, str]] = {
     "53100": ("store.full", "the disk of the database is full; free some space, nothing that was acknowledged is lost"),
     "28P01": ("store.permission", "the password is wrong"),
@@ -48,6 +49,11 @@ def store_error(error: BaseException, place: str) -> OrchestratorError:
         return error
     state = getattr(error, "sqlstate", None) or ""
     text = " ".join(str(error).split())[:500]
+    if state == _STANDBY:
+        return StoreBusy(
+            f"{place} is a standby, which takes no writes; name the primary, or all hosts with"
+            f" `target_session_attrs=read-write` ({text})"
+        )
     if state in RETRIED or state in _AWAY or state.startswith("08"):
         return StoreBusy(f"{place} cannot do this now, try again ({text})")
     if state in _KNOWN:

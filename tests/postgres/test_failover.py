@@ -7,9 +7,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
+from orchestrator.errors import StoreBusy
+from orchestrator.journal.open import open_journal
 from orchestrator.runtime.codec import PLAIN, decode_tick
 from tests.durable.kit import until
 from tests.support.office import Office, in_office
@@ -108,3 +111,12 @@ def test_work_goes_on_within_three_seconds_of_a_failover(
         for worker in workers:
             worker.close()
         switch.close()
+
+
+def test_a_standby_is_named_as_one(pair: tuple[Server, Replica]) -> None:
+    server, replica = pair
+    url = server.new_database()
+    open_journal(url).close()
+    standby = f"{url.partition('?')[0]}?host={quote(str(replica.socket), safe='')}"
+    with pytest.raises(StoreBusy, match="is a standby, which takes no writes; name the primary"):
+        open_journal(standby)

@@ -156,7 +156,11 @@ def test_an_old_worker_drains(url: str, tmp_path: Path, hire: Start) -> None:
     async def story(office: Office) -> None:
         await office.start(CHAIN.replace("call: t.work", "call: t.slow") % "work", "r", {"n": 1})
         await until(lambda: len(calls_of(tmp_path / "calls.jsonl")) == 1, 20)
+        began = time.monotonic()
         assert await asyncio.to_thread(old.end) == 0
+        assert (
+            time.monotonic() - began < 6
+        )  # its call takes half a second; DBOS waits ten for a thread that does not end
         new.signal(signal.SIGCONT)
         assert (await office.wait_for("r")).outcome["result"] == {"n": 3}
         calls = calls_of(tmp_path / "calls.jsonl")
