@@ -27,7 +27,7 @@ from orchestrator.errors import ContextStateError, RunReleased, WorkflowRuntimeE
 from orchestrator.events import Event
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor, current_cell
-from orchestrator.runtime.reduce import CALLS
+from orchestrator.runtime.reduce_context import CALLS
 from orchestrator.runtime.reduction import most_undelivered
 from orchestrator.runtime.state import Activation
 
