@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
-from orchestrator.analysis import coverage, joining, payloads, people, python_wiring, racing, safety, timing, wiring
+from orchestrator.analysis import (
+    coverage,
+    granting,
+    joining,
+    payloads,
+    people,
+    python_wiring,
+    racing,
+    safety,
+    timing,
+    wiring,
+)
 from orchestrator.analysis.expressions import check_expressions
 from orchestrator.analysis.facts import Facts, entries_of
+from orchestrator.analysis.granting import Here
 from orchestrator.analysis.naming import check_names
 from orchestrator.analysis.places import Places, SpanIndex
 from orchestrator.analysis.report import Report
@@ -22,18 +32,17 @@ def analyse(
     catalog: CatalogLike,
     *,
     spans: SpanIndex | None = None,
-    groups: Mapping[str, tuple[str, ...]] | None = None,
-    is_secret_set: Callable[[str], bool] | None = None,
+    here: Here | None = None,
     links: Links | None = None,
 ) -> list[Diagnostic]:
     """Every finding about a flow, by place. Cost: linear in the flow. Raises: never.
 
-    `groups` are the people of the project, `is_secret_set` tells whether a secret has a value; None: not known.
+    `here` is what the project grants, as far as that is known.
     `links` is the wiring of the flow where it was worked out already.
     """
     report = Report(Places(flow, spans))
     try:
-        _run_rules(flow, catalog, report, groups, is_secret_set, links)
+        _run_rules(flow, catalog, report, here or Here(), links)
     except TooManyFindings:
         return [*(found := report.sorted()), too_many(found)]
     return report.sorted()
@@ -43,8 +52,7 @@ def _run_rules(
     flow: FlowIR,
     catalog: CatalogLike,
     report: Report,
-    groups: Mapping[str, tuple[str, ...]] | None,
-    is_secret_set: Callable[[str], bool] | None,
+    here: Here,
     links: Links | None,
 ) -> None:
     facts = check_names(Facts(flow, links=links), report)
@@ -66,7 +74,7 @@ def _run_rules(
     racing.check_parallel_writes(facts, report)
     payloads.check_payloads(facts, catalog, checked, report)
     payloads.note_unknown_results(facts, catalog, checked, report)
-    people.check_people(facts, report, groups)
+    people.check_people(facts, report, here.groups)
     timing.check_triggers(facts, report)
     timing.check_times(facts, report)
     safety.check_secret_texts(facts, report)
@@ -74,7 +82,8 @@ def _run_rules(
     safety.check_commands(facts, report)
     safety.check_hosts(facts, report, checked.roots)
     safety.check_patterns(facts, report)
-    safety.check_granted_secrets(facts, report, checked.names, is_secret_set)
+    granting.check_secrets(facts, report, checked.names, here)
+    granting.check_reach(facts, report, here)
     safety.check_retries(facts, report, catalog)
     safety.check_verifiers(facts, report)
     check_spelling(facts, report)

@@ -94,6 +94,7 @@ steps:
       command: [greet, "${{ inputs.name }}"]
     emit: Stop
 """),
+        config='[process]\nallow = ["greet"]\n',
     ),
     CodeInfo(
         "FLW704",
@@ -273,6 +274,29 @@ triggers:
 steps:
   work:
     on: Start
+    emit: Stop
+"""),
+    ),
+    CodeInfo(
+        "FLW711",
+        WARNING,
+        "a program or host that the project does not allow",
+        "Programs run only if `[process] allow` names them, and addresses of this machine or of a private network are called "
+        "only if `[http] allow_hosts` does. Where the project does not, the step fails.",
+        flow("""
+steps:
+  work:
+    on: Start
+    call: http.get
+    with: {url: "http://10.0.0.7/status"}
+    emit: Stop
+"""),
+        flow("""
+steps:
+  work:
+    on: Start
+    call: http.get
+    with: {url: "https://status.example/"}
     emit: Stop
 """),
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from orchestrator.analysis.facts import Facts
 from orchestrator.analysis.places import Path
@@ -233,31 +233,6 @@ def _patterns(schema: Json, path: Path) -> Iterator[tuple[Path, str]]:
                     stack.append((sub, (*at, key)))
         elif isinstance(item, list):
             stack += [(sub, (*at, n)) for n, sub in enumerate(item) if isinstance(sub, dict | list)]
-
-
-def check_granted_secrets(
-    facts: Facts,
-    report: Report,
-    names: Mapping[str, frozenset[str]],
-    is_secret_set: Callable[[str], bool] | None,
-) -> None:
-    """FLW706, FLW707: secrets that have no value, and secrets that nothing uses."""
-    flow = facts.flow
-    if not flow.secrets:
-        return
-    used = {path.split(".")[1] for paths in names.values() for path in paths if path.startswith("secrets.")}
-    used |= {nearest(name, flow.secrets) or name for name in used}  # a misspelt use is a use
-    used |= {str(trigger.verify.get("hmac")) for trigger in flow.triggers if trigger.verify}
-    for name in flow.secrets:
-        if name not in used:
-            report.add("FLW707", f"the secret `{name}` is asked for, but nothing uses it", ("secrets", name))
-        elif is_secret_set is not None and not is_secret_set(name):
-            report.add(
-                "FLW706",
-                f"the secret `{name}` has no value here",
-                ("secrets", name),
-                help=f"set the environment variable `{name}`, or add it to `.env`",
-            )
 
 
 def check_retries(facts: Facts, report: Report, catalog: CatalogLike) -> None:

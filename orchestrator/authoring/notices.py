@@ -30,9 +30,9 @@ Json = Any  # plain JSON
 LOG = logging.getLogger("orchestrator.notices")
 DELAYS_S = (1.0, 10.0, 60.0)
 GRACE_S = 5.0
+TRY_S = 20.0
 AFTER_S = 120.0  # longer than the process that committed it goes on trying
 LOOK_S = 5.0
-TRY_S = 20.0
 
 
 class Notices:

@@ -72,7 +72,7 @@ def compile_flow(
     except TooManyFindings:
         return Compiled(None, (*(told := report.sorted()), too_many(told)), spans, spec, _children(imports))
     told = report.sorted()
-    found = analyse(flow, known, spans=spans, groups=context.groups, is_secret_set=context.is_secret_set, links=links)
+    found = analyse(flow, known, spans=spans, here=context.here, links=links)
     found = [d for d in found if not any(_overlap(d, other) for other in told)]
     if spec.tests:
         from orchestrator.compiler.testing_fit import check_tests

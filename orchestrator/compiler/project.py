@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from orchestrator.analysis.granting import Here
 from orchestrator.ir.model import Json
 from orchestrator.plugin.config import ProjectConfig
 from orchestrator.plugin.info import CallableInfo
@@ -46,10 +47,20 @@ class ProjectContext:
         return int(self.config.limits.get("max_visits", DEFAULT_VISITS))
 
     @property
-    def groups(self) -> Mapping[str, tuple[str, ...]] | None:
-        """The groups of people; None where the project names no people at all."""
-        people = self.config.people
-        return people.groups if people.users or people.groups else None
+    def here(self) -> Here:
+        """What the project grants. Its groups are not known where it names no people at all."""
+        people, config = self.config.people, self.config
+        return Here(
+            groups=people.groups if people.users or people.groups else None,
+            is_secret_set=self.is_secret_set,
+            may_run=config.process_allow.__contains__ if self.is_secret_set is not None else None,
+            refused=self._refused if self.is_secret_set is not None else None,
+        )
+
+    def _refused(self, host: str, port: int) -> str | None:
+        from orchestrator.plugin.egress import EgressRules
+
+        return EgressRules(self.config.http_allow_hosts).refused(host, port)
 
 
 @dataclass(frozen=True, slots=True)

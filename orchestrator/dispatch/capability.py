@@ -47,7 +47,8 @@ def lack_of(flow: FlowIR, catalog: Catalog, is_secret_set: Callable[[str], bool]
     unfit = unfit_call(flow, catalog, needs.calls)
     if unfit is not None:
         return f"{unfit}; the code here is of another version than this flow, start a worker that has the right one"
-    missing = sorted(name for name in needs.secrets if not is_secret_set(name))
+    own = (info.secrets for info in map(catalog.get, needs.calls) if info is not None)
+    missing = sorted(name for name in needs.secrets.union(*own) if not is_secret_set(name))
     if missing:
         return f"the secret {missing[0]} is not set here; set it for a worker and start that one again"
     return None

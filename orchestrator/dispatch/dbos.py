@@ -46,7 +46,8 @@ RINGS, THREADS = 200, 4
 HELP_S = 1.0
 AGAIN_S = 15.0
 AHEAD_S = 5.0
-POLL_S = 0.5  # what idle workers cost: at ten looks a second 4.5 % of a core, now 2 to 3 %
+POLL_S = 0.5  # what idle workers cost grows with it: at ten looks a second 4.5 % of a core
+UNUSED_S = 3600.0  # how often DBOS looks for what is never there: schedules, messages, events
 TURN_S, TURN_TICKS = 5.0, 10_000
 CLEAN_EVERY_S, KEPT_S = 60.0, 600.0
 log = logging.getLogger("orchestrator.dbos")
@@ -110,6 +111,8 @@ class DbosDispatcher:
             "max_executor_threads": 16,
             "sys_db_pool_size": 5,
             "use_listen_notify": False,
+            "notification_listener_polling_interval_sec": UNUSED_S,
+            "scheduler_polling_interval_sec": UNUSED_S,
             "enable_otlp": False,
             "log_level": "WARNING",
         }

@@ -226,13 +226,21 @@ class Worker(DurableEngine):
             raise PluginError(f"no worker can run this: {reason}", code="run.unbound")
         return plan
 
-    def look_again(self) -> None:
-        """What can be run here may have changed."""
-        super().look_again()
+    async def can_run(self, flow: str, flow_hash: str) -> bool:
+        """Whether this process has what a stored version of a flow needs, its steps of today included."""
+        try:
+            plan = await self.plan_of(flow, flow_hash)
+        except OrchestratorError:
+            return False
+        return self._why_not(plan.ir, flow_hash) is None
+
+    def rebind(self) -> None:
+        """As an engine does; what can be run here is looked at anew."""
         self._fit.clear()
         if self.shared is not None:
             self.shared.scope.can, self.shared.scope.cannot = set(), {}
             self._offered = None
+        super().rebind()
 
     def runs_here(self, plan: FlowPlan) -> bool:
         """As for an engine; over a shared store a child whose steps are elsewhere is left to those who have them."""

@@ -155,6 +155,8 @@ class PostgresJournal(PostgresOperate):
             if row is not None and row.epoch == epoch:
                 sets, values = released(row.status, wake_at, 0.0)
                 tx.write(f"UPDATE runs SET {sets} WHERE rk = ?", (*values, row.rk))
+                if wake_at is not None:
+                    tx.told.add(run_id)
 
         await self._change(work, run_id)
 

@@ -18,23 +18,28 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.errors import OrchestratorError
 from orchestrator.journal.blobs import LONG
 from orchestrator.journal.db_threads import Job
 from orchestrator.journal.postgres_threads import Db
-from orchestrator.journal.postgres_writes import Tx, dumps, is_written
-from orchestrator.journal.refusals import fenced, rewritten, unknown
+from orchestrator.journal.postgres_writes import SOON_S, Tx, dumps, is_written
+from orchestrator.journal.refusals import rewritten
 from orchestrator.runtime.journal import COMMITTED, FINAL, Batch
 
 _FINAL = "(" + ", ".join(f"'{status}'" for status in sorted(FINAL)) + ")"
 _COLUMNS = "unnest(?::text[], ?::int[], ?::int[], ?::text[]"
-_HELD = "SELECT h.id, h.epoch, h.rk, w.rk FROM held h LEFT JOIN written w ON w.rk = h.rk"
+_HELD = "SELECT h.id, h.epoch, h.rk, w.rk, {} FROM held h LEFT JOIN written w ON w.rk = h.rk"
 _APPEND = (
     f"WITH v AS (SELECT * FROM {_COLUMNS}) AS v (id, epoch, seq, body)),"
     " held AS (SELECT r.rk, v.id, v.epoch, v.seq, v.body FROM runs r JOIN v ON v.id = r.id AND v.epoch = r.epoch"
-    " ORDER BY r.rk FOR NO KEY UPDATE OF r),"
+    f" WHERE r.status NOT IN {_FINAL} ORDER BY r.rk FOR NO KEY UPDATE OF r),"
     " written AS (INSERT INTO ticks (rk, seq, body) SELECT rk, seq, body FROM held ON CONFLICT DO NOTHING RETURNING rk) "
-    + _HELD
+    + _HELD.format("null")
+)
+_APPEND_ONE = (
+    "WITH held AS (SELECT id, epoch, rk FROM runs WHERE id = ? AND epoch = ?"
+    f" AND status NOT IN {_FINAL} FOR NO KEY UPDATE),"
+    " written AS (INSERT INTO ticks (rk, seq, body) SELECT rk, ?::int, ? FROM held ON CONFLICT DO NOTHING RETURNING rk) "
+    + _HELD.format("null")
 )
 _LOCK = "SELECT 1 FROM runs WHERE id = ANY(?) ORDER BY rk FOR NO KEY UPDATE"
 _ADVANCE = (
@@ -55,7 +60,8 @@ _ADVANCE = (
     " owner = CASE WHEN n.frees THEN NULL ELSE r.owner END, rung_at = CASE WHEN n.frees THEN NULL ELSE r.rung_at END,"
     f" ready_at = CASE WHEN NOT n.frees THEN r.ready_at WHEN n.after IN {_FINAL} THEN NULL"
     " WHEN EXISTS (SELECT 1 FROM inbox i WHERE i.rk = r.rk AND i.done = 0 AND i.id NOT IN (SELECT id FROM taken)) THEN n.at"
-    " ELSE n.wake END FROM now n WHERE r.rk = n.rk AND (n.frees OR n.status IS NOT NULL)) " + _HELD
+    " ELSE n.wake END FROM now n WHERE r.rk = n.rk AND (n.frees OR n.status IS NOT NULL)"
+    " RETURNING r.rk, r.ready_at - n.at AS due) " + _HELD.format("m.due") + " LEFT JOIN moved m ON m.rk = h.rk"
 )
 _CREATE = (
     "WITH v AS (SELECT * FROM unnest(?::text[], ?::text[], ?::text[], ?::text[], ?::float8[], ?::float8[], ?::text[],"
@@ -87,9 +93,13 @@ class Sent:
     found: Any  # a cursor, or None where nothing had to be sent
     long: Sequence[Job]
 
-    def settle(self, db: Db) -> list[Job]:
-        """Give those that were written their outcome; the others, which have to be written one by one."""
+    def settle(self, db: Db, told: set[str]) -> list[Job]:
+        """Give those that were written their outcome; the others, which have to be written one by one.
+
+        Runs that were given up and are due before long are `told`: whoever serves the store need not look by itself.
+        """
         rows = [] if self.found is None else self.found.fetchall()
+        told |= {row[0] for row in rows if row[4] is not None and row[4] < SOON_S}
         held = {(row[0], row[1]) for row in rows}
         before = {row[0]: row[2] for row in rows if row[3] is None}  # J2: something stands there already
         left = list(self.long)
@@ -120,7 +130,10 @@ def send(db: Db, jobs: Iterable[Job]) -> Sent:
         ["[" + ",".join(batch.ticks) + "]" for batch in batches],
     ]
     if all(batch.is_plain for batch in batches):
-        return Sent(short, db.execute(_APPEND, ticks), long)
+        found = (
+            db.execute(_APPEND, ticks) if len(short) > 1 else db.execute(_APPEND_ONE, [column[0] for column in ticks])
+        )
+        return Sent(short, found, long)
     db.execute(_LOCK, (ticks[0],))  # B2
     taken = [entry for batch in batches for entry in batch.consumed]
     values = (
@@ -154,12 +167,6 @@ def create_all(tx: Tx, jobs: Sequence[Job]) -> list[Job]:
         else:
             left.append(job)
     return left
-
-
-def refusal(db: Db, batch: Batch) -> OrchestratorError:
-    """Why a run was not found as a commit needs it."""
-    found = db.execute("SELECT 1 FROM runs WHERE id = ?", (batch.run_id,)).fetchone()
-    return fenced(batch) if found is not None else unknown(batch.run_id)
 
 
 def _size(batch: Batch) -> int:

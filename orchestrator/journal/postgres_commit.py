@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.errors import AdmissionRefused, JournalConflict, RunFinished, UnknownRun
 from orchestrator.journal.outbox import forget_untold, put_untold
-from orchestrator.journal.postgres_writes import Row, Tx, dumps, is_written
+from orchestrator.journal.postgres_writes import SOON_S, Row, Tx, dumps, is_written
 from orchestrator.journal.refusals import fenced, rewritten, unknown
 from orchestrator.journal.sqlite_writes import KEEP_TICKS
 from orchestrator.runtime.journal import COMMITTED, FINAL, Batch, Committed, InboxEntry, Json, NewRun, RequestRow
@@ -103,6 +103,8 @@ def _set_row(tx: Tx, row: Row, batch: Batch) -> None:
         sets.append(release_sets)
         values += release_values
         row.owner = None
+        if batch.wake_at is not None and batch.wake_at < batch.at + SOON_S:
+            tx.told.add(row.id)
     update = f"UPDATE runs SET {', '.join(sets)} WHERE rk = ?"
     if batch.status is not None and status in FINAL:
         gone = "WITH gone AS (UPDATE inbox SET done = 1, data = NULL WHERE rk = ? AND done = 0) "

@@ -26,9 +26,11 @@ _KNOWN: dict[str, tuple[str, str]] = {
 def place_of(dsn: str) -> str:
     """The database as messages name it: host, port and name only."""
     parts = conninfo_to_dict(dsn)
-    host = str(parts.get("host") or "localhost")
-    port = f":{parts['port']}" if parts.get("port") else ""
-    return f"postgresql://{host}{port}/{parts.get('dbname') or parts.get('user') or ''}"
+    hosts = str(parts.get("host") or "localhost").split(",")
+    ports = str(parts.get("port") or "").split(",")
+    ports = ports if len(ports) == len(hosts) else ports[:1] * len(hosts)
+    places = (f"{host}:{port}" if port else host for host, port in zip(hosts, ports, strict=True))
+    return f"postgresql://{','.join(places)}/{parts.get('dbname') or parts.get('user') or ''}"
 
 
 def is_away(error: BaseException) -> bool:

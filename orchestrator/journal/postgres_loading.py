@@ -1,6 +1,6 @@
 """What a claimer needs of a run: its newest snapshot, the ticks after it, its inbox. For many runs as for one.
 
-The ticks begin with the row that a snapshot cuts through, if there is one. A run that nobody has begun has only an inbox.
+The ticks begin with the row that a snapshot cuts through, if there is one.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ def load(db: Db, run_id: str) -> Loaded:
     row = db.execute("SELECT rk FROM runs WHERE id = ?", (run_id,)).fetchone()
     if row is None:
         raise unknown(run_id)
-    return _put_together(db, run_id, *_rows(db, [row[0]], [row[0]])[row[0]])
+    return _put_together(db, run_id, *_rows(db, [row[0]])[row[0]])
 
 
 def load_all(db: Db, taken: Sequence[Taken]) -> list[Claim]:
     """The claims with what was loaded; one that cannot be read is left without, and says why when it is asked for alone."""
-    rows = _rows(db, [rk for rk, _ in taken], [rk for rk, claim in taken if claim.status != "new"])
+    rows = _rows(db, [rk for rk, _ in taken])
     found = []
     for rk, claim in taken:
         try:
@@ -52,12 +52,11 @@ def load_all(db: Db, taken: Sequence[Taken]) -> list[Claim]:
     return found
 
 
-def _rows(db: Db, keys: list[int], begun: list[int]) -> dict[int, tuple[list[Any], list[Any], list[Any]]]:
+def _rows(db: Db, keys: list[int]) -> dict[int, tuple[list[Any], list[Any], list[Any]]]:
     """Rows of snapshots, ticks and inboxes by run, asked for in one go."""
     found: dict[int, tuple[list[Any], list[Any], list[Any]]] = {rk: ([], [], []) for rk in keys}
     with db.connection.pipeline():
-        cursors = [db.execute(sql, (begun,)) if begun else () for sql in (_SNAPSHOTS, _TICKS)]
-        cursors.append(db.execute(_INBOX, (keys,)))
+        cursors = [db.execute(sql, (keys,)) for sql in (_SNAPSHOTS, _TICKS, _INBOX)]
     for kind, rows in enumerate(cursors):
         for rk, *row in rows:
             found[rk][kind].append(row)

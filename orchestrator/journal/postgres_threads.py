@@ -23,6 +23,7 @@ from typing import Any, Protocol
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from orchestrator.errors import OrchestratorError, StoreBusy, StoreError
 from orchestrator.journal.db_threads import Job, deliver, groups_of
@@ -33,6 +34,14 @@ OUTAGE_S = 30.0
 CLOSING_S = 2.0
 GROUP_LIMIT = 500
 CONFLICTS = 20
+DEFAULTS: dict[str, Any] = {
+    "application_name": "orchestrator",
+    "connect_timeout": 3,
+    "keepalives_idle": 3,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 6_000,  # ms: what was sent and is not received by then is lost with its connection
+}
 _NOBODY: Any = None  # in place of the future and loop of a job for which nobody waits
 
 
@@ -185,15 +194,7 @@ class Target:
 
     def connect(self, *, migrates: bool = False) -> psycopg.Connection[Any]:
         """A new connection in the journal's schema. Raises: psycopg.Error; StoreError for a schema that is not ours."""
-        connection = psycopg.connect(
-            self.dsn,
-            autocommit=True,
-            connect_timeout=10,
-            application_name="orchestrator",
-            keepalives_idle=10,
-            keepalives_interval=5,
-            keepalives_count=3,
-        )
+        connection = psycopg.connect(conninfo_of(self.dsn), autocommit=True)
         try:
             if migrates:
                 self._refuse_shared(connection)
@@ -216,7 +217,7 @@ class Target:
         assert first is not None
         if first[0] == connection.info.backend_pid:
             return  # no pooler between
-        with psycopg.connect(self.dsn, autocommit=True, connect_timeout=10, prepare_threshold=None) as other:
+        with psycopg.connect(conninfo_of(self.dsn), autocommit=True, prepare_threshold=None) as other:
             second = other.execute("SELECT pg_backend_pid()").fetchone()
         if second == first:
             raise StoreError(
@@ -224,6 +225,11 @@ class Target:
                 " or set `pool_mode = session` for this database",
                 code="store.pooler",
             )
+
+
+def conninfo_of(dsn: str) -> str:
+    """An address with settings that notice within seconds that a host is gone; what the address says itself stays."""
+    return make_conninfo(**{**DEFAULTS, **conninfo_to_dict(dsn)})
 
 
 class Reading:

@@ -77,14 +77,17 @@ class Writer:
         """Write commits together that find themselves if they are repeated; gives those that have to be written alone."""
         self._is_numbered = False
         self._signal("before")
-        with db.connection.pipeline():
-            if all(job.work.is_plain for job in jobs):
+        if all(job.work.is_plain for job in jobs):
+            sent = send(db, jobs)
+        else:
+            with db.connection.pipeline(), db.connection.transaction():
                 sent = send(db, jobs)
-            else:
-                with db.connection.transaction():
-                    sent = send(db, jobs)
         self._signal("after")
-        return sent.settle(db)
+        told: set[str] = set()
+        left = sent.settle(db, told)
+        if told:
+            self._tell(told)
+        return left
 
     def _write(self, db: Db, jobs: list[Job], *, is_careful: bool) -> None:
         doing = [job for job in jobs if isinstance(job.work, Doing)]
@@ -97,7 +100,7 @@ class Writer:
             for job in doing:
                 _do(tx, job, job.work.work, is_alone=len(jobs) == 1)
             left = create_all(tx, new) if new else []
-            left += send(db, moving).settle(db) if moving else []
+            left += send(db, moving).settle(db, tx.told) if moving else []
             tx.lock(sorted({run_id for job in left for run_id in runs_of(job.work)}))
             for job in left:
                 _do(tx, job, partial(commit, batch=job.work), is_alone=len(jobs) == 1)

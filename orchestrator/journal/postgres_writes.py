@@ -14,6 +14,7 @@ from orchestrator.journal.postgres_threads import Db
 from orchestrator.runtime.journal import AuditRow, Batch, InboxEntry
 
 AUDIT_LOCK, BLOB_LOCK = 0x6F726301, 0x6F726302
+SOON_S = 1.0  # what is due later, workers find by themselves: they look every second
 LOCKED = "id, rk, epoch, status, owner, parent, admitted"
 dumps = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 

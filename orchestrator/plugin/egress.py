@@ -14,6 +14,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _NAT64 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
 _COMPATIBLE = ipaddress.IPv6Network("::/96")
+NO_ADDRESS = "not an IP address"
 _SITE_LOCAL = ipaddress.IPv6Network("fec0::/10")
 _CGNAT = ipaddress.IPv4Network("100.64.0.0/10")
 
@@ -23,7 +24,7 @@ def refusal(address: str) -> str | None:
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
-        return "not an IP address"
+        return NO_ADDRESS
     return _refusal(parsed)
 
 
@@ -96,6 +97,13 @@ class EgressRules:
                     f'config: [http] allow_hosts = ["{host}"]'
                 )
         return None
+
+    def refused(self, host: str, port: int) -> str | None:
+        """What a host is that is not reached, as far as it can be told without looking up its name; None otherwise."""
+        reason = "loopback" if host.rstrip(".") == "localhost" else refusal(host)
+        if reason is None or reason == NO_ADDRESS or self.allows_name(host, port):
+            return None
+        return None if reason != "loopback" and self._in_networks(host) else f"a {reason} address"
 
     def _in_networks(self, address: str) -> bool:
         parsed = ipaddress.ip_address(address.partition("%")[0])

@@ -122,8 +122,14 @@ class HeldRuns(Engine):
         self._plans.setdefault(plan.hash, plan)
 
     async def plan_of(self, flow: str, flow_hash: str) -> FlowPlan:
-        """A stored version of a flow, ready to run here. Raises: StoreError, PluginError, UsageError."""
-        return await self._plan_of(Claim("", 0, flow, flow_hash, "", "", None, None))
+        """A stored version of a flow, bound to what is here. Raises: StoreError, PluginError, UsageError."""
+        plan = self._plans.get(flow_hash)
+        if plan is None:
+            ir = await self.journal.get_flow(flow_hash)
+            if ir is None:
+                raise StoreError(f"the store lacks version {flow_hash[:12]} of flow `{flow}`", code="run.unbound")
+            plan = self._plans[flow_hash] = await self._bind_stored(flow_hash, flow_from_json(ir))
+        return plan
 
     async def can_run(self, flow: str, flow_hash: str) -> bool:
         """Whether this process has what a stored version of a flow needs."""
@@ -134,15 +140,8 @@ class HeldRuns(Engine):
         return True
 
     async def _plan_of(self, claim: Claim) -> FlowPlan:
-        plan = self._plans.get(claim.flow_hash)
-        if plan is None:
-            ir = await self.journal.get_flow(claim.flow_hash)
-            if ir is None:
-                raise StoreError(
-                    f"the store lacks version {claim.flow_hash[:12]} of flow `{claim.flow}`", code="run.unbound"
-                )
-            plan = self._plans[claim.flow_hash] = await self._bind_stored(claim.flow_hash, flow_from_json(ir))
-        return plan
+        """The plan of a run that is taken up here."""
+        return await self.plan_of(claim.flow, claim.flow_hash)
 
     async def _bind_stored(self, flow_hash: str, flow: FlowIR) -> FlowPlan:
         """A stored version, bound after the versions of the flows that it calls: these may be older than their files."""
@@ -156,11 +155,7 @@ class HeldRuns(Engine):
     def rebind(self) -> None:
         """The code has changed: bind flows anew when runs are taken up, and try those again that were parked for want of it."""
         self._plans = {key: plan for key, plan in self._plans.items() if plan.ir.kind != "yaml"}
-        self.look_again()
         self.keeper.unpark()
-
-    def look_again(self) -> None:
-        """What can be run here may have changed; an engine looks at a flow when it takes a run of it."""
 
     def runs_here(self, plan: FlowPlan) -> bool:
         """Whether this process may take the runs of a flow; asked for children, which their creator claims."""

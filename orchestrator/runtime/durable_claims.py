@@ -207,7 +207,7 @@ class ClaimedRuns(RestingRuns):
         Raises: UnknownRun, StoreError.
         """
         claim = Claim(run_id, 0, flow, flow_hash, "", "", None, None)
-        plan = await self._plan_of(claim)
+        plan = await self.plan_of(flow, flow_hash)
         actor = Actor(self, plan, run_id)
         rebuilt = rebuild(claim, plan, await self.journal.load(run_id))
         actor.adopt(rebuilt.state)

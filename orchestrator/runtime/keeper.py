@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # the engine owns its keeper
     from orchestrator.runtime.durable import DurableEngine
 
 POLL_S = 0.1
+LOOK_S = 1.0  # nothing was told for so long: look all the same
 SWEEP_LIMIT = 100
 log = logging.getLogger("orchestrator.engine")
 
@@ -32,6 +33,8 @@ class Keeper:
         self._tasks: dict[asyncio.Task[Any], None] = {}  # in order, so that a simulation repeats
         self._given_up: list[tuple[str, int, float | None]] = []
         self._changes = -1
+        self._due: float | None = None  # when the next run is due, as it was found at `_looked_at`
+        self._looked_at = -LOOK_S
         self._renewed_at = 0.0
         self._is_open = False
         self._is_closed = False
@@ -54,6 +57,7 @@ class Keeper:
 
     def wake(self) -> None:
         """Look again at once."""
+        self._looked_at = -LOOK_S
         self._wake.set()
 
     def unpark(self) -> None:
@@ -144,7 +148,8 @@ class Keeper:
             await engine.journal.release(run_id, epoch, wake_at=wake_at)
             del self._given_up[0]
         changes = await engine.journal.changes()
-        if changes != self._changes:
+        is_changed = changes != self._changes
+        if is_changed:
             self._changes = changes
             if engine.sinks:
                 for run_id in await engine.journal.mail(engine.worker):
@@ -154,10 +159,16 @@ class Keeper:
         self._let_go_of_cold(now)
         if not engine.serves:
             return None
+        is_known = not is_changed and now - self._looked_at < LOOK_S
+        if is_known and (self._due is None or self._due > now):
+            return self._due
         due = await engine.journal.next_due(now=now)
         while due is not None and due <= now and await engine.sweep(SWEEP_LIMIT):
             due = await engine.journal.next_due(now=now)
-        return due if due is None or due > now else None
+        if due is not None and due <= now:  # not to be had now: ask again at the next round
+            return None
+        self._due, self._looked_at = due, now
+        return due
 
     async def _renew(self) -> None:
         engine = self._engine

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ class Spent:
     cost: float | None = None
     place: int = -1
     is_whole: bool = False
+    chunks: int = 0  # that were read the last time
     told: dict[int, bool] = field(
         default_factory=dict
     )  # activations under way: whether their calls were counted singly
@@ -53,7 +55,7 @@ class Spent:
 
     @property
     def text(self) -> str:
-        """For people: the cost, or the tokens where no price is known; a plus sign says that there is more."""
+        """For people: the cost, or the tokens where no price is known; a plus sign says that more may be to count."""
         if not self.tokens and self.cost is None:
             return ""
         amount = f"{self.tokens:,} tokens" if self.cost is None else f"{self.cost:.4f}"
@@ -61,31 +63,42 @@ class Spent:
 
 
 class Costs:
-    """What runs of flows that call models have spent. Cost: each log is read once, at most MOST_AT_ONCE entries a time."""
+    """What runs of flows that call models have spent. Cost: each log is read once, at most MOST_AT_ONCE entries a page."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._known: OrderedDict[str, Spent] = OrderedDict()
 
-    async def of(self, row: RunRow) -> Spent:
-        """What a run has spent until now; nothing for a flow that calls nothing."""
+    async def of(self, rows: Iterable[RunRow]) -> list[Spent]:
+        """What each run has spent until now, as far as the logs could be read in the time of one page."""
+        chunks = MOST_AT_ONCE // CHUNK
+        found = []
+        for row in rows:
+            spent = await self._of(row, chunks)
+            chunks -= spent.chunks
+            found.append(spent)
+        return found
+
+    async def _of(self, row: RunRow, chunks: int) -> Spent:
         if not self._may_call_models(row.flow):
             return Spent(is_whole=True)
         spent = self._known.setdefault(row.run_id, Spent())
         self._known.move_to_end(row.run_id)
         if len(self._known) > KEEP:
             self._known.popitem(last=False)
+        spent.chunks = 0
         if row.ended_at is not None and spent.is_whole:
             return spent
         try:
-            await self._read(await self._desk.book_of(row.run_id), row.run_id, spent)
+            await self._read(await self._desk.book_of(row.run_id), row.run_id, spent, chunks)
         except OrchestratorError:
             spent.is_whole = False  # dropped or unreadable: what was seen is told
         return spent
 
-    async def _read(self, book: RunBook, run_id: str, spent: Spent) -> None:
+    async def _read(self, book: RunBook, run_id: str, spent: Spent, chunks: int) -> None:
         spent.is_whole = False
-        for _ in range(MOST_AT_ONCE // CHUNK):
+        while spent.chunks < chunks:
+            spent.chunks += 1
             entries = await book.log(run_id, spent.place, CHUNK, is_whole=True)
             entries = [entry for entry in entries if entry["seq"] > spent.place]
             spent.add(entries)

@@ -90,6 +90,16 @@ async def a_repeated_last_commit_succeeds(journal: Journal) -> None:
 
 
 @check
+async def nothing_is_written_after_the_end(journal: Journal) -> None:
+    """A commit that comes too late changes neither the log nor the row."""
+    await start(journal, "r")
+    await journal.commit(batch("r", 1, status="done", outcome={"n": 1}, releases=True))
+    await journal.commit(batch("r", 2, status="waiting", releases=True, wake_at=NOW))
+    assert await seqs(journal, "r") == [0, 1]
+    assert await journal.claim(OTHER, now=NOW, lease_s=LEASE_S, limit=9) == []
+
+
+@check
 async def a_second_run_of_the_same_id_or_key_is_a_conflict(journal: Journal) -> None:
     """Ids and dedup keys are used once."""
     await start(journal, "r", dedup="order-1")

@@ -65,7 +65,7 @@ def test_a_run_that_asked_a_model_shows_what_it_spent(client: TestClient) -> Non
     sums = re.search(r"(\d+) tokens in\s*(\d+) tokens out", page(client, f"/runs/{run_id}?tab=llm").words)
     assert sums is not None
     row = in_loop(client, desk_of(client).run, run_id).row
-    spent = in_loop(client, desk_of(client).costs.of, row)
+    (spent,) = in_loop(client, desk_of(client).costs.of, [row])
     assert spent.tokens == sum(map(int, sums.groups())) > 0 and spent.is_whole
     assert "Cost" in page(client, "/runs?flow=asking").words and "spent 0.0000" in page(client, f"/runs/{run_id}").words
 

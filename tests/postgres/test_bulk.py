@@ -17,7 +17,7 @@ from orchestrator.journal.postgres_commit import post
 from orchestrator.journal.postgres_threads import Db, Target
 from orchestrator.journal.postgres_writes import Tx
 from orchestrator.runtime.journal import COMMITTED, Admission, Batch, InboxEntry
-from orchestrator.testing.conformance_kit import LEASE_S, NOW, OTHER, WORKER, batch, event, new_run, seqs, start
+from orchestrator.testing.conformance_kit import LEASE_S, NOW, OTHER, WORKER, batch, event, new_run, seqs, start, tick
 
 
 @asynccontextmanager
@@ -95,7 +95,7 @@ def test_each_commit_of_a_group_has_its_own_outcome(url: str) -> None:
     async def main() -> None:
         async with open_at(url) as journal:
             for name in ("good", "old", "again", "other", "over", "limited"):
-                rule = {"admission": Admission("queue", "k")} if name == "limited" else {}
+                rule: dict[str, Any] = {"admission": Admission("queue", "k")} if name == "limited" else {}
                 await start(journal, name, **rule)
             await journal.commit(batch("again", 1, status="waiting"))
             await journal.commit(batch("other", 1, 2))
@@ -115,6 +115,9 @@ def test_each_commit_of_a_group_has_its_own_outcome(url: str) -> None:
             )
             kinds = [one if one is COMMITTED else type(one) for one in found]
             assert kinds == [COMMITTED, Fenced, COMMITTED, JournalConflict, COMMITTED, UnknownRun, COMMITTED]
+            await journal.commit(batch("over", 2))
+            assert await together(journal, [batch("over", 2), batch("good", 2)]) == [COMMITTED] * 2
+            assert (await seqs(journal, "over"), await seqs(journal, "good")) == ([0, 1], [0, 1, 2])
             good = await journal.run("good")
             assert (good.status, good.holder, good.due_at) == ("waiting", None, NOW + 5)
             assert (await journal.run("old")).status == "running" and await seqs(journal, "old") == [0]
@@ -185,7 +188,7 @@ def test_what_the_group_consumes_does_not_wake_the_run_and_the_rest_does(url: st
                     await journal.post(event(name, f"e{number}"))
                 entries[name] = await journal.inbox(name)
             taken = {name: [(e.id, {"ok": True}) for e in found] for name, found in entries.items()}
-            leave = {"status": "waiting", "releases": True, "wake_at": NOW + 9}
+            leave: dict[str, Any] = {"status": "waiting", "releases": True, "wake_at": NOW + 9}
             batches = [
                 batch("all", 1, consumed=taken["all"], **leave),
                 batch("some", 1, consumed=taken["some"][:1], **leave),
@@ -195,5 +198,31 @@ def test_what_the_group_consumes_does_not_wake_the_run_and_the_rest_does(url: st
             assert await journal.reply("all", "e1") == (True, {"ok": True})
             assert await journal.reply("some", "e1") == (False, None)
             assert [c.run_id for c in await journal.claim(OTHER, now=NOW, lease_s=LEASE_S, limit=9)] == ["some"]
+
+    asyncio.run(main())
+
+
+FULL = """
+CREATE FUNCTION {schema}.no_room() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN IF NEW.body LIKE '%poison%' THEN RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END IF; RETURN NEW; END $$;
+CREATE TRIGGER no_room BEFORE INSERT ON {schema}.ticks FOR EACH ROW EXECUTE FUNCTION {schema}.no_room();
+"""
+
+
+def test_a_statement_that_fails_fails_the_commit_it_came_from_and_no_other(url: str) -> None:
+    async def main() -> None:
+        parsed = parse_store_url(url)
+        async with open_at(url) as journal:
+            for name in ("a", "b", "c"):
+                await start(journal, name)
+            with Target(parsed.dsn, parsed.schema, "here").connect() as admin:
+                admin.execute(FULL.format(schema=parsed.schema).encode())
+            bad = Batch("b", 1, 1, NOW, WORKER, [tick(1, "poison")], status="waiting")
+            found = await together(journal, [batch("a", 1, status="waiting"), bad, batch("c", 1)])
+            assert (found[0], found[2]) == (COMMITTED, COMMITTED) and found[1].code == "store.full"
+            plain = Batch("b", 1, 1, NOW, WORKER, [tick(1, "poison")])
+            assert [getattr(one, "code", one) for one in await together(journal, [plain])] == ["store.full"]
+            assert await seqs(journal, "b") == [0] and (await journal.run("b")).status == "running"
+            assert journal.reconnects == 0
 
     asyncio.run(main())

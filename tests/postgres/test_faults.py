@@ -15,7 +15,8 @@ from orchestrator.journal.db_threads import Job
 from orchestrator.journal.open import open_journal, parse_store_url
 from orchestrator.journal.postgres import PostgresJournal
 from orchestrator.journal.postgres_bulk import send
-from orchestrator.journal.postgres_threads import Db, Target
+from orchestrator.journal.postgres_errors import place_of
+from orchestrator.journal.postgres_threads import Db, Target, conninfo_of
 from orchestrator.runtime.journal import AuditRow, Batch
 from orchestrator.testing.conformance_kit import LEASE_S, NOW, OTHER, WORKER, batch, event, new_run, seqs, start, tick
 from tests.support.postgres import Server
@@ -266,3 +267,19 @@ def test_urls_are_taken_apart() -> None:
     assert (parsed.schema, parsed.is_strict, parsed.path) == ("prod", False, None)
     with pytest.raises(UsageError, match="schema=Robert"):
         parse_store_url("postgresql://db/x?schema=Robert'); DROP")
+
+
+def test_a_lost_host_is_noticed_within_seconds_unless_the_address_says_otherwise() -> None:
+    assert "tcp_user_timeout=6000" in conninfo_of("postgresql://db/x") and "keepalives_idle=3" in conninfo_of("host=db")
+    own = conninfo_of("postgresql://db/x?connect_timeout=9&tcp_user_timeout=1&application_name=mine")
+    assert {"connect_timeout=9", "tcp_user_timeout=1", "application_name=mine", "keepalives_count=3"} <= set(
+        own.split()
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [("o@db1,db2:5433", "db1,db2:5433"), ("db1:1,db2:2", "db1:1,db2:2"), ("o:geheim@db", "db")],
+)
+def test_an_address_of_several_hosts_is_named_without_its_password(address: str, shown: str) -> None:
+    assert place_of(f"postgresql://{address}/x") == f"postgresql://{shown}/x"

@@ -12,7 +12,7 @@ from tests.support.office import CHAIN, Office, in_office
 from tests.support.workers import WorkerProcess
 
 WAITING = 10_000
-LIMITS = {"local": 0.02, "dbos": 0.04}  # of a core; DBOS looks at its queues by itself, and at 0.1 s took 4.5 %
+LIMIT = 0.02  # of a core
 
 
 def cpu_s(pid: int) -> float:
@@ -50,7 +50,8 @@ def test_ten_thousand_waiting_runs_cost_a_worker_nothing(dispatcher: str, url: s
         before, began = await asyncio.to_thread(cpu_s, pid), time.monotonic()
         await asyncio.sleep(6.0)
         share = (await asyncio.to_thread(cpu_s, pid) - before) / (time.monotonic() - began)
-        assert share <= LIMITS[dispatcher], f"{share:.1%} of a core"
+        print(f"{dispatcher}: {share:.2%} of a core")
+        assert share <= LIMIT, f"{share:.2%} of a core"
         assert await asyncio.to_thread(rss_kb, pid) - memory < 4096  # KB: of 10,000 objects each takes more than that
         assert (await office.journal.stats()).by_status["waiting"] == WAITING
 

@@ -150,10 +150,10 @@ def project_with_plans() -> tuple[Project, dict[str, FlowPlan]]:
     return world.project, plans
 
 
-def simulate(seed: int) -> Sim:
+def simulate(seed: int, truth: Truth | None = None) -> Sim:
     """Run one history and check it. Raises: AssertionError, Stuck."""
     project, plans = project_with_plans()
-    sim = Sim(seed, random.Random(seed), Truth(), plans, project)
+    sim = Sim(seed, random.Random(seed), truth or Truth(), plans, project)
     CURRENT[:] = [sim]
     with asyncio.Runner(loop_factory=SimLoop) as runner:
         runner.run(_history(sim))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import os
 import shutil
 import subprocess
 import tempfile
@@ -28,13 +29,18 @@ class Server:
             self._exec = pgexec
             self._folder = Path(tempfile.mkdtemp(prefix="orc-pg-", dir="/tmp"))
             self._server: Any = get_server(self._folder, cleanup_mode="stop")
-        self._socket = self._server.get_postmaster_info().socket_dir
-        self._args = f'-h "" -k {self._socket} -c max_connections=200'
+        self.socket = Path(self._server.get_postmaster_info().socket_dir or "")
+        self._args = f'-h "" -k {self.socket} -c max_connections=200'
         self.stop()
         self.start()
 
+    @property
+    def programs(self) -> Path:
+        """Where `psql`, `pg_dump` and the others are."""
+        return Path(self._server.bin_path)
+
     def url(self, database: str = "postgres") -> str:
-        return f"postgresql://postgres@/{database}?host={quote(str(self._socket), safe='')}"
+        return f"postgresql://postgres@/{database}?host={quote(str(self.socket), safe='')}"
 
     def new_database(self) -> str:
         """The URL of a new database."""
@@ -56,14 +62,17 @@ class Server:
         self._control("-w", "-o", self._args, "-l", str(self._folder / "log"), "start")
 
     def _control(self, *args: str) -> None:
+        self._command("pg_ctl", "-D", str(self._folder), *args)
+
+    def _command(self, name: str, *args: str) -> str:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            self._exec(
-                "pg_ctl",
-                ("-D", str(self._folder), *args),
-                bin_path=self._server.bin_path,
-                user=self._server.system_user,
-            )
+            done = self._exec(name, args, bin_path=self._server.bin_path, user=self._server.system_user)
+        return str(done)
+
+    def replica(self) -> Replica:
+        """A standby that streams from this server; the two commit together from now on."""
+        return Replica(self)
 
     def close(self) -> None:
         try:
@@ -71,6 +80,42 @@ class Server:
         except subprocess.CalledProcessError:
             pass
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class Replica:
+    """A synchronous standby of a server, on a socket of its own, that can take its place."""
+
+    def __init__(self, primary: Server) -> None:
+        self._primary = primary
+        self.socket = Path(tempfile.mkdtemp(prefix="orc-pg-", dir="/tmp"))
+        self._folder = self.socket / "data"
+        shutil.chown(self.socket, primary._server.system_user or os.getuid())
+        at = ("-h", str(primary.socket), "-U", "postgres")
+        primary._command("pg_basebackup", *at, "-D", str(self._folder), "-R", "-X", "stream", "-c", "fast")
+        self._control(
+            "-w", "-o", f'-h "" -k {self.socket} -c max_connections=200', "-l", str(self.socket / "log"), "start"
+        )
+        for sql in ("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"):
+            primary._command("psql", *at, "-c", sql)  # after the copy: the standby itself waits for nobody
+
+    def urls(self, url: str) -> str:
+        """The address of both: whichever takes writes is used."""
+        hosts = f"{self._primary.socket},{self.socket}"
+        return f"{url.partition('?')[0]}?host={quote(hosts, safe='')}&target_session_attrs=read-write"
+
+    def promote(self) -> None:
+        """Take writes; returns when it does."""
+        self._control("-w", "promote")
+
+    def _control(self, *args: str) -> None:
+        self._primary._command("pg_ctl", "-D", str(self._folder), *args)
+
+    def close(self) -> None:
+        try:
+            self._control("-w", "-m", "immediate", "stop")
+        except subprocess.CalledProcessError:
+            pass
+        shutil.rmtree(self.socket, ignore_errors=True)
 
 
 @functools.cache

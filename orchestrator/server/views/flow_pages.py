@@ -97,7 +97,7 @@ async def _flow_page(
         problem=None if problem is None else {"message": problem.message, "help": problem.help},
         once=secrets.token_hex(12),
         tags=tags[:600],
-        runs=[run_line(run, now, base, (await desk.costs.of(run)).text) for run in runs],
+        runs=[run_line(run, now, base, spent.text) for run, spent in zip(runs, await desk.costs.of(runs), strict=True)],
         waiting=len(waiting),
         triggers=schedule_rows([trigger_view(row) for row in triggers], now, base),
         may_edit_file=served.file is not None and desk.project is not None,

@@ -90,6 +90,7 @@ async def runs_page(request: Request, *, problems: Sequence[str] = (), said: str
     given = request.query_params.multi_items()
     kept = [(key, value) for key, value in given if key not in ("cursor", "said") and value]
     after = f"{base}/runs?{urlencode([*kept, ('cursor', cursor_text(following) or '')])}" if following else ""
+    costs, now = await desk.costs.of(page), desk.clock.now()
     return render(
         request,
         "runs.html",
@@ -97,7 +98,7 @@ async def runs_page(request: Request, *, problems: Sequence[str] = (), said: str
         problems=list(problems),
         said=said,
         kept=kept_filters(request, "runs"),
-        runs=[run_line(row, desk.clock.now(), base, (await desk.costs.of(row)).text) for row in page],
+        runs=[run_line(row, now, base, spent.text) for row, spent in zip(page, costs, strict=True)],
         flows=[served.name for served in desk.shelf],
         statuses=list(STATUSES),
         query={
@@ -157,11 +158,12 @@ async def _run_page(request: Request, opened: Opened, tab: str, problem: Refused
     error = row.error if isinstance(row.error, dict) else None
     found = await opened.book.log(opened.run_id, opened.until - 1, 1) if opened.last >= 0 else []
     shown = found[0] if found else None
+    (spent,) = await opened.desk.costs.of([row])
     return render(
         request,
         "run.html",
         status=problem.status if problem is not None else 200,
-        run=run_line(row, now, opened.base, (await opened.desk.costs.of(row)).text)
+        run=run_line(row, now, opened.base, spent.text)
         | {
             "parent": row.parent or "",
             "children": list(opened.detail.children)[:50],
