@@ -270,6 +270,18 @@ def test_a_provider_that_breaks_is_a_bad_gateway(site: Site, how: str) -> None:
     assert status == 502 and "the sign-in provider cannot be used" in text
 
 
+@pytest.mark.parametrize("endpoint", ["configuration", "token", "keys", "userinfo"])
+def test_no_redirect_of_a_provider_is_followed(site: Site, endpoint: str) -> None:
+    site.provider.moved = endpoint
+    site.provider.in_userinfo = ("email", "email_verified", "groups")
+    with site.client() as client:
+        begun = client.get("/sign-in/oidc")
+        status = begun.status_code if endpoint == "configuration" else go(client).status_code
+    assert status == 502
+    assert endpoint in [what for what, _ in site.provider.seen]
+    assert "elsewhere" not in [what for what, _ in site.provider.seen]
+
+
 @pytest.mark.parametrize(
     "metadata",
     [

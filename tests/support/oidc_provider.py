@@ -43,6 +43,7 @@ class Provider:
     in_userinfo: tuple[str, ...] = ()  # claims that only userinfo tells
     userinfo: dict[str, Json] = field(default_factory=dict)
     tokens: Callable[[Json], Response] | None = None
+    moved: str = ""  # the endpoint that sends its callers on, to a place that keeps what they bring
     key: RSAKey = field(default_factory=lambda: RSAKey.generate_key(2048, {"kid": "k1"}))
     seen: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
@@ -56,11 +57,21 @@ class Provider:
                 Route("/token", self._token, methods=["POST"]),
                 Route("/keys", self._keys),
                 Route("/userinfo", self._userinfo),
+                Route("/elsewhere", self._elsewhere, methods=["GET", "POST"]),
             ]
         )
 
+    async def _elsewhere(self, request: Request) -> Response:
+        self.seen.append(("elsewhere", {name: str(value) for name, value in (await request.form()).items()}))
+        return JSONResponse({"keys": []})
+
+    def _moves(self, name: str) -> Response | None:
+        return RedirectResponse(f"{self.url}/elsewhere", 307) if self.moved == name else None
+
     async def _configuration(self, request: Request) -> Response:
         self.seen.append(("configuration", {}))
+        if moved := self._moves("configuration"):
+            return moved
         return JSONResponse(
             {
                 "issuer": self.url,
@@ -86,6 +97,8 @@ class Provider:
     async def _token(self, request: Request) -> Response:
         form = {name: str(value) for name, value in (await request.form()).items()}
         self.seen.append(("token", form))
+        if moved := self._moves("token"):
+            return moved
         asked = self._codes.pop(form.get("code", ""), None)
         challenge = base64.urlsafe_b64encode(hashlib.sha256(form.get("code_verifier", "").encode()).digest())
         if asked is None or challenge.rstrip(b"=").decode() != asked["code_challenge"]:
@@ -119,10 +132,14 @@ class Provider:
 
     async def _keys(self, request: Request) -> Response:
         self.seen.append(("keys", {}))
+        if moved := self._moves("keys"):
+            return moved
         return JSONResponse({"keys": [self.key.as_dict(private=False) | {"use": "sig"}]})
 
     async def _userinfo(self, request: Request) -> Response:
         self.seen.append(("userinfo", {}))
+        if moved := self._moves("userinfo"):
+            return moved
         if request.headers.get("authorization", "").removeprefix("Bearer ") not in self._access:
             return JSONResponse({"error": "invalid_token"}, 401)
         return JSONResponse(self.user | self.userinfo)
