@@ -41,6 +41,7 @@ KEEP_WARM_S = 60.0
 # parked for these, a run is tried by every new worker: what was missing may be here now
 BINDING_CODES = ("plugin", "usage", "binding", "run.unbound", "replay.diverged")
 HELD = "run.held"  # the code of a StoreBusy that is about the run, not about the store
+AGAIN_S = 1.0  # until it is tried again to take a run that somebody holds
 RESTING_S = 0.001  # a rebuilt run may get something to do at once
 
 BindFlow = Callable[[FlowIR], FlowPlan]
@@ -85,6 +86,7 @@ class HeldRuns(Engine):
         self._plans: dict[str, FlowPlan] = {}
         self._loading: dict[str, asyncio.Future[Actor | None]] = {}
         self._queued: dict[str, tuple[Actor, bool]] = {}
+        self._tried_at: dict[str, float] = {}  # runs that another one replaces: when it was tried to take them
         self.notes: dict[str, dict[str, Any]] = {}  # `meta` of runs that are started by another way than `start`, by id
         self._claiming = asyncio.Lock()
         self.is_closing = False

@@ -31,7 +31,7 @@ from orchestrator.runtime.sink import ActorSink
 if TYPE_CHECKING:  # loaded with the first flow that keeps results
     pass
 
-from orchestrator.runtime.durable_base import HELD, RESTING_S
+from orchestrator.runtime.durable_base import AGAIN_S, HELD, RESTING_S
 from orchestrator.runtime.durable_rest import RestingRuns
 
 
@@ -102,8 +102,11 @@ class ClaimedRuns(RestingRuns):
     async def take_queued(self) -> None:
         """Go on with runs that were started here and had to queue, where they have been admitted."""
         for run_id, (actor, _) in list(self._queued.items()):
-            if not self.serves and actor.plan.ir.admission.mode == "restart":
-                await self._end_replaced(run_id)
+            ahead = await self.journal.ahead(run_id)  # a question, where a claim writes
+            if ahead:
+                if not self.serves and actor.plan.ir.admission.mode == "restart":
+                    await self._end_replaced(ahead)
+                continue
             try:
                 await self._claim_one(run_id, False)
                 is_elsewhere = run_id in self._queued and bool(await self.journal.ticks(run_id, -1, 1))
@@ -117,9 +120,13 @@ class ClaimedRuns(RestingRuns):
                 actor.discard()
                 actor.wake_readers()
 
-    async def _end_replaced(self, run_id: str) -> None:
+    async def _end_replaced(self, ahead: Iterable[str]) -> None:
         """Take the runs whose place another one takes, where nobody holds them: their cancel waits in their inboxes."""
-        for older in await self.journal.ahead(run_id):
+        now = self.clock.now()
+        for older in ahead:
+            if older in self.sinks or self._tried_at.get(older, 0.0) > now - AGAIN_S:
+                continue
+            self._tried_at[older] = now
             try:
                 await self._claim_one(older, False)
             except (RunFinished, UnknownRun):
