@@ -20,10 +20,10 @@ from orchestrator.runtime.reduction import write_ops
 
 if TYPE_CHECKING:  # a workflow makes contexts; runs that have no state need nothing of the store
     from orchestrator.authoring.copying import Change
+    from orchestrator.authoring.retry_info import RetryInfo
     from orchestrator.authoring.serializer import JsonSerializer
     from orchestrator.authoring.stage import EditGate
     from orchestrator.authoring.state_source import StateSource
-    from orchestrator.authoring.step_context import RetryInfo
     from orchestrator.authoring.store import StateStore
     from orchestrator.authoring.workflow import Workflow
 

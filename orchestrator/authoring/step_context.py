@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -19,6 +18,7 @@ from orchestrator.authoring.context import Context, active_steps, call_in_loop
 from orchestrator.authoring.copying import copy_value
 from orchestrator.authoring.delivery import check_event, check_target
 from orchestrator.authoring.flooding import BURST_LOOK, flooded, watch_burst
+from orchestrator.authoring.retry_info import RetryInfo
 from orchestrator.authoring.run_data import RunData
 from orchestrator.authoring.stage import Stage
 from orchestrator.authoring.step_source import StepSource
@@ -27,23 +27,13 @@ from orchestrator.errors import ContextStateError, RunReleased, WorkflowRuntimeE
 from orchestrator.events import Event
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor, current_cell
-from orchestrator.runtime.reduce import CALLS
+from orchestrator.runtime.reduce_context import CALLS
 from orchestrator.runtime.reduction import most_undelivered
 from orchestrator.runtime.state import Activation
 
 R = TypeVar("R")
 _MISSING: Any = object()
 E = TypeVar("E", bound=Event)
-
-
-@dataclass(frozen=True, slots=True)
-class RetryInfo:
-    """Which try this is. `retry_number` is 0 for the first attempt."""
-
-    retry_number: int
-    elapsed_seconds: float
-    last_exception: BaseException | None
-    last_failed_at: datetime | None
 
 
 class StepContext(Context[Any]):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.authoring.run_start import Launch, Start, begin, take
 from orchestrator.errors import RunFinished, StoreBusy, StoreError
 from orchestrator.runtime import ticks as t
-from orchestrator.runtime.durable import BINDING_CODES
+from orchestrator.runtime.durable_base import BINDING_CODES
 from orchestrator.runtime.engine import Engine
 from orchestrator.runtime.journal import FINAL
 

@@ -37,7 +37,7 @@ def continue_run(
     """
     from orchestrator.cli.asking import Answers
     from orchestrator.cli.running import Session, groups_of, report, run_session
-    from orchestrator.runtime.durable import HELD
+    from orchestrator.runtime.durable_base import HELD
 
     url = store_url(project, store)
     if url.startswith(MEMORY):

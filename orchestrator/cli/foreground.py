@@ -90,9 +90,12 @@ class Foreground:
         )
         while run.sink is None:
             try:
-                await engine.acquire(run.run_id)
+                if not await engine.journal.ahead(run.run_id):
+                    await engine.acquire(run.run_id)
+                    continue
             except StoreBusy:
-                await asyncio.sleep(TURN_S)
+                pass
+            await asyncio.sleep(TURN_S)
 
     async def follow(self, root: Actor) -> None:
         """Return when the run is over, waits for somebody else, or has come to `until`.

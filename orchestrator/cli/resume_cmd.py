@@ -51,7 +51,7 @@ def command(runs: tuple[str, ...], user: str | None, choice: str, store: str | N
 async def _names(project: Any, store: str | None, runs: tuple[str, ...]) -> list[str]:  # a Project
     from orchestrator.functional.errors import FORKED
     from orchestrator.journal.store import RunFilter
-    from orchestrator.runtime.durable import BINDING_CODES
+    from orchestrator.runtime.durable_base import BINDING_CODES
     from orchestrator.runtime.journal import FINAL, InboxEntry
 
     journal = open_store(project, store, must_exist=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from orchestrator.compiler.shapes import Shapes, verdict_field, verdicts_of
 from orchestrator.compiler.values import time_to_ir, value_to_ir
 from orchestrator.ir.model import AskIR, AudienceIR, EscalateIR, Value
-from orchestrator.language.spec import AskSpec, AudienceSpec, QuorumSpec, StepSpec
+from orchestrator.language.spec import StepSpec
+from orchestrator.language.spec_people import AskSpec, AudienceSpec, QuorumSpec
 from orchestrator.language.template_text import Value as SpecValue
 
 

@@ -11,7 +11,8 @@ from orchestrator.compiler.values import map_to_ir
 from orchestrator.diagnostics import Span
 from orchestrator.expr.suggest import nearest
 from orchestrator.ir.model import CatchIR, EmitEntryIR, EmitIR, FillIR, Json, Value
-from orchestrator.language.spec import EmitEntry, Name, StepSpec
+from orchestrator.language.spec import EmitEntry, StepSpec
+from orchestrator.language.spec_parts import Name
 
 RESULT: Value = {"$expr": "result"}
 

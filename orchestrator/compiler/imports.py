@@ -9,7 +9,8 @@ from orchestrator.analysis.report import Report
 from orchestrator.compiler.project import ImportedFlow, ImportedModel, ImportProblem, ProjectContext, ResolveImport
 from orchestrator.ir.model import Json
 from orchestrator.ir.schemas import inline_refs
-from orchestrator.language.spec import FlowSpec, Located
+from orchestrator.language.spec import FlowSpec
+from orchestrator.language.spec_parts import Located
 from orchestrator.language.types import FieldType, ListType, ObjectType, SchemaType, TypeIR, UnionType
 
 

@@ -23,7 +23,9 @@ from orchestrator.compiler.schemas import (
 )
 from orchestrator.compiler.values import map_to_ir
 from orchestrator.ir.model import CallIR, Json
-from orchestrator.language.spec import AskSpec, CallSpec, FieldSpec, FlowSpec, StepSpec
+from orchestrator.language.spec import CallSpec, FlowSpec, StepSpec
+from orchestrator.language.spec_parts import FieldSpec
+from orchestrator.language.spec_people import AskSpec
 from orchestrator.language.template_text import MapValue
 from orchestrator.language.types import ANY, EnumType, UnionType, fields_to_schema, type_to_schema
 

@@ -13,7 +13,8 @@ from orchestrator.diagnostics import Span
 from orchestrator.language.names import STEP_SUFFIXES
 from orchestrator.language.nodes import Entry, MapNode, Node, ScalarNode, SeqNode
 from orchestrator.language.scalar_map import span_inside
-from orchestrator.language.spec import EmitEntry, FlowSpec, Name, StepSpec
+from orchestrator.language.spec import EmitEntry, FlowSpec, StepSpec
+from orchestrator.language.spec_parts import Name
 from orchestrator.language.template_scan import CLOSE, OPEN, find_close
 
 PLURAL_TOPS = {"events": "events", "inputs": "inputs", "outputs": "outputs", "state": "state", "imports": "imports"}

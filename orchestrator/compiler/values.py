@@ -6,7 +6,7 @@ from typing import assert_never
 
 from orchestrator.ir.model import Origin, Value
 from orchestrator.language.nodes import Node
-from orchestrator.language.spec import TimeSpec
+from orchestrator.language.spec_parts import TimeSpec
 from orchestrator.language.template_text import ExprSource, ListValue, Literal, MapValue, Template
 from orchestrator.language.template_text import Value as SpecValue
 

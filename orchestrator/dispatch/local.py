@@ -13,7 +13,8 @@ from orchestrator.errors import OrchestratorError, UsageError
 from orchestrator.ir.model import FlowIR
 from orchestrator.journal.open import open_journal, parse_store_url
 from orchestrator.runtime.clock import Clock
-from orchestrator.runtime.durable import BindFlow, DurableEngine
+from orchestrator.runtime.durable import DurableEngine
+from orchestrator.runtime.durable_base import BindFlow
 from orchestrator.runtime.loop_end import at_loop_end
 from orchestrator.runtime.plan import FlowPlan
 

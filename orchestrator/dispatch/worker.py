@@ -22,7 +22,8 @@ from orchestrator.ir.codec import flow_from_json
 from orchestrator.ir.model import FlowIR
 from orchestrator.journal.postgres_scope import Shared
 from orchestrator.runtime.actor import Actor
-from orchestrator.runtime.durable import BindFlow, DurableEngine
+from orchestrator.runtime.durable import DurableEngine
+from orchestrator.runtime.durable_base import BindFlow
 from orchestrator.runtime.journal import Batch, Claim, Committed, Journal
 from orchestrator.runtime.placed import pool_of
 from orchestrator.runtime.plan import FlowPlan

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from orchestrator.errors import AdmissionRefused, JournalConflict, RunFinished, StoreError
 from orchestrator.journal.audit import FIRST, AuditEntry, link
+from orchestrator.journal.memory_claims import MemoryClaims
 from orchestrator.journal.memory_queries import MemoryQueries
+from orchestrator.journal.memory_reads import MemoryReads
+from orchestrator.journal.memory_rows import MemoryEntry, MemoryRun, same_key
 from orchestrator.journal.refusals import fenced, rewritten, unknown
 from orchestrator.journal.store import TakenEntry
 from orchestrator.runtime.journal import (
@@ -19,66 +21,16 @@ from orchestrator.runtime.journal import (
     FINAL,
     AuditRow,
     Batch,
-    Claim,
     Committed,
     InboxEntry,
     Json,
-    Loaded,
     NewRun,
     RequestRow,
-    Reserved,
-    Untold,
 )
 
 
-@dataclass(slots=True)
-class MemoryEntry:
-    """An inbox row."""
-
-    entry: InboxEntry
-    is_done: bool = False
-    reply: Json = None
-
-
-@dataclass(slots=True)
-class MemoryRun:
-    """A run's row with everything that belongs to it."""
-
-    new: NewRun
-    rk: int
-    status: str
-    epoch: int = 0
-    owner: str | None = None
-    ready_at: float | None = None
-    flow_hash: str = ""
-    ended_at: float | None = None
-    outcome: Json = None
-    ticks: list[str] = field(default_factory=list)
-    batches: dict[int, int] = field(default_factory=dict)  # first_seq -> number of ticks
-    first_seq: int = 0  # ticks before were dropped before it was imported
-    snapshot: tuple[int, str] | None = None
-    inbox: dict[str, MemoryEntry] = field(default_factory=dict)  # by dedup
-    requests: dict[str, RequestRow] = field(default_factory=dict)
-    is_admitted: bool | None = None  # None: the flow has no concurrency mode
-
-
-class MemoryJournal(MemoryQueries):
+class MemoryJournal(MemoryClaims, MemoryReads, MemoryQueries):
     """A journal in memory."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rows: dict[str, MemoryRun] = {}
-        self.flows: dict[str, tuple[Json, float]] = {}
-        self.audit_log: list[AuditEntry] = []
-        self.leases: dict[str, float] = {}
-        self.request_keys: dict[int, tuple[str, str]] = {}  # number -> (run, request)
-        self._by_dedup: dict[str, str] = {}
-        self.ids: dict[tuple[str, str], list[Json]] = {}
-        self.cached: dict[tuple[str, str], tuple[Json, float | None]] = {}
-        self.notices: dict[tuple[str, str, int], Untold] = {}
-        self._next_rk = 1
-        self._next_entry = 1
-        self._changes = 0
 
     @property
     def _all(self) -> MemoryJournal:
@@ -204,7 +156,7 @@ class MemoryJournal(MemoryQueries):
     def _admit(self, new: NewRun) -> bool:
         rule = new.admission
         assert rule is not None
-        others = [r for r in self.rows.values() if r.is_admitted is not None and _same_key(r.new, new)]
+        others = [r for r in self.rows.values() if r.is_admitted is not None and same_key(r.new, new)]
         active = sum(1 for r in others if r.is_admitted)
         limit = rule.limit
         is_full = limit is not None and (active >= limit or (rule.mode != "restart" and active != len(others)))
@@ -221,7 +173,7 @@ class MemoryJournal(MemoryQueries):
         """The status of a run from elsewhere, and whether it was let in: one that queued behind nobody is let in here."""
         if admission is None:
             return status, None
-        is_in = admission[1] or not any(r.is_admitted and _same_key(r.new, new) for r in self.rows.values())
+        is_in = admission[1] or not any(r.is_admitted and same_key(r.new, new) for r in self.rows.values())
         return ("new" if is_in and status == "queued" else status), is_in
 
     def leave_admission(self, run: MemoryRun, now: float) -> None:
@@ -230,7 +182,7 @@ class MemoryJournal(MemoryQueries):
         if not was_active:
             return
         for other in sorted(self.rows.values(), key=lambda r: r.rk):
-            if other.is_admitted is False and _same_key(other.new, run.new):
+            if other.is_admitted is False and same_key(other.new, run.new):
                 other.is_admitted, other.status, other.ready_at = True, "new", now
                 return
 
@@ -312,168 +264,6 @@ class MemoryJournal(MemoryQueries):
         previous = self.audit_log[-1].hash if self.audit_log else FIRST
         self.audit_log.append(AuditEntry(len(self.audit_log) + 1, line, link(previous, line)))
 
-    # Claims.
-
-    async def claim(
-        self, worker: str, *, now: float, lease_s: float, run_id: str | None = None, limit: int = 1
-    ) -> list[Claim]:
-        """Take runs that are due, or one by its id. Raises: UnknownRun, RunFinished."""
-        self.leases[worker] = now + lease_s
-        if run_id is None:
-            due = [r for r in self.rows.values() if r.owner is None and r.ready_at is not None and r.ready_at <= now]
-            due.sort(key=lambda r: (r.ready_at, r.rk))
-            lost = [r for r in self.rows.values() if r.owner not in (None, worker) and self._is_lost(r, now)]
-            return [self._take(r, worker) for r in (*due, *lost)[:limit]]
-        run = self.find(run_id)
-        if run.status in FINAL:
-            raise RunFinished(f"run {run_id!r} has ended ({run.status})")
-        if run.status in ("parked", "queued"):
-            return []
-        if run.owner in (None, worker) or self._is_lost(run, now):
-            return [self._take(run, worker)]
-        return []
-
-    def _is_lost(self, run: MemoryRun, now: float) -> bool:
-        return run.owner is not None and self.leases.get(run.owner, 0.0) < now
-
-    def _take(self, run: MemoryRun, worker: str) -> Claim:
-        run.epoch += 1
-        run.owner, run.ready_at = worker, None
-        new = run.new
-        return Claim(new.run_id, run.epoch, new.flow, run.flow_hash, new.kind, run.status, new.parent, new.meta)
-
-    async def renew(self, worker: str, *, now: float, lease_s: float) -> None:
-        """Extend every claim of a worker."""
-        self.leases[worker] = now + lease_s
-
-    async def leave(self, worker: str) -> None:
-        """Forget a worker; what it still holds is due at once."""
-        self.leases.pop(worker, None)
-        for run in self.rows.values():
-            if run.owner == worker:
-                run.owner, run.ready_at = None, 0.0
-
-    async def release(self, run_id: str, epoch: int, *, wake_at: float | None) -> None:
-        """Give up a claim; a claim that was taken over already is left alone."""
-        run = self.rows.get(run_id)
-        if run is not None and run.epoch == epoch:
-            self._release(run, wake_at, 0.0)
-
-    def _release(self, run: MemoryRun, wake_at: float | None, now: float) -> None:
-        run.owner = None
-        if run.status in FINAL or run.status == "parked":
-            run.ready_at = None
-        elif any(not item.is_done for item in run.inbox.values()):
-            run.ready_at = now
-        else:
-            run.ready_at = wake_at
-
-    async def unpark(self, codes: Sequence[str], *, now: float) -> int:
-        """Make runs due that were parked with one of these codes."""
-        found = [r for r in self.rows.values() if r.status == "parked" and r.outcome["parked"]["code"] in codes]
-        for run in found:
-            run.status, run.ready_at, run.outcome = "waiting", now, None
-        return len(found)
-
-    async def next_due(self, *, now: float) -> float | None:
-        """When the next run is due that nobody holds, or the next lease ends."""
-        due = [r.ready_at for r in self.rows.values() if r.owner is None and r.ready_at is not None]
-        due += [self.leases.get(r.owner, 0.0) for r in self.rows.values() if r.owner is not None]
-        return min(due, default=None)
-
-    # Reading.
-
-    def find(self, run_id: str) -> MemoryRun:
-        """A run. Raises: UnknownRun."""
-        run = self.rows.get(run_id)
-        if run is None:
-            raise unknown(run_id)
-        return run
-
-    async def load(self, run_id: str) -> Loaded:
-        """What a claimer needs to go on. Raises: UnknownRun."""
-        run = self.find(run_id)
-        base = run.snapshot[0] if run.snapshot is not None else 0
-        ticks = [(seq, json.loads(text)) for seq, text in enumerate(run.ticks[base:], base)]
-        return Loaded(run.snapshot, ticks, await self.inbox(run_id), sum(map(len, run.ticks[base:])))
-
-    async def inbox(self, run_id: str) -> list[InboxEntry]:
-        """What has come for a run and is not consumed, oldest first."""
-        return sorted((i.entry for i in self.find(run_id).inbox.values() if not i.is_done), key=lambda e: e.id)
-
-    async def mail(self, worker: str) -> list[str]:
-        """The runs that a worker holds and for which something has come."""
-        held = [r for r in self.rows.values() if r.owner == worker]
-        return [r.new.run_id for r in held if any(not i.is_done for i in r.inbox.values())]
-
-    async def ahead(self, run_id: str) -> list[str]:
-        """The runs that count in its flow's concurrency before a run that queues, the longest there first."""
-        run = self.rows.get(run_id)
-        if run is None or run.is_admitted is not False:
-            return []
-        others = [r for r in self.rows.values() if r.is_admitted is not None and r.rk < run.rk]
-        return [r.new.run_id for r in sorted(others, key=lambda r: r.rk) if _same_key(r.new, run.new)]
-
-    async def reply(self, run_id: str, dedup: str) -> tuple[bool, Json]:
-        """Whether an inbox row was consumed, and what its consumer left for the sender."""
-        item = self.find(run_id).inbox.get(dedup)
-        return (False, None) if item is None else (item.is_done, item.reply)
-
-    async def ticks(self, run_id: str, after: int, limit: int) -> list[tuple[int, Json]]:
-        """Committed ticks with a seq greater than `after`, oldest first. Raises: UnknownRun."""
-        part = self.find(run_id).ticks[after + 1 : after + 1 + limit]
-        return [(seq, json.loads(text)) for seq, text in enumerate(part, after + 1)]
-
-    async def changes(self) -> int:
-        """A number that is another whenever somebody may have written."""
-        return self._changes
-
-    # Flows, ids, caches.
-
-    async def put_flow(self, flow_hash: str, ir: Json, *, now: float) -> None:
-        """Keep a version of a flow."""
-        self.flows.setdefault(flow_hash, (json.loads(json.dumps(ir)), now))
-
-    async def get_flow(self, flow_hash: str) -> Json | None:
-        """A version of a flow."""
-        found = self.flows.get(flow_hash)
-        return None if found is None else found[0]
-
-    async def reserve(self, flow: str, key: str, digest: str, holder: str, *, now: float) -> Reserved:
-        """Take an `id` for a call, or learn what is known under it."""
-        known = self.ids.get((flow, key))
-        if known is not None and known[0] != digest:
-            return Reserved("conflict")
-        if known is not None and known[2] is not None:
-            return Reserved("done", known[2][0])
-        if known is not None and known[1] != holder:
-            run = self.rows.get(str(known[1]).partition("/")[0])
-            if run is not None and run.status not in FINAL:
-                return Reserved("running")
-        self.ids[(flow, key)] = [digest, holder, None, now]
-        return Reserved("mine")
-
-    async def settle(self, flow: str, key: str, holder: str, result: Json, *, has_failed: bool = False) -> None:
-        """Record the result under an `id`, or free it."""
-        known = self.ids.get((flow, key))
-        if known is None or known[1] != holder:
-            return
-        if has_failed:
-            del self.ids[(flow, key)]
-        else:
-            known[2] = (json.loads(json.dumps(result)),)
-
-    async def recall(self, scope: str, key: str, *, now: float) -> tuple[Json] | None:
-        """What is cached under a key and has not expired."""
-        known = self.cached.get((scope, key))
-        if known is None or (known[1] is not None and known[1] <= now):
-            return None
-        return (known[0],)
-
-    async def keep(self, scope: str, key: str, value: Json, *, expires_at: float | None) -> None:
-        """Cache a value; the newest one stays."""
-        self.cached[(scope, key)] = (json.loads(json.dumps(value)), expires_at)
-
     async def aclose(self) -> None:
         """Nothing to do: what is here stays as long as the object."""
 
@@ -483,12 +273,3 @@ class MemoryJournal(MemoryQueries):
 
 def _is_written(run: MemoryRun, batch: Batch) -> bool:
     return run.ticks[batch.first_seq : batch.first_seq + len(batch.ticks)] == batch.ticks
-
-
-def _same_key(one: NewRun, other: NewRun) -> bool:
-    return (
-        one.flow == other.flow
-        and one.admission is not None
-        and other.admission is not None
-        and one.admission.key == other.admission.key
-    )

@@ -25,7 +25,8 @@ from orchestrator.journal.store import (
 from orchestrator.runtime.journal import FINAL, Admission, AuditRow, NewRun, RequestRow, Untold
 
 if TYPE_CHECKING:  # the journal is made of this
-    from orchestrator.journal.memory import MemoryJournal, MemoryRun
+    from orchestrator.journal.memory import MemoryJournal
+    from orchestrator.journal.memory_rows import MemoryRun
 
 
 class MemoryQueries:

@@ -17,7 +17,8 @@ from orchestrator.journal.db_threads import DbThread, GroupWriter, read_jobs
 from orchestrator.journal.sqlite_claims import claim_due, claim_one, host_and_process
 from orchestrator.journal.sqlite_operate import SqliteOperate
 from orchestrator.journal.sqlite_queries import SqliteQueries
-from orchestrator.journal.sqlite_writes import Writes, put_flow, release
+from orchestrator.journal.sqlite_rows import put_flow, release
+from orchestrator.journal.sqlite_writes import Writes
 from orchestrator.runtime.journal import FINAL, Batch, Claim, Committed, InboxEntry, Json, Loaded, Reserved
 
 T = TypeVar("T")

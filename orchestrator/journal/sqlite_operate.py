@@ -12,7 +12,8 @@ from orchestrator.errors import JournalConflict
 from orchestrator.journal.outbox import has_untold, put_told, take_untold
 from orchestrator.journal.refusals import unknown
 from orchestrator.journal.sqlite_queries import asked_of, trigger_row
-from orchestrator.journal.sqlite_writes import Writes, add_audit, insert_entry, put_request
+from orchestrator.journal.sqlite_rows import add_audit, insert_entry, put_request
+from orchestrator.journal.sqlite_writes import Writes
 from orchestrator.journal.store import StoredRun, StoredShelf, TriggerRow
 from orchestrator.runtime.journal import FINAL, AuditRow, RequestRow, Untold
 

@@ -20,7 +20,8 @@ from orchestrator.language.shape import (
     read_time,
     report_kind,
 )
-from orchestrator.language.spec import CollectSpec, EmitEntry, EmitSpec, Located, Name
+from orchestrator.language.spec import CollectSpec, EmitEntry, EmitSpec
+from orchestrator.language.spec_parts import Located, Name
 from orchestrator.language.suggest import suggest
 from orchestrator.language.template_scan import OPEN
 from orchestrator.language.template_text import ExprSource, read_text

@@ -34,16 +34,8 @@ from orchestrator.language.shape import (
     report_kind,
     report_name,
 )
-from orchestrator.language.spec import (
-    EventSpec,
-    FieldSpec,
-    FlowSpec,
-    ImportSpec,
-    Located,
-    Name,
-    StateSpec,
-    StepSpec,
-)
+from orchestrator.language.spec import EventSpec, FlowSpec, ImportSpec, StateSpec, StepSpec
+from orchestrator.language.spec_parts import FieldSpec, Located, Name
 from orchestrator.language.step_reader import STEP_KEYS, StepReader
 from orchestrator.language.suggest import suggest
 from orchestrator.language.tests_reader import TestReader

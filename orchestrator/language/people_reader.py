@@ -17,16 +17,8 @@ from orchestrator.language.shape import (
     read_time,
     report_kind,
 )
-from orchestrator.language.spec import (
-    AskSpec,
-    AudienceSpec,
-    EscalateSpec,
-    FieldSpec,
-    Located,
-    QuorumSpec,
-    ShowSpec,
-    TimeSpec,
-)
+from orchestrator.language.spec_parts import FieldSpec, Located, TimeSpec
+from orchestrator.language.spec_people import AskSpec, AudienceSpec, EscalateSpec, QuorumSpec, ShowSpec
 from orchestrator.language.template_scan import OPEN
 from orchestrator.language.template_text import Value, read_value
 from orchestrator.language.type_reader import TypeReader

@@ -15,7 +15,7 @@ from orchestrator.language.findings import Findings
 from orchestrator.language.names import NameKind, hidden_char
 from orchestrator.language.nodes import Entry, MapNode, Node, ScalarNode, SeqNode, kind_of
 from orchestrator.language.quoting import quote
-from orchestrator.language.spec import Located, Name, TimeSpec
+from orchestrator.language.spec_parts import Located, Name, TimeSpec
 from orchestrator.language.suggest import suggest
 from orchestrator.language.template_scan import OPEN
 from orchestrator.language.template_text import ExprSource, MapValue, Value, read_expression, read_text, read_value

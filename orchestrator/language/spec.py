@@ -9,48 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Generic, TypeVar
 
 from orchestrator.diagnostics import Span
-from orchestrator.ir.durations import DateMoment, Duration, WeeklyMoment
+from orchestrator.ir.durations import Duration
 from orchestrator.ir.record import record
 from orchestrator.language.nodes import MapNode, Node, PlainData, ScalarNode
+from orchestrator.language.spec_parts import FieldSpec, Located, Name, TimeSpec
+from orchestrator.language.spec_people import AskSpec
 from orchestrator.language.template_text import ExprSource, MapValue, Value
-from orchestrator.language.types import FieldType, TypeIR
-
-T = TypeVar("T")
-
-
-@record
-class Located(Generic[T]):
-    """A value and the node it was read from."""
-
-    value: T
-    node: Node
-
-    @property
-    def span(self) -> Span:
-        return self.node.span
-
-
-Name = Located[str]
-TimeSpec = Located[Duration] | Located[WeeklyMoment] | Located[DateMoment] | ExprSource
-
-
-@record
-class FieldSpec:
-    """A named, typed field of inputs, outputs, an event or a form."""
-
-    name: Name
-    type: TypeIR
-    node: Node
-    has_default: bool = False
-    default: PlainData = None
-    description: str = ""
-
-    @property
-    def field_type(self) -> FieldType:
-        return FieldType(self.type, self.has_default, self.default, self.description)
+from orchestrator.language.types import TypeIR
 
 
 @record
@@ -201,58 +168,6 @@ class CollectSpec:
     @property
     def span(self) -> Span:
         return self.node.span
-
-
-@record
-class AudienceSpec:
-    """Who may answer; each part is a list of texts, or one expression that gives the list."""
-
-    node: MapNode
-    users: Value | None = None
-    groups: Value | None = None
-    exclude: Value | None = None
-
-
-@record
-class EscalateSpec:
-    node: MapNode
-    after: TimeSpec
-    to: AudienceSpec
-
-
-@record
-class QuorumSpec:
-    """How many answers a verdict needs: a number, or one per group."""
-
-    verdict: Name
-    count: Located[int] | None = None
-    groups: Mapping[str, Located[int]] = field(default_factory=dict)
-
-
-@record
-class ShowSpec:
-    node: MapNode
-    body: Value | None = None
-    content: Value | None = None
-    diff: Name | None = None
-
-
-@record
-class AskSpec:
-    """A request to people."""
-
-    node: MapNode
-    title: Value | None = None
-    description: Value | None = None
-    show: ShowSpec | None = None
-    form: Mapping[str, FieldSpec] = field(default_factory=dict)
-    edit: Name | None = None
-    to: AudienceSpec | None = None
-    quorum: Mapping[str, QuorumSpec] = field(default_factory=dict)
-    remind: tuple[TimeSpec, ...] = ()
-    escalate: EscalateSpec | None = None
-    deadline: TimeSpec | None = None
-    delegate: bool = False
 
 
 @record

@@ -36,7 +36,8 @@ from orchestrator.language.shape import (
     read_time,
     report_kind,
 )
-from orchestrator.language.spec import CallSpec, Located, Name, StepSpec, WaitSpec
+from orchestrator.language.spec import CallSpec, StepSpec, WaitSpec
+from orchestrator.language.spec_parts import Located, Name
 from orchestrator.language.template_text import Literal, Value
 from orchestrator.language.type_reader import TypeReader
 

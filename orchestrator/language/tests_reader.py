@@ -9,7 +9,8 @@ from orchestrator.language.findings import Findings
 from orchestrator.language.names import ERROR_CODE, EVENT, EVENT_OR_STEP
 from orchestrator.language.nodes import MapNode, Node, PlainData, ScalarNode, SeqNode, to_plain
 from orchestrator.language.shape import KeySet, read_duration, read_fields, read_name, read_str, report_kind
-from orchestrator.language.spec import ExpectSpec, Located, Name, TestEvent, TestSpec
+from orchestrator.language.spec import ExpectSpec, TestEvent, TestSpec
+from orchestrator.language.spec_parts import Located, Name
 from orchestrator.language.suggest import suggest
 
 TEST_KEYS = KeySet(

@@ -21,7 +21,8 @@ from orchestrator.language.shape import (
     read_str,
     report_kind,
 )
-from orchestrator.language.spec import ConcurrencySpec, Name, TriggerSpec, VerifySpec
+from orchestrator.language.spec import ConcurrencySpec, TriggerSpec, VerifySpec
+from orchestrator.language.spec_parts import Name
 from orchestrator.language.suggest import suggest
 
 CONCURRENCY_KEYS = KeySet("`concurrency`", "key mode max", synonyms={"group": "key", "limit": "max"})

@@ -10,7 +10,7 @@ from orchestrator.language.nodes import MapNode, Node, ScalarNode, SeqNode, to_p
 from orchestrator.language.quoting import quote
 from orchestrator.language.scalar_map import span_inside
 from orchestrator.language.shape import misspelt, read_plain_text, rename, report_kind, report_name
-from orchestrator.language.spec import FieldSpec, Located, Name
+from orchestrator.language.spec_parts import FieldSpec, Located, Name
 from orchestrator.language.type_text import BadType, parse_type_text
 from orchestrator.language.types import (
     ANY,

@@ -19,8 +19,9 @@ from orchestrator.plugin.info import CallableInfo
 from orchestrator.plugin.invoke import Invoker, bind
 from orchestrator.plugin.schema_check import compile_schema
 from orchestrator.runtime import ticks as t
+from orchestrator.runtime.flow_outcome import resolved
 from orchestrator.runtime.flow_scope import due_of
-from orchestrator.runtime.flow_step import FlowStepBody, resolved
+from orchestrator.runtime.flow_step import FlowStepBody
 from orchestrator.runtime.limits import DEFAULT_LIMITS, RunLimits
 from orchestrator.runtime.plan import FlowPlan, plan_flow
 from orchestrator.runtime.state import Activation

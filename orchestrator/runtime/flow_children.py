@@ -92,7 +92,7 @@ class ChildrenBody(ChildBody):
     def _result(self, act: Activation, ended: t.ChildSettled) -> Any:
         if ended.status == "done":
             return self.plain(ended)
-        from orchestrator.runtime.flow_step import error_record
+        from orchestrator.runtime.flow_outcome import error_record
 
         return {"error": error_record(child_error(ended), act.step.name, act.attempt)}
 

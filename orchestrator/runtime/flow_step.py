@@ -6,18 +6,18 @@ rendered once per activation, so all attempts get the same input; a fallback ren
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.errors import OrchestratorError, StepError, StepTimedOut
-from orchestrator.expr import compile_expr, compile_value, resolve_secrets, secret_scope
-from orchestrator.ir.model import CallIR, CatchIR, FlowIR, StepIR
+from orchestrator.errors import OrchestratorError, StepError
+from orchestrator.expr import compile_expr, compile_value, secret_scope
+from orchestrator.ir.model import FlowIR, StepIR
 from orchestrator.plugin.info import Emitted as EmittedEvent
 from orchestrator.runtime import ticks as t
-from orchestrator.runtime.flow_emit import EmitRule, Emitted, ValueMap, fill_fields, list_of
+from orchestrator.runtime.flow_emit import EmitRule, Emitted, ValueMap, list_of
+from orchestrator.runtime.flow_outcome import Call, Catch, error_record, matches_code, plain_result
 from orchestrator.runtime.flow_park import ChildBody, ParkedBody, parked_body
+from orchestrator.runtime.flow_perform import PerformsCalls
 from orchestrator.runtime.flow_scope import (
     Scope,
     TimeError,
@@ -40,7 +40,7 @@ NEVER_RETRIED = frozenset(
 )
 
 
-class FlowStepBody:
+class FlowStepBody(PerformsCalls):
     """A step of a YAML flow."""
 
     is_plain = False
@@ -63,11 +63,11 @@ class FlowStepBody:
         self._within = compile_value(join.within) if join is not None and join.within is not None else None
         self._set = ValueMap(step.set, lenient)
         self._emit = EmitRule(step.emit, lenient, binding.limits) if step.emit is not None else None
-        self._call = _Call(step.body.call, lenient) if step.body.call is not None else None
-        self._fallback = _Call(step.fallback, lenient) if step.fallback is not None else None
-        self._finally = _Call(step.finally_, lenient) if step.finally_ is not None else None
-        self._undo = _Call(step.undo, lenient) if step.undo is not None else None
-        self._catch = tuple(_Catch(entry, lenient) for entry in step.catch)
+        self._call = Call(step.body.call, lenient) if step.body.call is not None else None
+        self._fallback = Call(step.fallback, lenient) if step.fallback is not None else None
+        self._finally = Call(step.finally_, lenient) if step.finally_ is not None else None
+        self._undo = Call(step.undo, lenient) if step.undo is not None else None
+        self._catch = tuple(Catch(entry, lenient) for entry in step.catch)
         self._limits = binding.limits
         self._items = compile_expr(step.for_each.items, lenient_fields=lenient) if step.for_each is not None else None
         policy = step.policy
@@ -169,7 +169,7 @@ class FlowStepBody:
                     out.input[name] = [str(value.render({**scope, "item": item, "index": i})) for i, item in rows]
         return out
 
-    def _render_call(self, call: _Call, scope: Scope) -> dict[str, Any]:
+    def _render_call(self, call: Call, scope: Scope) -> dict[str, Any]:
         scope = {**scope, "secrets": self._secrets}
         if self._items is None:
             return {"with": call.with_.render(scope)}
@@ -185,87 +185,6 @@ class FlowStepBody:
         if act.phase in (Phase.FINALLY, Phase.UNDO) and isinstance(act.outcome, tuple):
             scope["meta"]["status"], scope["result"] = act.outcome
         return scope
-
-    # The call.
-
-    def perform(self, run: Actor, act: Activation) -> Any:
-        """Make the call; a step without one has the result null."""
-        if act.phase is Phase.MAIN:
-            if self._call is None:
-                return None
-            if self._items is not None:
-                return self._perform_items(run, act, self._call)
-            return self._perform_known(
-                run, act, self._call, act.input["with"], "", act.input.get("id"), act.input.get("cache")
-            )
-        call = {Phase.FALLBACK: self._fallback, Phase.FINALLY: self._finally, Phase.UNDO: self._undo}[act.phase]
-        assert call is not None
-        return self._invoke(run, act, call, act.input["with"], "")
-
-    async def _perform_known(
-        self,
-        run: Actor,
-        act: Activation,
-        call: _Call,
-        inputs: dict[str, Any],
-        suffix: str,
-        key: str | None,
-        cache: str | None,
-    ) -> Any:
-        """The call, unless its `id` or `cache` key has a result already."""
-        if key is None and cache is None:
-            return await self._invoke(run, act, call, inputs, suffix)
-        memory = run.engine.call_memory or self.binding.memory
-        if cache is not None and key is None:
-            ttl_s = self.ir.cache.ttl_s if self.ir.cache is not None else None
-            name = f"{self.flow.name}:{self.ir.name}"
-            return await memory.cached(
-                name, cache, ttl_s, run.now(), lambda: self._invoke(run, act, call, inputs, suffix)
-            )
-        holder = f"{run.run_id}/{self.ir.name}/{act.id}{suffix}"
-        return await memory.once(
-            self.flow.name, str(key), inputs, lambda: self._invoke(run, act, call, inputs, suffix), holder
-        )
-
-    async def _perform_items(self, run: Actor, act: Activation, call: _Call) -> list[Any]:
-        """One call per item, in parallel up to `concurrency`; every result is recorded as soon as it is there."""
-        inputs: list[dict[str, Any]] = act.input["each"]
-        results: list[Any] = [None] * len(inputs)
-        slots = asyncio.Semaphore(self.ir.policy.concurrency or max(1, len(inputs)))
-        keeps = self.ir.for_each is not None and self.ir.for_each.keeps_errors
-        keys, caches = (_per_item(act.input.get(name), len(inputs)) for name in ("id", "cache"))
-
-        async def one(index: int) -> None:
-            path = f"item/{index}"
-            known = (act.record or {}).get(path)
-            if known is not None:
-                results[index] = known[1]
-                return
-            async with slots:
-                try:
-                    value = plain_result(
-                        await self._perform_known(
-                            run, act, call, inputs[index], f"/{index}", keys[index], caches[index]
-                        )
-                    )
-                except OrchestratorError as error:
-                    if not keeps:
-                        raise
-                    value = {"error": error_record(error, self.ir.name, act.attempt)}
-            results[index] = value
-            if act.id in run.state.acts:
-                run.apply(t.Progress(0, 0.0, act.cause, act.id, path, value))
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                for index in range(len(inputs)):
-                    group.create_task(one(index))
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from errors
-        return results
-
-    def _invoke(self, run: Actor, act: Activation, call: _Call, inputs: dict[str, Any], suffix: str) -> Awaitable[Any]:
-        return self.binding.invoke(run, act, call.target, inputs, suffix)
 
     # After an attempt.
 
@@ -423,70 +342,3 @@ class FlowStepBody:
 
     def drop(self, run: Actor, act: Activation) -> None:
         """Nothing is held between the attempts of a YAML step."""
-
-
-class _Call:
-    __slots__ = ("target", "with_")
-
-    def __init__(self, ir: CallIR, lenient: dict[str, frozenset[str]]) -> None:
-        self.target = ir.target
-        self.with_ = ValueMap(ir.with_, lenient, urls=True)
-
-
-class _Catch:
-    __slots__ = ("ir", "with_")
-
-    def __init__(self, ir: CatchIR, lenient: dict[str, frozenset[str]]) -> None:
-        self.ir = ir
-        self.with_ = ValueMap(ir.with_, lenient)
-
-    def emission(self, scope: Scope) -> t.Emission | None:
-        if self.ir.event is None:
-            return None
-        fields = self.with_.render(scope)
-        fill_fields(fields, self.ir.fill, scope)
-        return (self.ir.event, fields, None)
-
-
-def plain_result(result: Any) -> Any:
-    """A callable's result as a value: an event it returned counts by its fields."""
-    return result.fields if isinstance(result, EmittedEvent) else result
-
-
-def matches_code(pattern: str, code: str) -> bool:
-    """Whether an error code fits a pattern: itself, `any`, `http.*`, `http.5xx`."""
-    if pattern in ("any", code):
-        return True
-    if pattern.endswith(".*"):
-        return code.startswith(pattern[:-1])
-    if pattern.endswith("xx"):
-        head = pattern[:-2]
-        return code.startswith(head) and len(code) == len(pattern) and code[len(head) :].isdigit()
-    return False
-
-
-def error_record(error: BaseException, step: str, attempt: int) -> ErrorRecord:
-    """An error as a flow sees it: {code, message, step, attempt, details}."""
-    details: Any = None
-    if isinstance(error, StepError):
-        code, message, details = error.code, error.message, error.details
-    elif isinstance(error, StepTimedOut):
-        code, message = "timeout", error.message
-    elif isinstance(error, OrchestratorError):
-        code, message = error.code, str(error)
-    elif isinstance(error, asyncio.CancelledError):
-        code, message = "call.failed", "the call was cancelled from inside"
-    else:
-        code, message = "call.failed", f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        details = {"type": type(error).__name__}
-    return {"code": code, "message": message, "step": step, "attempt": attempt, "details": details}
-
-
-def resolved(inputs: dict[str, Any], lookup: Callable[[str], str]) -> dict[str, Any]:
-    """A call's input with the secrets put in, for the call alone."""
-    return cast("dict[str, Any]", resolve_secrets(inputs, lookup))
-
-
-def _per_item(keys: Any, count: int) -> list[str | None]:  # JSON; text in journals from before keys were per item
-    """The `id` or `cache` key of every item."""
-    return keys if isinstance(keys, list) else [None] * count

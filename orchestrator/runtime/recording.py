@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
-from orchestrator.runtime.reduce import record_call
+from orchestrator.runtime.reduce_context import record_call
 from orchestrator.runtime.state import Activation, Status
 
 

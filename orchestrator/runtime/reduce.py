@@ -6,18 +6,25 @@ after the last snapshot. The cost of a tick does not depend on the size of the g
 
 from __future__ import annotations
 
-from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
 from orchestrator.runtime import ticks as t
-from orchestrator.runtime.ending import cancel_run, end_drain, fail_run, next_cleanup, settle_quiet
-from orchestrator.runtime.joins import expire_join
+from orchestrator.runtime.ending import cancel_run, fail_run, next_cleanup, settle_quiet
+from orchestrator.runtime.reduce_context import (
+    close_context_wait,
+    flush_calls,
+    note_progress,
+    open_child,
+    open_collect,
+    open_context_wait,
+    settle_collects,
+)
+from orchestrator.runtime.reduce_timers import fire_timer
 from orchestrator.runtime.reduction import (
     Reduction,
     activate,
     count_down,
-    doom,
     free_slot,
     own_copy,
     park,
@@ -32,11 +39,10 @@ from orchestrator.runtime.reduction import (
     write_state,
 )
 from orchestrator.runtime.routing import apply_delivered, emit, emit_all
-from orchestrator.runtime.state import TERMINAL, Activation, EventRef, Phase, Status, Timer, Undo
-from orchestrator.runtime.waiting import detach_children, drop_waits, expire_wait, open_wait, withdraw_wait
+from orchestrator.runtime.state import TERMINAL, Activation, EventRef, Phase, Status, Undo
+from orchestrator.runtime.waiting import detach_children, drop_waits, open_wait
 
 OUT_OF_TIME = frozenset({"timeout", "deadline"})  # codes of a step that `meta.status` tells as `timeout`
-CALLS = "calls"  # where an activation records what its context answered before a flush
 
 
 def reduce_tick(r: Reduction, tick: t.Tick) -> list[t.Command]:
@@ -57,7 +63,7 @@ def reduce_tick(r: Reduction, tick: t.Tick) -> list[t.Command]:
 def start_plain(r: Reduction, act: Activation) -> None:
     """The tick `r.cause` starts an attempt of a step that prepares nothing: what `reduce_tick` does about its StepStarted."""
     if act.collects is not None:  # the attempt starts over: its process is gone
-        _settle_collects(r, act, True)
+        settle_collects(r, act, True)
     act.is_running = True
     act.started_at = r.at
     act.cause = r.cause
@@ -171,7 +177,7 @@ def _step_settled(r: Reduction, tick: t.StepSettled) -> None:
         return
     act.is_running = False
     if act.collects is not None:
-        _settle_collects(r, act, tick.error is not None)
+        settle_collects(r, act, tick.error is not None)
     if tick.writes:
         write_state(r, tick.writes)
     if tick.again_at is not None:
@@ -251,170 +257,6 @@ def _afterlife(r: Reduction, act: Activation, tick: t.StepSettled) -> bool:
     return True
 
 
-def _flushed(r: Reduction, tick: t.Flushed) -> None:
-    if tick.act == 0:
-        write_state(r, tick.writes)
-        return
-    act = r.state.acts.get(tick.act)
-    if act is None or act.attempt != tick.attempt:
-        return
-    if tick.writes:
-        write_state(r, tick.writes)
-    act.collects = None
-    if tick.path:
-        record = act.record = act.record or {}
-        record[tick.path] = ("value", bool(tick.emitted or tick.writes or tick.posts))
-        if tick.calls:
-            known = record.get(CALLS)
-            record[CALLS] = ("value", [*known[1], *tick.calls] if known is not None else list(tick.calls))
-    for run_id, type, value, dedup in tick.posts:
-        r.out.append(t.Post(run_id, type, value, dedup))
-    emit_all(r, tick.emitted, act.scope, act.line)
-
-
-def _progress(r: Reduction, tick: t.Progress) -> None:
-    record_call(r, tick.act, tick.path, tick.value, tick.data, tick.writes)
-
-
-def record_call(r: Reduction, of: int, path: str, value: Any, data: Any, writes: tuple[t.StateOp, ...]) -> None:
-    """What a Progress does: the call at a path of an activation has a value."""
-    act = r.state.acts.get(of)
-    if act is None:
-        return
-    if act.record is None:
-        act.record = {}
-    act.record[path] = ("value", value) if data is None else ("value", value, data)
-    if writes:
-        write_state(r, writes)
-
-
-def _collected(r: Reduction, tick: t.Collected) -> None:
-    act = r.state.acts.get(tick.act)
-    if act is None:
-        return
-    key = (act.step.name, tick.buffer)
-    buffer = r.state.buffers.setdefault(key, {})
-    entry = (act.id, tick.value)
-    buffer.setdefault(tick.type, deque()).append(entry)
-    moves = act.collects = act.collects or []
-    moves.append(("add", key, tick.type, entry))
-    act.collected = None
-    if not tick.expected:
-        return
-    needed = Counter(tick.expected)
-    if any(len(buffer.get(name, ())) < count for name, count in needed.items()):
-        return
-    taken = [(name, buffer[name].popleft()) for name in tick.expected]
-    moves.append(("take", key, taken))
-    act.collected = [item[1] for _, item in taken]
-    for name in needed:
-        if not buffer[name]:
-            del buffer[name]
-    if not buffer:
-        del r.state.buffers[key]
-
-
-def _settle_collects(r: Reduction, act: Activation, has_failed: bool) -> None:
-    moves, act.collects = act.collects, None
-    if not has_failed or not moves:
-        return
-    for move in reversed(moves):
-        buffer = r.state.buffers.setdefault(move[1], {})
-        if move[0] == "take":
-            for name, entry in reversed(move[2]):
-                buffer.setdefault(name, deque()).appendleft(entry)
-        elif move[3] in buffer.get(move[2], ()):
-            buffer[move[2]].remove(move[3])
-
-
-def _wait_opened(r: Reduction, tick: t.WaitOpened) -> None:
-    act = r.state.acts.get(tick.act)
-    if act is None:
-        return
-    free_slot(r, act)
-    asked = tick.announce[1] if tick.request_id is not None and tick.announce is not None else None
-    open_wait(
-        r, act, tick.path, type=tick.type, match=tick.match, due=tick.due, request_id=tick.request_id, asked=asked
-    )
-
-
-def _wait_closed(r: Reduction, tick: t.WaitClosed) -> None:
-    act = r.state.acts.get(tick.act)
-    if act is not None:
-        withdraw_wait(r, act, tick.path)
-
-
-def _child_opened(r: Reduction, tick: t.ChildOpened) -> None:
-    act = r.state.acts.get(tick.act)
-    if act is None:
-        return
-    if act.record is None:
-        act.record = {}
-    act.record[tick.path] = ("value", tick.child)
-    park(r, act)
-    r.state.children[tick.child] = act.id
-    act.owned = act.owned or []
-    act.owned.append(("child", tick.child))
-    r.out.append(t.StartChild(act, tick.child))
-
-
-def _timer_fired(r: Reduction, tick: t.TimerFired) -> None:
-    state = r.state
-    timer = state.timers.pop(tick.timer, None)
-    if timer is None:
-        return
-    _FIRE[timer.kind](r, timer)
-
-
-def _fire_again(r: Reduction, timer: Timer) -> None:
-    act = r.state.acts.get(timer.ref)
-    if act is not None:
-        restart(r, act)
-
-
-def _fire_wait(r: Reduction, timer: Timer) -> None:
-    expire_wait(r, timer.ref, timer.data)
-
-
-def _fire_sleep(r: Reduction, timer: Timer) -> None:
-    act = r.state.acts.get(timer.ref)
-    if act is not None:
-        unpark(r, act)
-        r.out.append(t.Wake(act, "wait", "slept", None))
-
-
-def _fire_deadline(r: Reduction, timer: Timer) -> None:
-    act = r.state.acts.get(timer.ref)
-    if act is None:
-        return
-    drop_waits(r, act)
-    if act.waits:
-        act.waits = 1
-        unpark(r, act)
-    act.attempt += 1
-    act.is_running = False
-    r.out.append(t.CancelTask(act))
-    doom(r, act, "deadline", f"step `{act.step.name}` was not done by its deadline")
-
-
-def _fire_join(r: Reduction, timer: Timer) -> None:
-    expire_join(r, r.plan.steps[timer.ref], timer.data)
-
-
-def _fire_run(r: Reduction, timer: Timer) -> None:
-    error = {"code": "timeout", "message": "the run took longer than its timeout", "step": None, "attempt": 0}
-    fail_run(r, {**error, "details": None}, Status.TIMEOUT)
-
-
-def _fire_drain(r: Reduction, timer: Timer) -> None:
-    end_drain(r)
-
-
-def _fire_rate(r: Reduction, timer: Timer) -> None:
-    r.state.seen.discard(f"rate:{timer.ref}")
-    pull(r, r.plan.steps[timer.ref])
-
-
 def _child_settled(r: Reduction, tick: t.ChildSettled) -> None:
     owner = r.state.children.pop(tick.child, None)
     act = r.state.acts.get(owner) if owner is not None else None
@@ -430,12 +272,6 @@ def _answer(r: Reduction, tick: t.Answer) -> None:
     from orchestrator.runtime.people import apply_answer
 
     apply_answer(r, tick)
-
-
-def _fire_request(r: Reduction, timer: Timer) -> None:
-    from orchestrator.runtime.people import fire_request_timer
-
-    fire_request_timer(r, timer)
 
 
 def _cancel(r: Reduction, tick: t.Cancel) -> None:
@@ -468,30 +304,16 @@ _APPLY: dict[type[Any], Callable[[Reduction, Any], None]] = {
     t.Delivered: apply_delivered,
     t.StepStarted: _step_started,
     t.StepSettled: _step_settled,
-    t.Flushed: _flushed,
-    t.Progress: _progress,
-    t.Collected: _collected,
-    t.WaitOpened: _wait_opened,
-    t.WaitClosed: _wait_closed,
-    t.ChildOpened: _child_opened,
-    t.TimerFired: _timer_fired,
+    t.Flushed: flush_calls,
+    t.Progress: note_progress,
+    t.Collected: open_collect,
+    t.WaitOpened: open_context_wait,
+    t.WaitClosed: close_context_wait,
+    t.ChildOpened: open_child,
+    t.TimerFired: fire_timer,
     t.Answer: _answer,
     t.ChildSettled: _child_settled,
     t.Cancel: _cancel,
     t.Streamed: _nothing,
     t.Migrated: _migrated,
-}
-
-_FIRE: dict[str, Callable[[Reduction, Timer], None]] = {
-    "again": _fire_again,
-    "wait": _fire_wait,
-    "sleep": _fire_sleep,
-    "deadline": _fire_deadline,
-    "join": _fire_join,
-    "run": _fire_run,
-    "drain": _fire_drain,
-    "rate": _fire_rate,
-    "remind": _fire_request,
-    "escalate": _fire_request,
-    "expire": _fire_request,
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.language.flow_reader import parse_flow
-from orchestrator.language.spec import Located
+from orchestrator.language.spec_parts import Located
 from orchestrator.language.template_text import ExprSource, Literal, MapValue, Template
 from tests.language.support import found, good, good_step, help_of, parse, step_text
 
