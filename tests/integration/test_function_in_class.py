@@ -91,3 +91,22 @@ def test_another_process_takes_up_both_runs_and_no_step_runs_twice(tmp_path: Pat
         ("review", "function", "outer", "done"),
         ("Outer", "class", None, "done"),
     ]
+
+
+def test_run_of_a_function_in_a_step_is_a_run_of_its_own() -> None:
+    @workflow
+    async def alone(x: int, ctx: RunContext) -> int:
+        return int(await ctx.request_info("?", int, request_id="alone"))
+
+    class Around(Workflow):
+        @step
+        async def go(self, ev: StartEvent) -> StopEvent:
+            result = await alone.run(1)
+            return StopEvent(result=(result.run_id, [event.request_id for event in result.get_request_info_events()]))
+
+    async def main() -> None:
+        handler = Around().run()
+        inner, asked = await handler
+        assert inner != handler.run_id and asked == ["alone"]
+
+    asyncio.run(main())
