@@ -84,9 +84,14 @@ async def once(run: Run, workload: str, n: int) -> Phases:
     return phases
 
 
-def goes_on(done: int, spent_s: float, budget_s: float) -> bool:
+SHORT_S = 0.25  # a workload of a millisecond is repeated for so long: five times would measure cold code
+
+
+def goes_on(done: int, spent_s: float, args: argparse.Namespace) -> bool:
     """Whether to repeat. A first time that is not too long is no figure: it pays for what is made at first use."""
-    return done == 0 or spent_s < budget_s or (done == 1 and spent_s < 3 * budget_s)
+    if done >= args.repetitions:
+        return spent_s < min(SHORT_S, args.budget)
+    return done == 0 or spent_s < args.budget or (done == 1 and spent_s < 3 * args.budget)
 
 
 async def measure(build: Callable[[int, Path], Run], args: argparse.Namespace) -> dict[str, Any]:
@@ -101,9 +106,7 @@ async def measure(build: Callable[[int, Path], Run], args: argparse.Namespace) -
     memory, disk = resident_kb(), disk_bytes(directory)
     best: dict[str, Any] = {"repetitions": 0, "is_serial": overlap == 1}
     began = time.perf_counter()
-    while best["repetitions"] < args.repetitions and goes_on(
-        best["repetitions"], time.perf_counter() - began, args.budget
-    ):
+    while goes_on(best["repetitions"], time.perf_counter() - began, args):
         phases = await once(run, args.workload, args.size)
         if not best["repetitions"]:
             best["peak_added_kb"] = peak_kb() - memory

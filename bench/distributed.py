@@ -1,10 +1,13 @@
 """Durable steps and runs per second over PostgreSQL with 1, 2 and 4 worker processes, beside DBOS used directly on the same
-server, in one sitting: `python bench/distributed.py [--quick]`.
+database, in one sitting: `python bench/distributed.py [--quick] [--repeat 3]`.
 
 A run is a loop of STEPS steps; every step is one call of a counted function and one durable result (strict: on the disk before
 the next call). All runs are put into the store first; the time is from starting the work to the end of the last run, with the
 workers up and idle before. Both sides use what they ship: ours the local dispatcher, DBOS a queue with its default notification
 settings and a polling interval of 50 ms. Each result is checked: a step that was skipped or repeated gives another number.
+
+Both take turns on one database, `--repeat` times; the ratios are of the medians. `cpu` is what the workers and the database
+used for a step together, in ms; `load` what the machine had to do when the measurement began, its own part included.
 """
 
 from __future__ import annotations
@@ -17,8 +20,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,11 +68,49 @@ class Figure:
     runs: int
     steps: int
     seconds: float
+    cpu_s: float
+    load: float
+
+    @property
+    def per_s(self) -> float:
+        """Steps per second."""
+        return self.runs * self.steps / self.seconds
+
+    @property
+    def cpu_ms(self) -> float:
+        """Processor time of a step."""
+        return self.cpu_s / (self.runs * self.steps) * 1000
 
     def show(self) -> str:
         """As a line."""
-        per_s, runs_per_s = self.runs * self.steps / self.seconds, self.runs / self.seconds
-        return f"{self.engine:6} {self.workers:7} {self.runs:6} {self.steps:6} {per_s:10.0f} {runs_per_s:9.1f}"
+        head = f"{self.engine:6} {self.workers:7} {self.runs:6} {self.steps:6} {self.per_s:10.0f}"
+        return f"{head} {self.runs / self.seconds:9.1f} {self.cpu_ms:8.2f} {self.load:6.1f}"
+
+
+class Stopwatch:
+    """Time that passes, and processor time that the workers and the database use meanwhile."""
+
+    def __init__(self, processes: list[subprocess.Popen[bytes]]) -> None:
+        self._pids = {process.pid for process in processes}
+        self._load = os.getloadavg()[0]
+        self._cpu_s = self._used_s()
+        self._began = time.perf_counter()
+
+    def stop(self, engine: str, runs: int, steps: int) -> Figure:
+        """The figure of what was done since."""
+        seconds = time.perf_counter() - self._began
+        return Figure(engine, len(self._pids), runs, steps, seconds, self._used_s() - self._cpu_s, self._load)
+
+    def _used_s(self) -> float:
+        ticks = 0
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                name, _, rest = path.read_text().partition("(")[2].rpartition(")")
+            except OSError:  # it has ended
+                continue
+            if int(path.parent.name) in self._pids or name.startswith("postgres"):
+                ticks += sum(map(int, rest.split()[11:13]))
+        return ticks / os.sysconf("SC_CLK_TCK")
 
 
 # Ours.
@@ -121,19 +164,19 @@ async def measure_ours(url: str, workers: int, runs: int, steps: int) -> Figure:
             while (await journal.runs(open_runs, limit=1)).rows:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
-        await add("warm", workers)
+        await add(f"warm{time.monotonic_ns()}-", workers)
         await all_done()
-        began = time.perf_counter()
-        names = await add("run", runs)
+        watch = Stopwatch(processes)
+        names = await add(f"run{time.monotonic_ns()}-", runs)
         await all_done()
-        seconds = time.perf_counter() - began
+        figure = watch.stop("ours", runs, steps)
         expected = digest(range(steps))
         for name in names:
             found = (await journal.run(name)).outcome["result"]
             assert found == {"acc": expected}, f"run {name} gave {found}"
         stop_workers(processes)
         await journal.aclose()
-    return Figure("ours", workers, runs, steps, seconds)
+    return figure
 
 
 # DBOS.
@@ -189,7 +232,7 @@ def measure_dbos(url: str, workers: int, runs: int, steps: int) -> Figure:
     warm: list[Any] = [client.enqueue(options, steps) for _ in range(workers)]
     for handle in warm:
         handle.get_result()
-    began = time.perf_counter()
+    watch = Stopwatch(processes)
     with ThreadPoolExecutor(8) as pool:
         handles: list[Any] = list(pool.map(lambda _: client.enqueue(options, steps), range(runs)))
     while True:
@@ -197,12 +240,12 @@ def measure_dbos(url: str, workers: int, runs: int, steps: int) -> Figure:
         if not left:
             break
         time.sleep(0.02)
-    seconds = time.perf_counter() - began
+    figure = watch.stop("dbos", runs, steps)
     expected = digest(range(steps))
     assert all(handle.get_result() == expected for handle in handles)
     stop_workers(processes)
     client.destroy()
-    return Figure("dbos", workers, runs, steps, seconds)
+    return figure
 
 
 # Processes.
@@ -232,10 +275,34 @@ def stop_workers(processes: list[subprocess.Popen[bytes]]) -> None:
         process.stdout.close()  # type: ignore[union-attr]  # it is a pipe
 
 
+def measure_all(url: str, scale: int, only: str, repeat: int) -> Iterator[tuple[list[Figure], list[Figure]]]:
+    """Each pair of measurements, the two sides in turn."""
+    print("engine workers   runs  steps    steps/s    runs/s cpu ms/st   load", flush=True)
+    wanted = only.split(",") if only else ["many", "short", "alone"]
+    shapes = {"many": (8 * scale, STEPS, 10, 1), "short": (40 * scale, 1, 10, 1), "alone": (1, 40 * scale, 1, 10)}
+    for workers in (1, 2, 4):
+        for name in wanted:
+            runs, steps, more_runs, more_steps = shapes[name]
+            if name == "alone" and workers > 1:
+                continue
+            theirs: list[Figure] = []
+            mine: list[Figure] = []
+            for _ in range(repeat):
+                theirs.append(measure_dbos(url, workers, runs, steps))
+                print(theirs[-1].show(), flush=True)
+                mine.append(asyncio.run(measure_ours(url, workers, more_runs * runs, more_steps * steps)))
+                print(mine[-1].show(), flush=True)
+            yield theirs, mine
+
+
 def main() -> None:
     """Measure, print the table and the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the work")
+    parser.add_argument("--repeat", type=int, default=1, help="how often each pair is measured")
+    parser.add_argument(
+        "--only", default="", help="measurements to make, of many, short and alone, by commas; all by default"
+    )
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     parser.add_argument("--worker", nargs=4, metavar=("KIND", "URL", "ROOT", "NAME"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -249,25 +316,20 @@ def main() -> None:
     from tests.support.postgres import Server
 
     server = Server()
-    scale = 1 if options.quick else 5
     figures: list[Figure] = []
-    print("engine workers   runs  steps   steps/s    runs/s", flush=True)
     try:
-        for workers in (1, 2, 4):
-            for runs, steps in ((8 * scale, STEPS), (40 * scale, 1)):
-                figures.append(measure_dbos(server.new_database(), workers, runs, steps))
-                print(figures[-1].show(), flush=True)
-                figures.append(asyncio.run(measure_ours(server.new_database(), workers, 10 * runs, steps)))
-                print(figures[-1].show(), flush=True)
-        figures.append(measure_dbos(server.new_database(), 1, 1, 40 * scale))
-        print(figures[-1].show(), flush=True)
-        figures.append(asyncio.run(measure_ours(server.new_database(), 1, 1, 400 * scale)))
-        print(figures[-1].show(), flush=True)
+        for theirs, mine in measure_all(server.new_database(), 1 if options.quick else 5, options.only, options.repeat):
+            figures += [*theirs, *mine]
+            ratio = median(f.per_s for f in mine) / median(f.per_s for f in theirs)
+            spread = sorted(m.per_s / t.per_s for t, m in zip(theirs, mine, strict=True))
+            cpu = median(f.cpu_ms for f in theirs) / median(f.cpu_ms for f in mine)
+            print(
+                f"  {mine[0].workers} workers, {theirs[0].steps} steps a run: {ratio:.1f} times the steps per second of DBOS"
+                f" ({spread[0]:.1f} to {spread[-1]:.1f}), {cpu:.1f} times for the same processor time",
+                flush=True,
+            )
     finally:
         server.close()
-    for theirs, mine in zip(figures[::2], figures[1::2], strict=True):
-        ratio = (mine.runs * mine.steps / mine.seconds) / (theirs.runs * theirs.steps / theirs.seconds)
-        print(f"{mine.workers} workers, {theirs.steps} steps a run: {ratio:.1f} times the steps per second of DBOS")
     if options.json is not None:
         rows = [{name: getattr(figure, name) for name in Figure.__slots__} for figure in figures]
         options.json.write_text(json.dumps(rows, indent=1) + "\n")

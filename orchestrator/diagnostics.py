@@ -6,7 +6,7 @@ All positions are 1-based; `end_column` is the first column after the token. `fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -107,6 +107,21 @@ class Diagnostic:
                 for r in self.related
             ],
         }
+
+
+class TooManyFindings(Exception):
+    """There are more findings than anybody reads; looking for more would only take time."""
+
+
+def too_many(found: Sequence[Diagnostic]) -> Diagnostic:
+    """What is said where a check has stopped because of them. `found` is not empty."""
+    return Diagnostic(
+        "FLW118",
+        Severity.ERROR,
+        f"{len(found)} {'finding is' if len(found) == 1 else 'findings are'} shown, and there may be more",
+        found[-1].span,
+        "mend these and check again",
+    )
 
 
 def has_errors(diagnostics: Iterable[Diagnostic]) -> bool:

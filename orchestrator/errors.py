@@ -22,6 +22,7 @@ __all__ = [
     "RunCancelled",
     "RunError",
     "RunFinished",
+    "RunParked",
     "RunReleased",
     "RunStalled",
     "StepError",
@@ -143,6 +144,16 @@ class StoreBusy(StoreError):
     """Another process holds the store; trying again later can succeed."""
 
     code = "store.busy"
+
+
+class RunParked(StoreBusy):
+    """The run is set aside, with the reason; what came for it is kept, and taken when it goes on."""
+
+    code = "run.parked"
+
+    def __init__(self, message: str, *, run_id: str = "") -> None:
+        super().__init__(message)
+        self.run_id = run_id
 
 
 class JournalConflict(StoreError):

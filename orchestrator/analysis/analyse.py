@@ -12,7 +12,7 @@ from orchestrator.analysis.places import Places, SpanIndex
 from orchestrator.analysis.report import Report
 from orchestrator.analysis.results import CatalogLike
 from orchestrator.analysis.spelling import check_spelling
-from orchestrator.diagnostics import Diagnostic
+from orchestrator.diagnostics import Diagnostic, TooManyFindings, too_many
 from orchestrator.ir.link import Links
 from orchestrator.ir.model import FlowIR
 
@@ -32,6 +32,21 @@ def analyse(
     `links` is the wiring of the flow where it was worked out already.
     """
     report = Report(Places(flow, spans))
+    try:
+        _run_rules(flow, catalog, report, groups, is_secret_set, links)
+    except TooManyFindings:
+        return [*(found := report.sorted()), too_many(found)]
+    return report.sorted()
+
+
+def _run_rules(
+    flow: FlowIR,
+    catalog: CatalogLike,
+    report: Report,
+    groups: Mapping[str, tuple[str, ...]] | None,
+    is_secret_set: Callable[[str], bool] | None,
+    links: Links | None,
+) -> None:
     facts = check_names(Facts(flow, links=links), report)
     python_wiring.check_python(facts, report)
     wiring.check_heard_events_are_emitted(facts, report)
@@ -64,7 +79,6 @@ def analyse(
     safety.check_verifiers(facts, report)
     check_spelling(facts, report)
     _forget_echoes(facts, catalog, report)
-    return report.sorted()
 
 
 def _forget_echoes(facts: Facts, catalog: CatalogLike, report: Report) -> None:

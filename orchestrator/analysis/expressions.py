@@ -19,12 +19,13 @@ from orchestrator.analysis.values import Found, flow_level_expressions, step_exp
 from orchestrator.diagnostics import Diagnostic, Edit, Fix
 from orchestrator.expr.checking import infer
 from orchestrator.expr.errors import ExprSyntaxError
-from orchestrator.expr.findings import ExprFinding, finding_of
+from orchestrator.expr.findings import ExprFinding, error, finding_of
 from orchestrator.expr.nodes import Attr, Expr, Name, used_names
 from orchestrator.expr.parser import parse
 from orchestrator.expr.placing import check_condition, check_iterable
 from orchestrator.expr.types import ANY, ObjectT, TypeT, union
 
+MAX_EXPRESSIONS = 5_000  # different ones in one flow, about 60 µs each
 NO_RESULTS: Mapping[str, TypeT] = {}
 NO_NAMES: frozenset[str] = frozenset()
 CONDITIONS = frozenset({"when", "until", "if"})
@@ -33,7 +34,7 @@ _JUDGED = CONDITIONS | {"for_each"}  # places where more is asked than that the 
 
 @dataclass(slots=True)
 class Checked:
-    """What is known of the expressions: trees and names by source, types by place, scopes by step."""
+    """What is known of the expressions: trees and names by source, types by place, scopes by step (that has any)."""
 
     trees: dict[str, Expr | None] = field(default_factory=dict)
     roots: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -42,6 +43,7 @@ class Checked:
     scopes: dict[str, StepScopes] = field(default_factory=dict)
     chains: dict[str, tuple[str, ...] | None] = field(default_factory=dict)
     read_by: dict[str, set[str]] = field(default_factory=dict)
+    is_cut: bool = False  # more than MAX_EXPRESSIONS: those after them are not looked at, and the flow is refused
 
     def type_at(self, path: Path, source: str, ordinal: int, whole: bool) -> TypeT:
         """The type of the expression at a place; `any` where it could not be read."""
@@ -55,10 +57,13 @@ def check_expressions(facts: Facts, catalog: CatalogLike, report: Report) -> Che
     for step in facts.flow.steps.values():
         if step.body.kind in ("python", "procedure"):
             continue
+        written = step_expressions(step)
+        if not written:
+            continue
         own = scopes.step(step)
         checked.scopes[step.name] = own
         read: set[str] = set()
-        for found in step_expressions(step):
+        for found in written:
             _check(found, own.at(found.site, found.entry), checked, report, own.results_by)
             read |= checked.names.get(found.source, NO_NAMES)
         checked.read_by[step.name] = read
@@ -110,8 +115,14 @@ def _judge(tree: Expr, scope: Scope, found: Found, checked: Checked, report: Rep
 
 def _tree(found: Found, checked: Checked, report: Report) -> Expr | None:
     source = found.source
-    if source in checked.trees and checked.trees[source] is not None:
-        return checked.trees[source]
+    known = checked.trees.get(source)
+    if known is not None:
+        return known
+    if len(checked.trees) >= MAX_EXPRESSIONS and source not in checked.trees:
+        if not checked.is_cut:
+            checked.is_cut = True
+            report.put(to_diagnostic(_too_many(), found, report))
+        return None
     try:
         tree = parse(source)
     except ExprSyntaxError as problem:
@@ -124,6 +135,11 @@ def _tree(found: Found, checked: Checked, report: Report) -> Expr | None:
     checked.roots[source] = frozenset(name.partition(".")[0].removesuffix("[]") for name in names)
     checked.chains[source] = _chain(tree)
     return tree
+
+
+def _too_many() -> ExprFinding:
+    message = f"more than {MAX_EXPRESSIONS:,} different expressions in one flow"
+    return error("FLW112", message, 0, 1, "move some steps into a flow of their own")
 
 
 def _chain(tree: Expr) -> tuple[str, ...] | None:

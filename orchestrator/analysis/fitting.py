@@ -6,7 +6,6 @@ Only what is surely wrong is an error; a value that may be null where null is no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from orchestrator.analysis.places import Path
 from orchestrator.expr.schema_types import from_json_schema
@@ -32,13 +31,14 @@ from orchestrator.expr.types import (
     without_null,
 )
 from orchestrator.ir.model import Json, Value
+from orchestrator.ir.record import record
 
 BOOL_WORDS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 _SAME = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "null": "null"}
 TypeOf = Callable[[Path, str, int, bool], TypeT]  # path, source, ordinal, whole -> type of an expression
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Misfit:
     """One place where a value does not fit. kind: type, null, unknown (a field), missing (a field); guess: what was meant."""
 

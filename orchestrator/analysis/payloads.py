@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.analysis.expressions import Checked
@@ -16,6 +15,7 @@ from orchestrator.analysis.values import calls_of
 from orchestrator.diagnostics import Fix
 from orchestrator.expr.suggest import edit_distance, listed, nearest
 from orchestrator.ir.model import CallIR, Json, StepIR, Value
+from orchestrator.ir.record import record
 from orchestrator.plugin.info import CallableInfo
 from orchestrator.plugin.shorthand import schema_of
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:  # only named
 KNOWN_ERRORS = (
     "any", "timeout", "deadline", "http.connect", "http.blocked", "repeat.exhausted", "loop.exhausted", "collect.timeout",
     "type.payload", "llm.rate_limit", "llm.bad_json", "flow.failed", "call.failed", "expr.failed", "id.conflict",
-    "cancelled", "stalled", "http.4xx", "http.5xx", "http.429",
+    "ask.nobody", "cancelled", "stalled", "http.4xx", "http.5xx", "http.429",
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Handover:
     """What the rules of this module look at: one flow with its catalog and the types of its expressions."""
 
@@ -48,7 +48,7 @@ def check_payloads(facts: Facts, catalog: CatalogLike, checked: Checked, report:
         _check_emits(step, at)
         _check_state(step, at)
         for call, path, _ in calls_of(step):
-            _check_call(step, call, path, at)
+            check_call(step, call, path, at)
         _check_wait(step, at)
         _check_error_codes(step, catalog, report)
     for n, trigger in enumerate(facts.flow.triggers):
@@ -104,7 +104,8 @@ def _check_state(step: StepIR, at: Handover) -> None:
                 _report(misfit, "FLW502", f"state `{key}`", "field", report, declared=("state", key))
 
 
-def _check_call(step: StepIR, call: CallIR, path: Path, at: Handover) -> None:
+def check_call(step: StepIR, call: CallIR, path: Path, at: Handover) -> None:
+    """The arguments of one call: FLW503 to FLW506, FLW518, FLW519."""
     info = at.catalog.get(call.target)
     if info is None:
         _report_unknown_call(step, call, (*path, "call"), at)

@@ -6,11 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 
 from orchestrator.analysis.codes import CODES
 from orchestrator.analysis.places import Path, Places
-from orchestrator.diagnostics import Diagnostic, Edit, Fix, Related, Severity, Span
+from orchestrator.diagnostics import Diagnostic, Edit, Fix, Related, Severity, Span, TooManyFindings
+
+MOST = 300  # findings that are looked for; those about one name become one later
 
 
 class Report:
-    """The findings of one flow; the same finding at the same place is kept once."""
+    """The findings of one flow; the same finding at the same place is kept once.
+
+    Raises: TooManyFindings, from `add` and `put`, once there are MOST.
+    """
 
     __slots__ = ("_found", "places")
 
@@ -31,10 +36,12 @@ class Report:
         """One finding at a path (or a span found already)."""
         span = at if isinstance(at, Span) else self.places.span(at)
         severity = CODES[code].severity
-        self._found[Diagnostic(code, severity, message, span, help, fix, tuple(related))] = None
+        self.put(Diagnostic(code, severity, message, span, help, fix, tuple(related)))
 
     def put(self, finding: Diagnostic) -> None:
         """A finding that was made elsewhere."""
+        if len(self._found) >= MOST:
+            raise TooManyFindings
         self._found[finding] = None
 
     def forget(self, is_echo: Callable[[Diagnostic], bool]) -> None:

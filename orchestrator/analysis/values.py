@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from orchestrator.analysis.places import Path
 from orchestrator.ir.model import AudienceIR, CallIR, FlowIR, StepIR, Value
+from orchestrator.ir.record import record
 
 
 class Found(NamedTuple):
@@ -25,7 +25,7 @@ class Found(NamedTuple):
     entry: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fixed:
     """A fixed text in a value."""
 

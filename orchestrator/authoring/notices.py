@@ -26,6 +26,7 @@ LOG = logging.getLogger("orchestrator.notices")
 TOLD = ("opened", "reminded", "escalated", "delegated")
 DELAYS_S = (1.0, 10.0, 60.0)
 GRACE_S = 5.0
+TRY_S = 20.0
 
 
 class Notices:
@@ -63,6 +64,36 @@ class Notices:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def try_out(self, name: str, url: str) -> dict[str, str]:
+        """Send somebody a notice that says it is a test; gives what went wrong by notifier, "" where nothing did."""
+        project = self._project()
+        if project is None:
+            return {}
+        email = project.config.people.users.get(name, {}).get("email", "") or self._mail_of(name)
+        receiver = Receiver(name=name, email=email or (name if is_address(name) else ""), link="")
+        notice = Notice(
+            what="opened",
+            title="A test: nothing needs to be decided",
+            flow="test",
+            run_id="test",
+            step="test",
+            request_id="test",
+            due_at=None,
+            url=url,
+            to=[receiver],
+            groups=[],
+        )
+        found = dict.fromkeys(project.config.people.notify, "")
+        for notifier in found:
+            try:
+                async with asyncio.timeout(TRY_S):
+                    await self._call(project, notifier, notice, f"test/{notifier}/{project.hub.clock.now()}")
+            except OrchestratorError as error:
+                found[notifier] = f"{error.code}: {error}"
+            except TimeoutError:
+                found[notifier] = f"no answer within {TRY_S:g} s"
+        return found
 
     def _happened(self, run: Actor, request_id: str, what: str) -> None:
         project = self._project()
@@ -111,14 +142,10 @@ class Notices:
         )
 
     async def _tell(self, project: Project, name: str, notice: Notice, key: str) -> None:
-        context = PlainContext(notice["run_id"], notice["flow"], notice["step"], idempotency_key=key)
         fields = {"run_id": notice["run_id"], "step": notice["step"], "notifier": name}
         for number, delay_s in enumerate((*DELAYS_S, 0.0)):
             try:
-                info = project.catalog.get(name)
-                if info is None:
-                    raise UsageError(f"nothing provides {name}")
-                await project.hub.call(info, {"notice": notice}, context)
+                await self._call(project, name, notice, key)
                 return
             except OrchestratorError as error:  # a run never fails for a message
                 if number == len(DELAYS_S):
@@ -126,6 +153,13 @@ class Notices:
                     return
                 LOG.warning("%s failed, and is tried again: %s: %s", name, error.code, error, extra=fields)
                 await project.hub.clock.sleep(delay_s)
+
+    async def _call(self, project: Project, name: str, notice: Notice, key: str) -> None:
+        context = PlainContext(notice["run_id"], notice["flow"], notice["step"], idempotency_key=key)
+        info = project.catalog.get(name)
+        if info is None:
+            raise UsageError(f"nothing provides {name}")
+        await project.hub.call(info, {"notice": notice}, context)
 
 
 def check_notifiers(project: Project) -> None:

@@ -54,6 +54,7 @@ class Project:
     _known: dict[str, FlowIR] = field(default_factory=dict)
     _compiled: dict[Path, FlowIR] = field(default_factory=dict)  # not hashed yet: checking a flow needs no hash
     _plans: dict[str, FlowPlan] = field(default_factory=dict)
+    _fitting: set[str] = field(default_factory=set)  # hashes of flows whose callables are here
     _python: dict[str, tuple[Any, FlowPlan]] = field(default_factory=dict)
     _binding: FlowBinding | None = None
     _hub: ServiceHub | None = None
@@ -235,14 +236,21 @@ class Project:
     def bind(self, flow: FlowIR) -> FlowPlan:
         """A stored flow, bound to this project's callables.
 
-        Raises: PluginError `binding` that names the callables which are not here.
+        Raises: PluginError `binding` that names the callables which are not here, or how one does not fit.
         """
+        from orchestrator.analysis.binding import unfit_call
+
         targets = {call.target for step in flow.steps.values() for call in _calls_of(step)}
         gone = sorted(name for name in targets if not name.startswith("flow.") and self.catalog.get(name) is None)
         if gone:
             raise PluginError(
                 f"flow `{flow.name}` calls {', '.join(gone)}, which this process does not have", code="binding"
             )
+        key = flow_hash(flow)
+        unfit = unfit_call(flow, self.catalog, targets) if flow.kind == "yaml" and key not in self._fitting else None
+        if unfit is not None:
+            raise PluginError(f"flow `{flow.name}` was made for another version of the code: {unfit}", code="binding")
+        self._fitting.add(key)
         return self.plan(flow)
 
     def python_plan(self, target: str) -> FlowPlan:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.authoring.parked import keep_if_parked
 from orchestrator.errors import AdmissionRefused, RunFinished, StoreBusy
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
@@ -17,7 +18,7 @@ from orchestrator.runtime.durable import DurableEngine
 from orchestrator.runtime.engine import Engine, new_run_id
 from orchestrator.runtime.flow_bind import start_tick
 from orchestrator.runtime.intake import refused_audit
-from orchestrator.runtime.journal import InboxEntry
+from orchestrator.runtime.journal import AuditRow, InboxEntry
 from orchestrator.runtime.plan import FlowPlan
 from orchestrator.runtime.sink import ActorSink
 
@@ -86,8 +87,22 @@ class RunService:
 
         A run that another process holds gets it through its inbox.
 
-        Raises: AnswerRefused, UnknownRun, RunFinished; StoreBusy if the holder did not take it in time.
+        Raises: AnswerRefused, UnknownRun, RunFinished; RunParked if it is kept for a run that is set aside; StoreBusy if
+        the holder did not take it in time. What is refused is in the audit log, a late answer too.
         """
+        try:
+            await self._answer(run_id, request_id, user, answer)
+        except RunFinished:
+            await self._log_late(run_id, request_id, user, answer)
+            raise
+
+    async def _log_late(self, run_id: str, request_id: str, user: str, answer: Mapping[str, Any]) -> None:
+        if isinstance(self.engine, DurableEngine):
+            line = {"request": request_id, "code": "request.closed"}
+            action = f"refused.{answer.get('action', 'answer')}"
+            await self.engine.journal.log([AuditRow(self.engine.clock.now(), run_id, user, action, line)])
+
+    async def _answer(self, run_id: str, request_id: str, user: str, answer: Mapping[str, Any]) -> None:
         try:
             async with self.hold(run_id) as actor:
                 try:
@@ -113,9 +128,11 @@ class RunService:
         data = {"request": request_id, "who": {"user": user, "groups": list(answer.get("groups") or ())}}
         data |= {name: answer[name] for name in ("form", "action", "revision", "item") if answer.get(name) is not None}
         entry = InboxEntry(run_id, "answer", data, f"answer/{new_run_id()}", engine.clock.now())
+        await keep_if_parked(engine, entry)
         await engine.deliver(entry)
         reply = await self._reply_to(engine, entry)
         if reply is None:
+            await self._log_late(run_id, request_id, user, answer)
             raise AnswerRefused("conflict", "request.closed", "the run ended before the answer was taken")
         refused = reply.get("refused")
         if refused is not None:

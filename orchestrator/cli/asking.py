@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import click
 
 from orchestrator.authoring.run_service import RunService
 from orchestrator.cli.data_files import read_mapping
+from orchestrator.cli.exits import CommandFailed, Exit
 from orchestrator.cli.progress import audience_text
 from orchestrator.cli.screen import Screen, inert, one_line, styled
 from orchestrator.cli.typing_line import LineTyping
@@ -33,6 +35,15 @@ def groups_for(user: str, request: Request, groups_of: GroupsOf) -> list[str]:
     audience = request.data.get("to") or {}
     escalated = (request.data.get("escalate") or {}).get("to") or {}
     return [*audience.get("groups", ()), *escalated.get("groups", ())]
+
+
+def check_groups(user: str, given: Iterable[str], groups_of: dict[str, list[str]]) -> None:
+    """Whether the project puts a person into all of these groups. Raises: CommandFailed."""
+    wrong = [group for group in given if group not in groups_of.get(user, ())]
+    if wrong:
+        raise CommandFailed(
+            f"{user} is not in the group {wrong[0]!r}: [people] of orchestrator.toml says who is", Exit.AUTH
+        )
 
 
 class Answers:
@@ -76,6 +87,8 @@ class Answers:
         user = str(answer.pop("as", "") or "")
         groups = answer.pop("groups", None)
         item = answer.pop("item", None)
+        if self._groups_of is not None and isinstance(groups, list):
+            check_groups(user, groups, self._groups_of)
         if not isinstance(groups, list):
             groups = groups_for(user, request, self._groups_of)
         try:

@@ -61,10 +61,10 @@ def continue_run(
     except StoreBusy:
         if not elsewhere:
             raise
-        return _report_stored(project, store, run_id, command=command, as_json=as_json)
+        return report_stored(project, store, run_id, command=command, as_json=as_json, is_kept=act is not None)
     except RunFinished as error:
         if act is None:  # what had come for it has ended it, at once
-            return _report_stored(project, store, run_id, command=command, as_json=as_json)
+            return report_stored(project, store, run_id, command=command, as_json=as_json)
         raise CommandFailed(str(error), Exit.CONFLICT) from error
     if ended.actor.state.is_over and ended.actor.parent is not None:
         if not as_json:
@@ -73,8 +73,13 @@ def continue_run(
     return report(ended, command=command, as_json=as_json, is_kept=True)
 
 
-def _report_stored(project: Project, store: str | None, run_id: str, *, command: str, as_json: bool) -> int:
-    """Report how a run stands that does not go on here: it has ended, is set aside, waits for its turn, or is elsewhere."""
+def report_stored(
+    project: Project, store: str | None, run_id: str, *, command: str, as_json: bool, is_kept: bool = False
+) -> int:
+    """Report how a run stands that does not go on here: it has ended, is set aside, waits for its turn, or is elsewhere.
+
+    `is_kept`: what the command brought is in the store, and waits there for a run that is set aside.
+    """
     from orchestrator.cli.running import path_of_rows
     from orchestrator.cli.store import open_store
 
@@ -88,7 +93,17 @@ def _report_stored(project: Project, store: str | None, run_id: str, *, command:
     row, path = asyncio.run(read())
     if row.status == "parked":
         reason = row.parked or {}
-        raise CommandFailed(f"run {run_id} is set aside: {reason.get('message')}", Exit.ENVIRONMENT)
+        if not is_kept:
+            raise CommandFailed(f"run {run_id} is set aside: {reason.get('message')}", Exit.ENVIRONMENT)
+        if as_json:
+            data = {"run_id": run_id, "status": "parked", "outputs": None, "error": reason, "path": path, "waiting": []}
+            print_json(command, ok=True, data=data)
+        else:
+            say(
+                f"{command}: kept, and taken when run {run_id} goes on; it is set aside now: {reason.get('message')}\n"
+                f"when the reason is mended, `orchestrator resume {run_id}` goes on with it"
+            )
+        return Exit.OK
     outputs = row.outcome.get("result") if isinstance(row.outcome, dict) else None
     codes = {"done": Exit.OK, "timeout": Exit.TIMED_OUT, "failed": Exit.RUN_FAILED, "cancelled": Exit.RUN_FAILED}
     code = codes.get(row.status, Exit.WAITING if row.status == "queued" else Exit.OK)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.asking import check_groups
 from orchestrator.cli.continuing import continue_run, find_run
 from orchestrator.cli.exits import CommandFailed, Exit
 from orchestrator.cli.files import open_project
@@ -53,14 +55,13 @@ def command(
     A refused answer leaves the request as it is: exit 8 for who may not answer, 7 if it is decided, 2 for a wrong form.
     """
     project = open_project()
-    run_id, row = asyncio.run(_find(project, store, request))
+    run_id, row = asyncio.run(_find(project, store, request, user))
     data = row.data or {}
     answer = _answer(data, verdict, inputs, action, delegate, edit)
-    answer["groups"] = list(groups) or _groups(project, user, data)
+    answer["groups"] = _groups(project, user, groups, data)
     if item is not None:
         answer["item"] = item
-    if revision is not None:
-        answer["revision"] = revision
+    answer["revision"] = _revision(data, row, revision, answer.get("action", "answer"))
 
     async def act(front: Foreground) -> None:
         await front.service.answer(run_id, row.request_id, user=user, **answer)
@@ -68,7 +69,17 @@ def command(
     return continue_run(project, store, run_id, act, command="decide", as_json=as_json)
 
 
-async def _find(project: Project, store: str | None, name: str) -> tuple[str, Any]:  # a RequestRow
+CLOSED = {
+    "decided": "has been decided already",
+    "timeout": "has expired: its deadline passed without a decision",
+    "undecided": "is closed: no answer could reach its quorum any more",
+    "cancelled": "is closed: its run went on or ended without it",
+}
+
+
+async def _find(project: Project, store: str | None, name: str, user: str) -> tuple[str, Any]:  # a RequestRow
+    from orchestrator.runtime.journal import AuditRow
+
     journal = open_store(project, store, must_exist=True)
     try:
         run_name, _, wanted = name.partition("/")
@@ -80,9 +91,13 @@ async def _find(project: Project, store: str | None, name: str) -> tuple[str, An
         if len(found) > 1:
             names = ", ".join(f"{run.run_id}/{row.request_id}" for row in found)
             raise CommandFailed(f"run {run.run_id} has several open requests: {names}", Exit.USAGE)
-        closed = [row for _, row in await journal.requests(None, state="decided", run_id=run.run_id)]
-        if any(not wanted or row.request_id == wanted for row in closed):
-            raise CommandFailed(f"{name} has been decided already", Exit.CONFLICT)
+        for state, word in CLOSED.items():
+            closed = [row for _, row in await journal.requests(None, state=state, run_id=run.run_id)]
+            late = next((row for row in closed if not wanted or row.request_id == wanted), None)
+            if late is not None:
+                line = {"request": late.request_id, "code": "request.closed"}
+                await journal.log([AuditRow(time.time(), run.run_id, user, "refused.answer", line)])
+                raise CommandFailed(f"{name} {word}", Exit.CONFLICT)
         raise CommandFailed(f"there is no open request {name}; `orchestrator inbox` lists them", Exit.NOT_FOUND)
     finally:
         await journal.aclose()
@@ -118,11 +133,28 @@ def _answer(
     return {"form": form}
 
 
-def _groups(project: Project, user: str, data: dict[str, Any]) -> list[str]:
+def _revision(data: dict[str, Any], row: Any, given: int | None, action: str) -> int | None:  # row: a RequestRow
+    """The revision that an answer is for. Raises: CommandFailed if it was corrected, and which was seen is not said."""
+    now = data.get("revision")
+    if given is None and action == "answer" and now is not None and now > 1:
+        name = f"{row.run_id}/{row.request_id}"
+        raise CommandFailed(
+            f"the text of {name} was corrected, revision {now} is open: `orchestrator inbox --run {row.run_id} --json` "
+            f"shows it; answer with --revision {now}",
+            Exit.CONFLICT,
+        )
+    return now if given is None else given
+
+
+def _groups(project: Project, user: str, given: tuple[str, ...], data: dict[str, Any]) -> list[str]:
+    """The groups of a person. Raises: CommandFailed for one that the project does not put the person in."""
     from orchestrator.cli.running import groups_of
 
     known = groups_of(project)
     if known is not None:
+        check_groups(user, given, known)
         return known.get(user, [])
+    if given:
+        return list(given)
     escalated = (data.get("escalate") or {}).get("to") or {} if data.get("escalated") else {}
     return [*(data.get("to") or {}).get("groups", ()), *escalated.get("groups", ())]

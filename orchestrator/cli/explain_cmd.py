@@ -1,4 +1,4 @@
-"""`orchestrator explain CODE`: what a finding means, with a wrong and a right example."""
+"""`orchestrator explain CODE|TOPIC`: what a finding means, with a wrong and a right example, and the pages of the manual."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from orchestrator.cli import manual
 from orchestrator.cli.exits import CommandFailed, Exit
 from orchestrator.cli.output import print_json
 
@@ -13,26 +14,60 @@ from orchestrator.cli.output import print_json
 def _complete(ctx: Any, param: Any, incomplete: str) -> list[str]:  # click's own types
     from orchestrator.compiler.explain import pages
 
-    return [page.code for page in pages() if page.code.startswith(incomplete.upper())]
+    codes = [page.code for page in pages() if page.code.startswith(incomplete.upper())]
+    return [*(topic for topic in manual.TOPICS if topic.startswith(incomplete.lower())), *codes]
 
 
 @click.command("explain")
-@click.argument("code", required=False, shell_complete=_complete)
+@click.argument("code", metavar="[CODE|TOPIC]", required=False, shell_complete=_complete)
+@click.argument("words", metavar="[PART]", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(code: str | None, as_json: bool) -> int:
-    """Explain the CODE of a finding; without one, list them all."""
+def command(code: str | None, words: tuple[str, ...], as_json: bool) -> int:
+    """Explain the CODE of a finding, or show a page of the manual, or the PART of it under a heading.
+
+    Without an argument it lists all codes and topics.
+    """
+    if code is None:
+        return _list_all(as_json)
+    topic = code.strip().lower().removesuffix(".md")
+    text = manual.page(topic)
+    if text is not None:
+        return _show_page(topic, text, " ".join(words), as_json)
+    return _show_code(code, as_json)
+
+
+def _list_all(as_json: bool) -> int:
+    from orchestrator.compiler.explain import pages
+
+    rows = [{"code": page.code, "title": page.title} for page in pages()]
+    if as_json:
+        print_json("explain", ok=True, data=rows)
+        return Exit.OK
+    click.echo("\n".join(f"{row['code']}  {row['title']}" for row in rows))
+    click.echo(f"\nPages: {', '.join(manual.TOPICS)}")
+    return Exit.OK
+
+
+def _show_page(topic: str, text: str, words: str, as_json: bool) -> int:
+    shown = manual.part(text, words) if words else text
+    if shown is None:
+        parts = "\n  ".join(manual.headings(text))
+        raise CommandFailed(f"no heading of the page {topic} has {words!r}; it has\n  {parts}", Exit.NOT_FOUND)
+    if as_json:
+        print_json("explain", ok=True, data={"topic": topic, "parts": manual.headings(text), "text": shown})
+    else:
+        click.echo(shown.rstrip())
+    return Exit.OK
+
+
+def _show_code(code: str, as_json: bool) -> int:
     from orchestrator.compiler.explain import page_text, pages, suggest_code
 
-    if code is None:
-        rows = [{"code": page.code, "title": page.title} for page in pages()]
-        if as_json:
-            print_json("explain", ok=True, data=rows)
-        else:
-            click.echo("\n".join(f"{row['code']}  {row['title']}" for row in rows))
-        return Exit.OK
     page = next((page for page in pages() if page.code == code.strip().upper()), None)
     if page is None:
-        guess = suggest_code(code)
+        from orchestrator.expr.suggest import nearest
+
+        guess = nearest(code, manual.TOPICS) or suggest_code(code)
         hint = f"did you mean {guess}?" if guess else "`orchestrator explain` lists all"
         raise CommandFailed(f"there is no code {code}; {hint}", Exit.NOT_FOUND)
     if not as_json:

@@ -76,7 +76,13 @@ class Foreground:
         engine = self.engine
         if not isinstance(engine, DurableEngine) or run.sink is not None:
             return
-        self._progress.screen.line(f"run {run.run_id} waits for its turn (`concurrency` of `{run.plan.ir.name}`)")
+        before = (await engine.journal.ahead(run.run_id))[:1]
+        self._progress.screen.line(
+            f"run {run.run_id} waits for its turn (`concurrency` of `{run.plan.ir.name}`)"
+            + "".join(
+                f": run {name} is before it; `orchestrator runs show {name}` says how it stands" for name in before
+            )
+        )
         while run.sink is None:
             try:
                 await engine.acquire(run.run_id)

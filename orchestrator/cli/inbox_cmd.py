@@ -45,7 +45,7 @@ def command(
     names: list[str] | None = None
     if user is not None:
         known = groups_of(project)
-        of_user = list(groups) or (known or {}).get(user, [])
+        of_user = list(groups) if known is None else known.get(user, [])
         names = [f"u:{user}", *(f"g:{group}" for group in of_user)]
 
     async def read() -> list[Any]:  # request rows
@@ -81,6 +81,8 @@ def _facts(row: Any, data: dict[str, Any], now: float) -> str:  # row: a Request
         facts.append(f"for {whom}")
     if data.get("claimed_by"):
         facts.append(f"claimed by {data['claimed_by']}")
+    if (data.get("revision") or 1) > 1:
+        facts.append(f"corrected, revision {data['revision']}")
     if row.due_at is not None and row.closed_at is None:
         facts.append(f"due {in_words(row.due_at, now)}")
     if row.closed_at is not None:
@@ -94,6 +96,9 @@ def _facts(row: Any, data: dict[str, Any], now: float) -> str:  # row: a Request
 def request_data(row: Any) -> dict[str, Any]:  # row: a RequestRow
     """A request as `--json` shows it."""
     data = row.data or {}
+    show = data.get("show")
+    if data.get("edit") and isinstance(show, dict):
+        show = {**show, data["edit"]: data.get("text")}  # as it was corrected
     return {
         "id": f"{row.run_id}/{row.request_id}",
         "run_id": row.run_id,
@@ -101,7 +106,7 @@ def request_data(row: Any) -> dict[str, Any]:  # row: a RequestRow
         "step": row.step,
         "state": row.state,
         "title": data.get("title"),
-        "show": data.get("show"),
+        "show": show,
         "form": data.get("form"),
         "verdicts": data.get("verdicts"),
         "to": data.get("to"),

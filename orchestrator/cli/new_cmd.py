@@ -15,7 +15,7 @@ from orchestrator.cli.schema_cmd import bundled_schema, write_schema
 SCHEMA = "schemas/flow.schema.json"
 
 CONFIG = """\
-# The project's config; docs/config.md has them all. Every key can be set by ORCHESTRATOR_SECTION_KEY too.
+# The project's config; `orchestrator explain config` shows all of it. Every key can be set by ORCHESTRATOR_SECTION_KEY too.
 [llm]
 fake = true                       # answers come from a built-in fake model; remove this line to use a real one
 # base_url = "https://api.openai.com/v1"

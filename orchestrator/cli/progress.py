@@ -34,6 +34,15 @@ class _Body:
     text: list[str] = field(default_factory=list)
 
 
+DONE = {
+    "answer": "answered",
+    "claim": "claimed it",
+    "release": "released it",
+    "edit": "corrected it",
+    "delegate": "passed it on",
+}
+
+
 class Progress:
     """Tells what happens in a run and in the flows that it calls."""
 
@@ -62,7 +71,7 @@ class Progress:
                 self._streamed(run, value, act)
             case t.Answer(action=action, who=who, form=form):
                 said = ", ".join(f"{k}: {one_line(str(v), 60)}" for k, v in form.items() if v is not None)
-                verb = {"answer": "answered", "claim": "claimed it", "release": "released it"}.get(action, f"{action}d")
+                verb = DONE.get(action, action)
                 self._line("◆", f"{one_line(str(who.get('user')))} {verb}  {said}", "cyan", run)
             case t.EventIn(type=type_name) if type_name[:1] == "?":
                 self._line("◆", f"{one_line(type_name[1:])} was answered", "cyan", run)

@@ -27,10 +27,10 @@ MEANINGS = {
 }
 HEAD = """# The command line
 
-`orchestrator`, short `orc`. Data goes to stdout, words for people to stderr. With `--json` a command prints one object:
-`{"v": 1, "command": …, "ok": …, "data": …, "diagnostics": […]}`, and `"error": {"code", "message"}` if the command itself
-failed. Nothing is asked unless stdin and stderr are a terminal. `NO_COLOR` switches colours off. This page is made from
-the commands (`make golden`).
+`orchestrator`, short `orc`. Data goes to stdout, words for people to stderr. With `--json` a command prints one
+object (`runs events` and `runs logs`: a line each): `{"v": 1, "command": …, "ok": …, "data": …, "diagnostics": […]}`, and
+`"error": {"code", "message"}` if the command itself failed. Nothing is asked unless stdin and stderr are a terminal.
+`NO_COLOR` switches colours off. This page is made from the commands (`make golden`).
 
 ## Exit codes
 | code | means |

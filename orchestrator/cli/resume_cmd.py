@@ -49,15 +49,20 @@ def command(runs: tuple[str, ...], user: str | None, choice: str, store: str | N
 
 
 async def _names(project: Any, store: str | None, runs: tuple[str, ...]) -> list[str]:  # a Project
+    from orchestrator.functional.errors import FORKED
     from orchestrator.journal.store import RunFilter
     from orchestrator.runtime.durable import BINDING_CODES
-    from orchestrator.runtime.journal import FINAL
+    from orchestrator.runtime.journal import FINAL, InboxEntry
 
     journal = open_store(project, store, must_exist=True)
     try:
         await journal.unpark(BINDING_CODES, now=time.time())  # what was missing may be here now
         if runs:
             rows = [await find_run(journal, name) for name in runs]
+            for row in rows:
+                reason = row.parked or {}
+                if reason.get("code") == FORKED:  # it was named, so it is meant, though a fork goes on in its place
+                    await journal.post(InboxEntry(row.run_id, "redo", {}, f"redo:{time.time()}", time.time()))
             ended = next((row for row in rows if row.status in FINAL), None)
             if ended is not None:
                 raise CommandFailed(f"run {ended.run_id} has ended ({ended.status}); `retry` repeats it", Exit.CONFLICT)

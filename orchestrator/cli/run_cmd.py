@@ -93,8 +93,9 @@ def command(
     if until is not None and until not in ir.steps:
         raise CommandFailed(f"flow `{ir.name}` has no step `{until}`; it has {', '.join(ir.steps)}", Exit.USAGE)
     from orchestrator.cli.asking import Answers
+    from orchestrator.cli.continuing import report_stored
     from orchestrator.cli.granting import ask_for_grants
-    from orchestrator.cli.running import Session, groups_of, report, run_session
+    from orchestrator.cli.running import EndedElsewhere, Session, groups_of, report, run_session
     from orchestrator.cli.values import mock_calls, parse_inputs
 
     values = parse_inputs(inputs, ir.inputs)
@@ -109,7 +110,10 @@ def command(
     url = MEMORY if mocks and store is None else store_url(project, store)
     session = Session(project, url, given, user, until=until, is_quiet=quiet or as_json, shows_text=verbose)
     plan = project.plan(ir) if target is None else python_plan(project, target)
-    ended = run_session(session, lambda front: front.service.start(plan, values, run_id=run_id, pin=True))
+    try:
+        ended = run_session(session, lambda front: front.service.start(plan, values, run_id=run_id, pin=True))
+    except EndedElsewhere as error:
+        return report_stored(project, url, error.run_id, command="run", as_json=as_json)
     return report(ended, command="run", as_json=as_json, is_kept=session.is_durable)
 
 

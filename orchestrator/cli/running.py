@@ -18,6 +18,7 @@ from orchestrator.cli.output import print_json, print_value, say
 from orchestrator.cli.progress import Progress, screen_of
 from orchestrator.cli.screen import one_line
 from orchestrator.cli.store import MEMORY, open_store
+from orchestrator.errors import RunFinished
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.durable import DurableEngine
 from orchestrator.runtime.engine import Engine
@@ -57,6 +58,14 @@ class Ended:
     stopped_at: int | None = None
 
 
+class EndedElsewhere(RunFinished):
+    """Another process has run it to its end while it waited for its turn here."""
+
+    def __init__(self, message: str, run_id: str) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+
+
 def run_session(session: Session, begin: Begin) -> Ended:
     """Begin a run and follow it to its end or rest; the terminal and the store are left in order, whatever happens."""
     return asyncio.run(_run(session, begin))
@@ -78,7 +87,10 @@ async def _run(session: Session, begin: Begin) -> Ended:
     with TerminatedAsInterrupt():
         try:
             actor = await begin(front)
-            await front.admitted(actor)
+            try:
+                await front.admitted(actor)
+            except RunFinished as error:
+                raise EndedElsewhere(str(error), actor.run_id) from error
             await front.follow(actor)
             ended = Ended(actor, await _path(actor, front.stopped_at, journal), front.stopped_at)
         except (asyncio.CancelledError, KeyboardInterrupt):

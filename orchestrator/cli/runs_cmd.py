@@ -21,6 +21,7 @@ from orchestrator.cli.store import complete_runs, open_store, store_option
 from orchestrator.cli.when import stamp
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+json_lines_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 Work = Callable[[Any], Awaitable[Any]]  # a Store -> whatever is shown
 
 
@@ -84,11 +85,11 @@ def ls(
     return Exit.OK
 
 
-def _note(row: Any) -> str:  # a RunRow
+def _note(row: Any, limit: int = 120) -> str:  # a RunRow
     if row.parked:
-        return f"  parked: {one_line(str(row.parked.get('message')), 120)}"
+        return f"  {row.parked.get('code')}: {one_line(str(row.parked.get('message')), limit)}"
     if row.error:
-        return f"  {row.error.get('code')}: {one_line(str(row.error.get('message')), 100)}"
+        return f"  {row.error.get('code')}: {one_line(str(row.error.get('message')), limit)}"
     return f"  part of {row.parent}" if row.parent else ""
 
 
@@ -136,7 +137,7 @@ def show(run: str, store: str | None, as_json: bool) -> int:
         return Exit.OK
     click.echo(f"run       {row.run_id}")
     click.echo(f"flow      {row.flow} (version {row.flow_hash[:12]})")
-    click.echo(f"status    {row.status}{_note(row)}")
+    click.echo(f"status    {row.status}{_note(row, 2000)}")
     click.echo(f"started   {stamp(row.created_at)}" + (f", ended {stamp(row.ended_at)}" if row.ended_at else ""))
     if row.holder:
         click.echo(f"held by   {row.holder}")
@@ -156,7 +157,7 @@ def show(run: str, store: str | None, as_json: bool) -> int:
 @click.argument("run", shell_complete=complete_runs)
 @click.option("--after", default=-1, help="Only what came after this sequence number.")
 @store_option
-@json_option
+@json_lines_option
 def events(run: str, after: int, store: str | None, as_json: bool) -> int:
     """Everything that happened in a run, one line each."""
 
@@ -181,7 +182,7 @@ def events(run: str, after: int, store: str | None, as_json: bool) -> int:
 @command.command("logs")
 @click.argument("run", shell_complete=complete_runs)
 @store_option
-@json_option
+@json_lines_option
 def logs(run: str, store: str | None, as_json: bool) -> int:
     """The audit log of a run: who did what and when."""
 
@@ -333,15 +334,25 @@ def rm(runs: tuple[str, ...], store: str | None, as_json: bool) -> int:
 
 
 @command.command("verify")
+@click.option(
+    "--head", "kept", metavar="HASH", help="The last line's hash as you noted it: lines up to it must be there."
+)
 @store_option
 @json_option
-def verify(store: str | None, as_json: bool) -> int:
-    """Check the hash chain of the audit log: whether anybody has changed, removed or added a line."""
-    proof = with_store(store, lambda s: s.verify_audit())
+def verify(kept: str | None, store: str | None, as_json: bool) -> int:
+    """Check the hash chain of the audit log: whether anybody has changed, removed or added a line.
+
+    Whoever can write to the store could write a new chain too; note the last hash elsewhere, and give it with --head.
+    """
+    proof = with_store(store, lambda s: s.verify_audit(kept.strip().lower() if kept is not None else None))
     if as_json:
         print_json("runs verify", ok=proof.is_intact, data={"intact": proof.is_intact, **asdict(proof)})
     elif proof.is_intact:
         click.echo(f"{plural(proof.lines, 'line')}, intact; the last one's hash is {proof.head}")
+    elif proof.broken_at is None:
+        click.echo(
+            f"{plural(proof.lines, 'line')} fit, and none has the hash {kept}: lines were cut off, or written anew"
+        )
     else:
         click.echo(f"the audit log was changed at line {proof.broken_at}; {plural(proof.lines, 'line')} before it fit")
     return Exit.OK if proof.is_intact else Exit.DIVERGED

@@ -10,7 +10,7 @@ from orchestrator.analysis.places import Places
 from orchestrator.analysis.report import Report, place_of
 from orchestrator.compiler.imports import Imports, load_imports
 from orchestrator.compiler.lower import lower_flow
-from orchestrator.compiler.one_cause import merge_names, without_echoes, without_shadows
+from orchestrator.compiler.one_cause import TextAt, at_most, merge_names, without_echoes, without_shadows
 from orchestrator.compiler.project import (
     CallableCatalog,
     FlowCatalog,
@@ -20,10 +20,11 @@ from orchestrator.compiler.project import (
     no_imports,
 )
 from orchestrator.compiler.spans import SpecSpans
-from orchestrator.diagnostics import Diagnostic, Severity, has_errors
+from orchestrator.diagnostics import Diagnostic, Severity, Span, TooManyFindings, has_errors, too_many
 from orchestrator.errors import CompileFailed
 from orchestrator.ir.model import FlowIR
 from orchestrator.language.flow_reader import parse_flow
+from orchestrator.language.limits import MAX_FINDINGS
 from orchestrator.language.reader import paused_gc
 from orchestrator.language.spec import FlowSpec
 
@@ -66,7 +67,10 @@ def compile_flow(
     report = Report(Places(FlowIR(spec.name.value), spans))
     imports = load_imports(spec, context, resolve_import, report)
     known = FlowCatalog(catalog, imports.flows)
-    flow, links = lower_flow(spec, known, imports, report, most_visits=context.most_visits)
+    try:
+        flow, links = lower_flow(spec, known, imports, report, most_visits=context.most_visits)
+    except TooManyFindings:
+        return Compiled(None, (*(told := report.sorted()), too_many(told)), spans, spec, _children(imports))
     told = report.sorted()
     found = analyse(flow, known, spans=spans, groups=context.groups, is_secret_set=context.is_secret_set, links=links)
     found = [d for d in found if not any(_overlap(d, other) for other in told)]
@@ -101,7 +105,23 @@ def compile_text(
         compiled = compile_flow(parsed.spec, catalog=catalog, project=project, resolve_import=resolve_import)
     unread = [d for d in parsed.diagnostics if d.severity is Severity.ERROR]
     found = _in_order([*parsed.diagnostics, *without_echoes(compiled.diagnostics, unread)])
-    return replace(compiled, diagnostics=merge_names(without_shadows(found)))
+    return replace(
+        compiled, diagnostics=at_most(MAX_FINDINGS, merge_names(without_shadows(found), _text_of(data, file)))
+    )
+
+
+def _text_of(data: bytes, file: str) -> TextAt:
+    """What stands at a span of the file, which is decoded when that is first asked."""
+    lines: list[str] = []
+
+    def text_at(span: Span) -> str:
+        if span.file != file or span.line != span.end_line:
+            return ""
+        if not lines:
+            lines.extend(data.decode("utf-8-sig", "replace").split("\n"))
+        return lines[span.line - 1][span.column - 1 : span.end_column - 1] if span.line <= len(lines) else ""
+
+    return text_at
 
 
 def _overlap(one: Diagnostic, two: Diagnostic) -> bool:

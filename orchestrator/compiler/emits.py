@@ -11,7 +11,7 @@ from orchestrator.compiler.values import map_to_ir
 from orchestrator.diagnostics import Span
 from orchestrator.expr.suggest import nearest
 from orchestrator.ir.model import CatchIR, EmitEntryIR, EmitIR, FillIR, Json, Value
-from orchestrator.language.spec import EmitEntry, StepSpec
+from orchestrator.language.spec import EmitEntry, Name, StepSpec
 
 RESULT: Value = {"$expr": "result"}
 
@@ -45,7 +45,7 @@ class EmitLowering:
             fill: tuple[FillIR, ...] = ()
             if target.event is not None:
                 supply = Supply(None, self._ev(step), has_error=True)
-                fill, constants = self._fill(step, target, with_, supply, None, caught.event.span)
+                fill, constants = self._fill(step, target, with_, supply, None, caught.event)
                 with_ = {**with_, **constants}
             errors = tuple(code.value for code in caught.errors)
             out.append(CatchIR(errors, target.event, with_, fill, target.step))
@@ -57,7 +57,7 @@ class EmitLowering:
         fill: tuple[FillIR, ...] = ()
         if target.event is not None:
             supply = Supply(None if step.verb is None else self._shapes.result(step), self._ev(step))
-            fill, constants = self._fill(step, target, with_, supply, entry, entry.event.span)
+            fill, constants = self._fill(step, target, with_, supply, entry, entry.event)
             with_ = {**with_, **constants}
         return EmitEntryIR(
             event=target.event,
@@ -123,16 +123,16 @@ class EmitLowering:
         with_: dict[str, Value],
         supply: Supply,
         entry: EmitEntry | None,
-        at: Span,
+        at: Name,
     ) -> tuple[tuple[FillIR, ...], dict[str, Value]]:
         assert target.event is not None
         if target.step is not None:
             return self._pass_on(step, with_, supply), {}
         filled = fill_fields(self._shapes.event(target.event), frozenset(with_), supply)
         if filled.missing and not any(event is True for event in supply.ev):  # else who sends is not known
-            self._report_missing(step, target.event, filled, frozenset(with_), at)
+            self._report_missing(step, target.event, filled, frozenset(with_), at.span)
         if filled.dropped_for is not None and entry is not None and not _reads_result(step):
-            self._report_dropped(step, target.event, filled.dropped_for, at)
+            self._report_dropped(step, target.event, filled.dropped_for, at.span)
         return filled.fills, {name: _literal(value) for name, value in filled.constants.items()}
 
     def _pass_on(self, step: StepSpec, with_: dict[str, Value], supply: Supply) -> tuple[FillIR, ...]:

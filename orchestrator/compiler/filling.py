@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from orchestrator.compiler.schemas import (
     has_null,
     is_known,
@@ -16,9 +14,10 @@ from orchestrator.compiler.schemas import (
 )
 from orchestrator.ir.complete import missing_fields
 from orchestrator.ir.model import FillIR, Json
+from orchestrator.ir.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Supply:
     """What fields may be taken from. `result` None: there is none; `ev` is empty where a group was collected."""
 
@@ -27,7 +26,7 @@ class Supply:
     has_error: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Filled:
     """The fills of one way out, fixed values for what may be left out, and fields that nothing gives.
 

@@ -7,14 +7,14 @@ the event it looks like, so that the checker can say what is wrong with it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from orchestrator.expr.suggest import nearest
+from orchestrator.ir.record import record
 from orchestrator.language.names import BUILT_IN_EVENTS, NONE, STEP_SUFFIXES
 from orchestrator.language.spec import EmitEntry, FlowSpec, StepSpec
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Target:
     """What a way out leads to: no event for `none`, and a step for a step's name."""
 
@@ -29,6 +29,7 @@ class Names:
         self._steps = spec.steps
         self._events = frozenset(spec.events) | frozenset(BUILT_IN_EVENTS) | more_events
         self._accepts: dict[str, tuple[str, ...]] = {}
+        self._targets: dict[str, Target] = {}
         self.started = frozenset(self._started(spec))
         self.heard = frozenset(event for step in spec.steps.values() for event in self._heard(step))
 
@@ -49,6 +50,12 @@ class Names:
 
     def target(self, name: str) -> Target:
         """What a name in `emit` or `catch` leads to."""
+        known = self._targets.get(name)
+        if known is None:
+            known = self._targets[name] = self._target(name)
+        return known
+
+    def _target(self, name: str) -> Target:
         if name == NONE:
             return Target(None)
         if name in self._events:

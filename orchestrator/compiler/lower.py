@@ -57,7 +57,7 @@ def lower_flow(
         timeout=None if spec.timeout is None else spec.timeout.value.text,
         title=spec.title,
         description=spec.description,
-        origin=origin_of(spec.name.span),
+        origin=origin_of(spec.name.node),
     )
     unlimited = frozenset(n for n, step in spec.steps.items() if step.has_unlimited_visits)
     return link_flow(flow, unlimited, most_visits)
@@ -98,7 +98,7 @@ def _events(
             shapes.event(name),
             external=event.is_external,
             description=event.description,
-            origin=origin_of(event.name.span),
+            origin=origin_of(event.name.node),
         )
     for written in spec.steps.values():
         info = None if written.call is None else catalog.get(written.call.target.value)
@@ -106,9 +106,11 @@ def _events(
             events.setdefault(brought.name, EventIR(brought.name, brought.schema))
     for step in steps.values():
         for own in (*step.emits, *step.accepts):
+            if own in events:
+                continue
             prefix, dot, suffix = own.rpartition(".")
             if dot and prefix in spec.steps and suffix in ("done", "failed", "timeout", "start"):
-                events.setdefault(own, EventIR(own, shapes.event(own), "step"))
+                events[own] = EventIR(own, shapes.event(own), "step")
     return events
 
 
@@ -127,5 +129,5 @@ def _trigger(spec: TriggerSpec) -> TriggerIR:
         event="" if spec.event is None else spec.event.value,
         when=None if spec.when is None else spec.when.text,
         inputs=map_to_ir(spec.inputs),
-        origin=origin_of(spec.node.span),
+        origin=origin_of(spec.node),
     )

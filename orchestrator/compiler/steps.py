@@ -87,7 +87,7 @@ class StepLowering:
             is_inline=self._is_inline(step),
             title=_title(step),
             description=step.description,
-            origin=origin_of(step.name.span),
+            origin=origin_of(step.name.node),
         )
 
     def _callable_events(self, step: StepSpec) -> tuple[str, ...]:
@@ -135,7 +135,7 @@ class StepLowering:
             on_timeout=None if spec.on_timeout is None else self._names.target(spec.on_timeout.value).event,
             cancels_rest=spec.cancels_rest,
             by_arrival=spec.by_arrival,
-            origin=origin_of(spec.span),
+            origin=origin_of(spec.node),
         )
 
     def _optional_fields(self, step: StepSpec) -> tuple[str, ...]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from orchestrator.diagnostics import Span
 from orchestrator.ir.model import Origin, Value
+from orchestrator.language.nodes import Node
 from orchestrator.language.spec import TimeSpec
 from orchestrator.language.template_text import ExprSource, ListValue, Literal, MapValue, Template
 from orchestrator.language.template_text import Value as SpecValue
@@ -47,6 +47,9 @@ def time_to_ir(time: TimeSpec | None) -> Value:
     return time.value.text
 
 
-def origin_of(span: Span) -> Origin:
-    """A span as an origin."""
-    return Origin(span.file, span.line, span.column, span.end_line, span.end_column)
+def origin_of(node: Node) -> Origin:
+    """The place of a node as an origin."""
+    source, start, end = node.source, node.start, node.end
+    line, column = source.position(start)
+    end_line, end_column = source.end_position(line, column, start, end)
+    return Origin(source.file, line, column, end_line, end_column)

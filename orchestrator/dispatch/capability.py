@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from orchestrator.analysis.binding import unfit_call
 from orchestrator.errors import OrchestratorError
 from orchestrator.expr.suggest import nearest
 from orchestrator.ir.model import FlowIR
@@ -43,6 +44,9 @@ def lack_of(flow: FlowIR, catalog: Catalog, is_secret_set: Callable[[str], bool]
         reason = _lack_of_call(name, catalog)
         if reason is not None:
             return reason
+    unfit = unfit_call(flow, catalog, needs.calls)
+    if unfit is not None:
+        return f"{unfit}; the code here is of another version than this flow, start a worker that has the right one"
     missing = sorted(name for name in needs.secrets if not is_secret_set(name))
     if missing:
         return f"the secret {missing[0]} is not set here; set it for a worker and start that one again"
@@ -54,12 +58,12 @@ def _lack_of_call(name: str, catalog: Catalog) -> str | None:
     if info is None:
         problem = catalog.problem(name)
         if problem is not None:
-            return f"`{name}` cannot be used here: {problem}"
+            return f"`{name}` cannot be called here: {problem.message}"
         near = nearest(name, catalog.names())
         hint = f"; there is `{near}`" if near else ""
         return f"nothing is registered as `{name}` here{hint}; install what brings it, or start a worker that has it"
     try:
         bind(info)
     except OrchestratorError as error:
-        return f"`{name}` cannot be used here: {error}"
+        return f"`{name}` cannot be called here: {error}"
     return None

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.dispatch.edited_event import Fields, with_edited_event
 from orchestrator.errors import JournalConflict, StoreError, UsageError
 from orchestrator.ir.codec import flow_from_json, flow_to_json
 from orchestrator.ir.model import FlowIR
@@ -82,10 +83,13 @@ async def fork(
     bind: BindFlow,
     *,
     writes: Sequence[t.StateOp] = (),
+    event: Fields | None = None,
     now: float,
     why: str = "fork",
 ) -> str:
     """A new run that goes on from a tick of another one, with changed state; gives its id.
+
+    With `event` (type -> the fields that change) it goes on from the events that the tick sends, as they are then.
 
     Requests that were open at that point are asked again; answers that came before it stay.
 
@@ -95,10 +99,13 @@ async def fork(
     codec = plan.codec or PLAIN
     if not 0 <= at_seq < len(ticks):
         raise UsageError(f"run {run_id} has the ticks 0 to {len(ticks) - 1}, not {at_seq}", code="fork.seq")
-    at_seq = _whole_decision(plan, ticks, at_seq)
-    kept = ticks[: at_seq + 1]
-    if writes:
-        kept.append(t.Migrated(len(kept), now, -1, row.flow_hash, tuple(writes)))
+    if event is not None:
+        kept = with_edited_event(plan, run_id, ticks[: at_seq + 1], event, writes, now=now)
+    else:
+        at_seq = _whole_decision(plan, ticks, at_seq)
+        kept = ticks[: at_seq + 1]
+        if writes:
+            kept.append(t.Migrated(len(kept), now, -1, row.flow_hash, tuple(writes)))
     state = fold(plan, RunState(), kept)
     if state.children:
         raise UsageError(
@@ -120,7 +127,11 @@ async def fork(
             *(request_row(name, row.flow, request) for request in state.requests.values()),
             *open_question_rows(name, plan, state, kept),
         ],
-        [AuditRow(now, name, "", f"run.{why}", {"from": run_id, "at": at_seq})],
+        [
+            AuditRow(
+                now, name, "", f"run.{why}", {"from": run_id, "at": at_seq, **({"event": [*event]} if event else {})}
+            )
+        ],
     )
     await store.import_run(stored, now=now)
     return name

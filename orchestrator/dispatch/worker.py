@@ -89,6 +89,7 @@ class Worker(DurableEngine):
         self._stranded_s = stranded_s
         self._gone: dict[str, asyncio.Future[None]] = {}
         self._offered: tuple[int, int] | None = None
+        self._fit: set[str] = set()  # flow versions that this process has what it takes for
         self._has_hint = False
         self._slots = asyncio.Semaphore(concurrency)
         self._end: asyncio.Future[None] | None = None
@@ -107,6 +108,8 @@ class Worker(DurableEngine):
     async def aclose(self, *, grace_s: float = 0.0) -> None:
         """Take nothing more, let what runs end for up to `grace_s`, give everything back."""
         self.is_closing = True
+        for actor in self.runs.values():
+            actor.is_passive = True  # nothing new begins, however long the dispatcher takes to end
         self._ending().cancel()
         await self.dispatcher.aclose()
         await super().aclose(grace_s=grace_s)
@@ -131,9 +134,12 @@ class Worker(DurableEngine):
 
     async def take_rung(self, limit: int, *, rung_before: float, turn: Turn) -> int:
         """The same for due runs that a dispatcher was asked to wake before a time, in vain."""
-        if limit <= 0 or self.shared is None:
+        if self.shared is None:
             return 0
         async with self._claiming:
+            limit = min(limit, self.room)  # activations may have come since it was counted
+            if limit <= 0:
+                return 0
             now = self.clock.now()
             claims = await self.shared.claim_rung(
                 self.worker, now=now, lease_s=self.lease_s, rung_before=rung_before, limit=limit
@@ -213,17 +219,34 @@ class Worker(DurableEngine):
 
     async def _plan_of(self, claim: Claim) -> FlowPlan:
         plan = await super()._plan_of(claim)
-        reason = self._why_not(plan.ir)
+        reason = self._why_not(plan.ir, claim.flow_hash)
         if reason is not None and not await self._is_cancelled(claim.run_id):
             self.counts.parked += 1
             raise PluginError(f"no worker can run this: {reason}", code="run.unbound")
         return plan
 
-    def _why_not(self, flow: FlowIR) -> str | None:
+    def look_again(self) -> None:
+        """What can be run here may have changed."""
+        super().look_again()
+        self._fit.clear()
+        if self.shared is not None:
+            self.shared.scope.can, self.shared.scope.cannot = set(), {}
+            self._offered = None
+
+    def runs_here(self, plan: FlowPlan) -> bool:
+        """As for an engine; over a shared store a child whose steps are elsewhere is left to those who have them."""
+        return super().runs_here(plan) and (self.shared is None or self._why_not(plan.ir, plan.hash) is None)
+
+    def _why_not(self, flow: FlowIR, flow_hash: str) -> str | None:
+        if flow_hash in self._fit:
+            return None
         pool = pool_of(flow)
         if pool is not None and self.pools is not None and pool not in self.pools:
             return f"there is no worker of pool `{pool}`; start one with `orchestrator worker --pool {pool}`"
-        return self._can_run(flow) if self._can_run is not None else None
+        reason = self._can_run(flow) if self._can_run is not None else None
+        if reason is None:
+            self._fit.add(flow_hash)
+        return reason
 
     async def _is_cancelled(self, run_id: str) -> bool:
         return any(entry.kind == "cancel" for entry in await self.journal.inbox(run_id))

@@ -8,13 +8,14 @@ parser, `*` standing for the further arguments of `map`, `select` and the like.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TypeAlias, assert_never
+
+from orchestrator.ir.record import record
 
 Scalar: TypeAlias = str | int | float | bool | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Literal:
     """A text, number, `true`, `false` or `null`."""
 
@@ -23,7 +24,7 @@ class Literal:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ListLit:
     """`[a, b]`; Jinja's tuples are read as lists too."""
 
@@ -32,7 +33,7 @@ class ListLit:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DictLit:
     """`{'a': 1}`."""
 
@@ -41,7 +42,7 @@ class DictLit:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Name:
     """A root of the scope, such as `ev`."""
 
@@ -50,7 +51,7 @@ class Name:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Attr:
     """`base.name`."""
 
@@ -60,7 +61,7 @@ class Attr:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Index:
     """`base[key]`, and `base.0`."""
 
@@ -70,7 +71,7 @@ class Index:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Slice:
     """`base[lower:upper:step]`."""
 
@@ -82,7 +83,7 @@ class Slice:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Unary:
     """`-x` or `+x`."""
 
@@ -92,7 +93,7 @@ class Unary:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Not:
     """`not x`."""
 
@@ -101,7 +102,7 @@ class Not:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Binary:
     """Arithmetic: `+ - * / // % **`."""
 
@@ -112,7 +113,7 @@ class Binary:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Concat:
     """`a ~ b ~ c`: the operands as one text."""
 
@@ -121,7 +122,7 @@ class Concat:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Logic:
     """`a and b and c`, or the same with `or`; gives the deciding operand, as in Python."""
 
@@ -131,7 +132,7 @@ class Logic:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Compare:
     """`a < b <= c`; each of `rest` is an operator (`in` and `not in` among them) and an operand."""
 
@@ -141,7 +142,7 @@ class Compare:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Cond:
     """`then if test else orelse`."""
 
@@ -152,7 +153,7 @@ class Cond:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Filter:
     """`base | name(args)`."""
 
@@ -164,7 +165,7 @@ class Filter:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Test:
     """`base is name(args)`, or `is not`."""
 
@@ -179,7 +180,7 @@ class Test:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Call:
     """`range(…)`: the only functions are those of an allow-list."""
 

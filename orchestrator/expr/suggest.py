@@ -4,17 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+MANY = 2_000  # choices beyond which nothing is suggested: a program has written them
+MOST = 40  # choices whose distance is worked out, more for short words
+WORK = 8_000  # letters times letters that may be compared before only choices alike at the ends are
+LONG = 100  # letters of a word for which nothing is suggested
+
+
+def likely(word: str, choices: Iterable[str]) -> list[str]:
+    """The choices that are worth a comparison, a bounded number: as long as the word, and where many are, alike at its ends."""
+    known = list(choices)
+    size = len(word)
+    if size > LONG or len(known) > MANY:
+        return []
+    limit = max(1, size // 3)
+    near = [choice for choice in known if -limit <= len(choice) - size <= limit]
+    most = max(MOST, WORK // max(1, size * size))
+    if len(near) <= most:
+        return near
+    head, tail = word[:limit], word[-limit:]
+    same = [choice for choice in near if choice.casefold() == word.casefold()]
+    both = [choice for choice in near if choice.startswith(head) and choice.endswith(tail)]
+    return [*same, *(both or [choice for choice in near if choice.startswith(head) or choice.endswith(tail)])][:most]
+
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
     """The choice the writer most likely meant, or None: same letters in other case first, then by typing distance."""
     folded = word.casefold()
     limit = max(1, len(word) // 3)
     best: tuple[int, str] | None = None
-    for choice in choices:
+    for choice in likely(word, choices):
         if choice.casefold() == folded:
             return choice
-        if abs(len(choice) - len(word)) > limit:
-            continue
         distance = edit_distance(folded, choice.casefold(), limit)
         if distance <= limit and distance < len(word) and (best is None or distance < best[0]):
             best = (distance, choice)

@@ -7,34 +7,35 @@ members have is `T | null`: that is how `on: [A, B]` reads (see `partial_fields`
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, TypeAlias, assert_never
 
 from orchestrator.expr.nodes import Scalar
+from orchestrator.ir.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Simple:
     """`any null str int float bool duration datetime`."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EnumT:
     """One of a few literal values."""
 
     values: tuple[Scalar, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ListT:
     """A list of items of one type."""
 
     item: TypeT
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ObjectT:
     """An object; an open one may have more fields, an optional field may be absent."""
 
@@ -43,7 +44,7 @@ class ObjectT:
     optional: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UnionT:
     """Any of at least two types; made by `union` only."""
 

@@ -14,28 +14,32 @@ _DEEPEST = 12
 
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
+Items = tuple[tuple[str, Any], ...]  # keyword arguments as the collector can forget them, see runtime.log
 Written = (
-    Any  # str, or (args, kwargs, names) of a call whose arguments are all atoms and which nobody has had to read yet
+    Any  # str, or (args, items, names) of a call whose arguments are all atoms and which nobody has had to read yet
 )
 
 
-def write_call(args: Args, kwargs: Kwargs, names: tuple[str, ...]) -> Written:
+def write_call(args: Args, items: Items, names: tuple[str, ...]) -> Written:
     """A record of a call's arguments that later changes of them cannot touch; text is made only when needed.
 
     Cost: O(arguments) if all are atoms, else O(size of the arguments).
     """
     for value in args:
         if type(value) not in ATOMS:
-            return call_text(args, kwargs, names)
-    for value in kwargs.values():
+            return call_text(args, dict(items), names)
+    for _, value in items:
         if type(value) not in ATOMS:
-            return call_text(args, kwargs, names)
-    return (args, kwargs, names)
+            return call_text(args, dict(items), names)
+    return (args, items, names)
 
 
 def read_call(written: Written) -> str:
     """The text of a recorded call."""
-    return written if type(written) is str else call_text(*written)
+    if type(written) is str:
+        return written
+    args, items, names = written
+    return call_text(args, dict(items), names)
 
 
 def call_text(args: Args, kwargs: Kwargs, names: tuple[str, ...]) -> str:

@@ -22,9 +22,7 @@ def forked(first: Entry, run_id: str, codec: ValueCodec, workflow: str) -> Entry
     tick = tick_of(first, codec)
     assert isinstance(tick, t.Started)
     tick.meta = {**tick.meta, "forked_from": run_id}
-    entry = entry_of(tick, codec, workflow)
-    assert entry is not None
-    return entry
+    return entry_of(tick, codec, workflow)
 
 
 def without_end(entries: Sequence[Entry], everything: Sequence[Entry]) -> list[Entry]:

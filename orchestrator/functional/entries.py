@@ -1,6 +1,6 @@
 """Entries of a record log: the ticks of a functional run as the runtime writes them, `[seq, kind, at, cause, …]`.
 
-Only what a replay needs is written: events that are merely shown are not.
+Only what a replay needs is written; of events that are merely shown, one now and then as a mark of how far the numbers are.
 """
 
 from __future__ import annotations
@@ -17,10 +17,8 @@ write_json = json.JSONEncoder(separators=(",", ":")).encode  # ASCII, so that no
 _ANY = FunctionCodec()
 
 
-def entry_of(tick: t.Tick, codec: ValueCodec, workflow: str) -> Entry | None:
-    """The entry of a tick; None for one that no replay needs. Raises: NotSerializable."""
-    if type(tick) is t.Streamed:
-        return None
+def entry_of(tick: t.Tick, codec: ValueCodec, workflow: str) -> Entry:
+    """The entry of a tick. Raises: NotSerializable."""
     return [tick.seq, *encode_tick(tick, codec, lambda _: workflow)]
 
 

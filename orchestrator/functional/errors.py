@@ -6,6 +6,8 @@ import asyncio
 
 from orchestrator.errors import RunError, StoreError, UsageError
 
+FORKED = "replay.forked"  # the code of a run that is set aside because a fork goes on in its place
+
 
 class SignatureError(UsageError, TypeError, ValueError):
     """A function cannot be a workflow or a step: it is not async, or takes more than one input."""

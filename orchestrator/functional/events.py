@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -45,7 +46,8 @@ class WorkflowEvent:
 
     Types: started, status, executor_invoked, executor_completed, executor_failed, executor_bypassed, request_info, output,
     failed, and any other that `ctx.add_event` brings. `executor_id` is the step's name. An event that came out of a run
-    carries its `run_id`, `sequence` (rising, not always by one), `at` (epoch seconds) and the step's `call_path`.
+    carries its `run_id`, `sequence` (rising over the run's life, not always by one), `at` (epoch seconds) and the step's
+    `call_path`.
 
     Example: event = WorkflowEvent("progress", data={"done": 3})
     """
@@ -157,6 +159,17 @@ def framework_event(type: str, data: Data = None, **more: Any) -> WorkflowEvent:
     return WorkflowEvent(type, data, origin="FRAMEWORK", **more)
 
 
+def step_event(type: str, data: Data, step: str, path: str, at: float) -> WorkflowEvent:
+    """An event of a step's call, of the two kinds that are most of a log."""
+    event = _new(WorkflowEvent)
+    event.type, event.data, event.executor_id, event.call_path, event.at = type, data, step, path, at
+    event.run_id, event.sequence, event._more = "", -1, None
+    return event
+
+
+_new = WorkflowEvent.__new__
+
+
 def status_event(state: WorkflowRunState) -> WorkflowEvent:
     """The event that announces a state."""
     return framework_event("status", state=state)
@@ -191,6 +204,11 @@ class WorkflowRunResult(list[WorkflowEvent]):
     def text(self) -> str:
         """The first output that is a string; empty if there is none."""
         return next((data for data in self.get_outputs() if isinstance(data, str)), "")
+
+    def __repr__(self) -> str:
+        state = next((event.state for event in reversed(self._timeline) if event.state is not None), None)
+        outputs = reprlib.repr(self.get_outputs())
+        return f"<WorkflowRunResult of run {self.run_id}: {state}, outputs {outputs}, {len(self)} events>"
 
     def get_outputs(self) -> list[Any]:
         """What the workflow returned; nothing if it returned None or has not ended."""

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.authoring.engines import engine_of, host_of
 from orchestrator.authoring.run_start import is_durable
-from orchestrator.errors import JournalConflict, RunFinished, UnknownRun
+from orchestrator.errors import JournalConflict, OrchestratorError, RunError, RunFinished, StoreError, UnknownRun
 from orchestrator.functional.body import session_of
-from orchestrator.functional.errors import ReplayDiverged, RequestError, RunArgumentError
-from orchestrator.functional.session import Phase, RunSession, several_runs, unknown_request
+from orchestrator.functional.errors import FORKED, ReplayDiverged, RequestError, RunArgumentError
+from orchestrator.functional.questions import several_runs, unknown_request
+from orchestrator.functional.session import Phase, RunSession
 from orchestrator.functional.values import decode
-from orchestrator.journal.store import Store
+from orchestrator.journal.store import RunRow, Store
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.engine import Engine
-from orchestrator.runtime.journal import FINAL
+from orchestrator.runtime.journal import FINAL, InboxEntry
 
 if TYPE_CHECKING:  # they make this
     from orchestrator.functional.workflow import FunctionalWorkflow
@@ -69,8 +70,8 @@ class StoredRuns:
             raise RunArgumentError(f"run {run_id!r} is one of `{row.flow}`, not of workflow `{self.workflow.name}`")
         if row.status in FINAL:
             return await self._read(run_id, row.flow, row.flow_hash)
-        if row.status == "parked" and (row.parked or {}).get("code") == ReplayDiverged.code:
-            await self.store.unpark([ReplayDiverged.code], now=self.engine.clock.now())  # the function may be back
+        if row.status == "parked":
+            await self._try_again(row)
         self.workflow.opening.add(run_id)
         try:
             actor = await self.engine.acquire(run_id)
@@ -85,6 +86,14 @@ class StoredRuns:
             self.workflow.opening.discard(run_id)
         self._keep(session)
         return session
+
+    async def _try_again(self, row: RunRow) -> None:
+        """Take a run back that was set aside because its function diverged: the function may be back. Raises: StoreError."""
+        reason = row.parked or {}
+        if reason.get("code") not in (ReplayDiverged.code, FORKED):
+            raise StoreError(f"run {row.run_id!r} is set aside: {reason.get('message')}", code=reason.get("code"))
+        now = self.engine.clock.now()
+        await self.store.post(InboxEntry(row.run_id, "redo", {}, f"redo:{now}", now))
 
     async def find_known(self, run_id: str, has_message: bool) -> RunSession | None:
         """The run of an id, if there is one. Raises: JournalConflict if a message would start it again."""
@@ -133,13 +142,23 @@ class StoredRuns:
         return bool(waits) and wanted <= waits | {row.request_id for _, row in decided}
 
     async def fork(self, session: RunSession, error: ReplayDiverged) -> RunSession:
-        """A new run with what was recorded before a call that is not repeated. Raises: UsageError."""
+        """A new run with what was recorded before a call that is not repeated; the old one is set aside. Raises: UsageError."""
         from orchestrator.dispatch.operate import fork
 
         run_id, plan = session.actor.run_id, session.actor.plan
-        ticks = await self.engine.earlier(run_id, plan, 0, session.actor.next_seq)
-        cut = next((tick.seq for tick in ticks if getattr(tick, "path", None) == error.path), len(ticks))
-        forked = await fork(self.store, run_id, cut - 1, self.engine.bind, now=self.engine.clock.now())
+        reason: OrchestratorError = error
+        try:
+            ticks = await self.engine.earlier(run_id, plan, 0, session.actor.next_seq)
+            cut = next((tick.seq for tick in ticks if getattr(tick, "path", None) == error.path), len(ticks))
+            forked = await fork(self.store, run_id, cut - 1, self.engine.bind, now=self.engine.clock.now())
+            reason = RunError(
+                f"run {forked} goes on in its place, a fork from before the call at `{error.path}`; this one is as it was, "
+                "and goes on if its function is put back and it is resumed by its id",
+                run_id=run_id,
+                code=FORKED,
+            )
+        finally:
+            await self.engine.set_aside(session.actor, reason)
         return await self.find(forked)
 
     async def _read(self, run_id: str, flow: str, flow_hash: str) -> RunSession:

@@ -9,9 +9,10 @@ from orchestrator.errors import JournalConflict, UnknownRun
 from orchestrator.functional.cutting import before_path, forked, without_end
 from orchestrator.functional.entries import Entry, tick_of
 from orchestrator.functional.errors import ReplayDiverged, RequestError, RunArgumentError
+from orchestrator.functional.questions import several_runs, unknown_request
 from orchestrator.functional.record_log import RecordLog, is_end
-from orchestrator.functional.session import Phase, RunSession, several_runs, unknown_request
-from orchestrator.functional.sink import RecordSink
+from orchestrator.functional.session import Phase, RunSession
+from orchestrator.functional.sink import UNKEPT, RecordSink
 from orchestrator.functional.values import Encoded, Value, copy_value, decode, encode, untyped
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
@@ -120,7 +121,7 @@ class Opening:
             if known is None:
                 return self._start()
             session = known
-        return self._go_on(session)
+        return await self._go_on(session)
 
     def _open(self) -> None:
         """Find the engine of the store, if there is one."""
@@ -136,11 +137,11 @@ class Opening:
         if self.run_id is not None and not self.responses:
             known = await runs.find_known(self.run_id, self.has_message)
             if known is not None:
-                return self._go_on(known)
+                return await self._go_on(known)
             self._need_message()
         elif self.responses is not None:
             run = runs.find_waiting(self.responses) if self.run_id is None else runs.find(self.run_id)
-            return self._go_on(await run)
+            return await self._go_on(await run)
         session, phase = await runs.start(self.first_tick(is_kept=True), self.run_id)
         session.is_streaming, session.on_divergence = self.is_streaming, self.on_divergence
         return session, phase
@@ -164,7 +165,7 @@ class Opening:
         inputs = {name: untyped(value.json) if type(value) is Encoded else value for name, value in message.items()}
         return t.Started(0, 0.0, -1, "Start", message, inputs, meta={"workflow": workflow.name})
 
-    def _go_on(self, session: RunSession) -> tuple[RunSession, Phase]:
+    async def _go_on(self, session: RunSession) -> tuple[RunSession, Phase]:
         session.is_streaming = self.is_streaming
         session.on_divergence = self.on_divergence
         if session.actor.is_over:
@@ -179,7 +180,7 @@ class Opening:
         if new:
             session.answer(new)
         elif session.current is None and session.pending() and self.responses and self.checkpoint_id is None:
-            session.repeat_questions()
+            await session.repeat_questions()
         else:
             session.start_pass()
         return session, phase
@@ -325,7 +326,10 @@ class Opening:
             session.last_tick = ticks[-1]
         else:
             session = self._adopt(run_id, reduction.state)
-        session.actor.base = ticks[-1].seq + 1
+        first = ticks[-1].seq + 1
+        if self.storage is not None and not session.actor.is_over:
+            first = reduction.state.seq = first + UNKEPT
+        session.actor.base = first
         for tick in ticks:
             if isinstance(tick, t.EventIn):
                 session.given[tick.type.removeprefix("?")] = decode(tick.value, None)

@@ -28,6 +28,7 @@ from orchestrator.functional.outcomes import Aborted, Outcome, Paused, Raised, R
 from orchestrator.functional.quiet import Task, look_at, tasks_to_end
 from orchestrator.functional.sink import RecordSink
 from orchestrator.runtime import ticks as t
+from orchestrator.runtime.recording import record
 
 if TYPE_CHECKING:  # a session makes passes
     from orchestrator.functional.session import RunSession
@@ -307,9 +308,10 @@ class Pass:
         error = ReplayDiverged(
             f"run {self.actor.run_id}: {what} at `{path}` is not the one that was recorded\n"
             f"    recorded: {recorded}\n    now:      {new}\n"
-            "The run was left as it was, with the answers that it has. Put the function back, or run again with "
-            'on_divergence="continue" (make the new call and go on from there) or on_divergence="fork" (a new run that keeps '
-            "what was recorded before this call)",
+            "The run was left as it was, with the answers that it has. Put the function back and go on with the run, or choose: "
+            '"continue" makes the new call and goes on from there, "fork" makes a new run that keeps what was recorded before '
+            f"this call (`orchestrator resume {self.actor.run_id} --on-divergence continue`, or "
+            'run(run_id=..., on_divergence="continue") in Python)',
             run_id=self.actor.run_id,
             step=step,
             path=path,
@@ -343,8 +345,7 @@ class Pass:
     ) -> None:
         """Keep the result of a call under its path, with what it changed."""
         self.visited.add(path)
-        act = self.act
-        self.actor.apply(t.Progress(0, 0.0, act.cause, act.id, path, value, writes, note))
+        record(self.actor, self.act, path, value, note, writes)
 
     async def commit(self) -> None:
         """See that what was recorded is kept before code goes on; a relaxed store groups it and keeps it a little later."""

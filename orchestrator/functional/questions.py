@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -203,3 +203,17 @@ def _problems(error: ValueError) -> str:
         got = type(item["input"]).__name__
         parts.append(f"{place + ': ' if place else ''}{item['msg']} (got {got})")
     return "; ".join(parts)
+
+
+def several_runs(workflow: str, wanted: Iterable[str], runs: Iterable[str]) -> str:
+    """What to say when answers fit more than one run."""
+    names = list(runs)
+    asked = ", ".join(sorted(wanted))
+    return f"workflow `{workflow}`: {len(names)} runs wait for {asked}; name one by run_id: {', '.join(names)}"
+
+
+def unknown_request(request_id: str, pending: list[str], run_id: str = "") -> str:
+    """What to say about an id that nobody asked under."""
+    where = f" in run {run_id}" if run_id else ""
+    open_ones = ", ".join(repr(name) for name in pending) or "none"
+    return f"no request {request_id!r} is open{where}; open: {open_ones}"

@@ -297,11 +297,18 @@ def is_end(tick: t.Tick) -> TypeGuard[t.StepSettled | t.Cancel]:
     return isinstance(tick, t.StepSettled | t.Cancel)
 
 
+def _is_mark(tick: t.Tick) -> bool:
+    """Whether a tick only says how far the numbers of events are; it belongs to the checkpoint before it."""
+    return isinstance(tick, t.Streamed)
+
+
 def _views(run_id: str, entries: Sequence[Entry], hidden: set[int]) -> list[WorkflowCheckpoint]:
     """The checkpoints of a run: after each finished step, question and answer, at its last entry, and at its good end."""
     ticks = [tick_of(entry) for entry in entries]
     workflow = str(_started(entries).meta["workflow"])
     last = len(ticks) - 1
+    while _is_mark(ticks[last]):
+        last -= 1
     end = ticks[last]
     if isinstance(end, t.Cancel) or (isinstance(end, t.StepSettled) and end.error is not None):
         while last > 0 and (is_end(ticks[last]) or is_failure(ticks[last])):
@@ -315,7 +322,10 @@ def _views(run_id: str, entries: Sequence[Entry], hidden: set[int]) -> list[Work
             continue
         name = checkpoint_id_of(run_id, tick.seq)
         at = datetime.fromtimestamp(tick.at, UTC).isoformat(timespec="microseconds")
-        found.append(WorkflowCheckpoint(workflow, run_id, name, previous, at, entries, index + 1))
+        count = index + 1
+        while count < len(ticks) and _is_mark(ticks[count]):
+            count += 1
+        found.append(WorkflowCheckpoint(workflow, run_id, name, previous, at, entries, count))
         previous = name
     return found
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.errors import RunCancelled, StepFailed
+from orchestrator.errors import OrchestratorError, RunCancelled, StepFailed
 from orchestrator.functional.errors import InvalidResponse, RequestError
 from orchestrator.functional.events import (
     WorkflowEvent,
@@ -21,7 +23,14 @@ from orchestrator.functional.events import (
 from orchestrator.functional.log_events import event_of, failed_event
 from orchestrator.functional.outcomes import Aborted, Outcome
 from orchestrator.functional.passes import Pass
-from orchestrator.functional.questions import Question, check_answer, encode_answer, question_of, request_event
+from orchestrator.functional.questions import (
+    Question,
+    check_answer,
+    encode_answer,
+    question_of,
+    request_event,
+    unknown_request,
+)
 from orchestrator.functional.values import Value, decode
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
@@ -46,7 +55,7 @@ class Phase:
     def __init__(self, start: int) -> None:
         self.start = start  # a seq of the run's log, as is `end`
         self.end = -1
-        self.last: WorkflowEvent | None = None  # the status that the phase came to; it stands in no log
+        self.last: WorkflowEvent | None = None  # the status that the phase came to; its number is `end`
         self.pending: list[str] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.error: BaseException | None = None
@@ -101,7 +110,7 @@ class RunSession:
 
     def begin_phase(self, *, is_announced: bool = True) -> Phase:
         """A new look at the run, from here on."""
-        phase = Phase(self.actor.base + len(self.actor.entries))
+        phase = Phase(self.actor.next_seq)
         self._phases.append(phase)
         if is_announced:
             self._announce_start()
@@ -115,13 +124,17 @@ class RunSession:
         self.announce(status_event(WorkflowRunState.IN_PROGRESS))
 
     def _end_phases(self, state: WorkflowRunState, error: BaseException | None = None) -> None:
-        last = status_event(state)
-        last.run_id, last.at = self.actor.run_id, self.actor.now()
-        last.sequence = self.actor.base + len(self.actor.entries)
         phases, self._phases = self._phases, []
+        last: WorkflowEvent | None = None
+        end = self.actor.base + len(self.actor.entries)
+        if (
+            phases and state is not WorkflowRunState.IN_PROGRESS
+        ):  # a look that was given up has no status, it has an error
+            last = self._last_status(state)
+            end = last.sequence
         pending = [] if self.actor.is_over else self.pending()
         for phase in phases:
-            phase.end = last.sequence
+            phase.end = end
             phase.last = last
             phase.pending = pending
             phase.error = error
@@ -129,12 +142,23 @@ class RunSession:
                 phase.done.set_result(None)
         self.actor.wake_readers()
 
+    def _last_status(self, state: WorkflowRunState) -> WorkflowEvent:
+        """The status that a look comes to: of a run that goes on later it stands in the log, so that its number is used up."""
+        last = status_event(state)
+        if state is WorkflowRunState.IDLE_WITH_PENDING_REQUESTS:
+            self.announce(last)
+        else:
+            last.run_id, last.at, last.sequence = self.actor.run_id, self.actor.now(), self.actor.next_seq
+        return last
+
     def show_end(self, responses: dict[str, Value]) -> Phase:
         """A look at a run that has ended: what it came to. Raises: RequestError for an answer that it did not get."""
         for request_id, value in responses.items():
             if request_id not in self.asked or self.given.get(request_id) != value:
                 raise RequestError(f"run {self.actor.run_id!r} has ended and takes no more answers")
-        phase = self.begin_phase()
+        assert self.last_tick is not None
+        self.actor.base = self.last_tick.seq
+        phase = self.begin_phase(is_announced=False)
         self.actor.entries.append(self.last_tick)
         self.finished(self.actor)
         return phase
@@ -149,9 +173,8 @@ class RunSession:
         """What a phase came to. Raises: the run's error, if it failed or was given up."""
         if phase.error is not None:
             raise phase.error
-        events = list(self.events(phase.start, phase.end))
-        if phase.last is not None:
-            events.append(phase.last)
+        last = () if phase.last is None else (phase.last,)
+        events = chain(self.events(phase.start, phase.end), last)
         run_id, pending = self.actor.run_id, phase.pending
         return WorkflowRunResult(events, run_id=run_id, pending=pending, with_status=with_status)
 
@@ -177,17 +200,25 @@ class RunSession:
         """A pass ended without ending the run."""
         current, self.current = self.current, None
         if isinstance(outcome, Aborted):
-            is_watched = bool(self._phases)
+            is_forked = bool(self._phases) and self.on_divergence == "fork"  # whoever forks it sets it aside
+            told = partial(self._is_aside, self._phases, outcome.error)
+            if not is_forked and self.actor.engine.set_aside_soon(self.actor, outcome.error, told):
+                self._phases = []
+                return
             self._end_phases(WorkflowRunState.IN_PROGRESS, outcome.error)
-            self.workflow.keep(self)
-            if not is_watched:  # no `run()` tells it: the store does
-                self.actor.engine.set_aside_soon(self.actor, outcome.error)
+            if not is_forked:
+                self.workflow.keep(self)
         elif self._wants_pass and current is not None:
             self.actor.rerun(current.act)
         else:
             invalid, self.invalid = self.invalid, []
             self._end_phases(WorkflowRunState.IDLE_WITH_PENDING_REQUESTS, invalid[0] if invalid else None)
             self.workflow.keep(self)
+
+    def _is_aside(self, phases: list[Phase], error: OrchestratorError) -> None:
+        """The store knows why the run does not go on: tell those who look at it."""
+        self._phases = phases
+        self._end_phases(WorkflowRunState.IN_PROGRESS, error)
 
     def wake(self, act: Activation, path: str) -> None:
         """An answer, or the end of a flow, has come: hand it to the pass that waits for it, or start another."""
@@ -328,10 +359,12 @@ class RunSession:
         """The open questions as events, by id."""
         return {request_id: request_event(self.asked[request_id]) for request_id in self.pending()}
 
-    def repeat_questions(self) -> None:
+    async def repeat_questions(self) -> None:
         """Show the open questions again and leave the run as it is."""
         for event in self.open_events().values():
             self.announce(event)
+        if self.actor.sink is not None:
+            await self.actor.sink.flush()
         self._end_phases(WorkflowRunState.IDLE_WITH_PENDING_REQUESTS)
         self.workflow.keep(self)
 
@@ -339,7 +372,7 @@ class RunSession:
 
     def events(self, start: int, end: int) -> Iterator[WorkflowEvent]:
         """The events of a stretch of the log."""
-        actor, log = self.actor, self.actor.log
+        actor, log = self.actor, self.actor.entries
         for index in range(max(0, start - actor.base), end - actor.base):
             event = event_of(log[index], self.workflow.name)
             if event is None:
@@ -350,28 +383,3 @@ class RunSession:
                     event = failed_event(event, actor.exception)
             event.sequence = actor.base + index
             yield event
-
-    def result_inside(self, prefix: str, start: int, name: str, value: Value, with_status: bool) -> WorkflowRunResult:
-        """The result of an inner workflow: what happened under its path, and what it returned."""
-        end = self.actor.base + len(self.actor.entries)
-        events = [event for event in self.events(start, end) if event.call_path.startswith(prefix)]
-        if value is not None:
-            output = framework_event("output", value, executor_id=name)
-            output.run_id, output.at = self.actor.run_id, self.actor.now()
-            events.append(output)
-        events.append(status_event(WorkflowRunState.IDLE))
-        return WorkflowRunResult(events, run_id=self.actor.run_id, with_status=with_status)
-
-
-def several_runs(workflow: str, wanted: Iterable[str], runs: Iterable[str]) -> str:
-    """What to say when answers fit more than one run."""
-    names = list(runs)
-    asked = ", ".join(sorted(wanted))
-    return f"workflow `{workflow}`: {len(names)} runs wait for {asked}; name one by run_id: {', '.join(names)}"
-
-
-def unknown_request(request_id: str, pending: list[str], run_id: str = "") -> str:
-    """What to say about an id that nobody asked under."""
-    where = f" in run {run_id}" if run_id else ""
-    open_ones = ", ".join(repr(name) for name in pending) or "none"
-    return f"no request {request_id!r} is open{where}; open: {open_ones}"

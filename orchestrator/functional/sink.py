@@ -1,4 +1,8 @@
-"""Where the ticks of a run go that is kept in a checkpoint storage: one entry each, appended in order."""
+"""Where the ticks of a run go that is kept in a checkpoint storage: one entry each, appended in order.
+
+Events that are only shown take numbers and are not kept. So that a run which is read back gives no number twice, it goes on
+`UNKEPT` numbers after its last entry, and an entry is kept early enough that no more than these are ever shown after one.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,10 @@ if TYPE_CHECKING:  # storages know workflows' results
     from orchestrator.functional.session import RunSession
 
 
+UNKEPT = 10_000
+_MARK_EVERY = 1_000
+
+
 class RecordSink:
     """The `Sink` of a functional run."""
 
@@ -26,6 +34,7 @@ class RecordSink:
         self._entries: list[Entry] = []
         self._busy: asyncio.Future[None] | None = None
         self._is_due = False
+        self._kept_seq = actor.state.seq
         self._broken: BaseException | None = None
 
     @property
@@ -40,9 +49,12 @@ class RecordSink:
 
     def add(self, tick: t.Tick) -> None:
         """A tick is about to be applied; readers may see it at once."""
-        entry = entry_of(tick, self._codec, self.actor.plan.ir.name)
-        if entry is not None:
-            self._entries.append(entry)
+        is_mark = type(tick) is t.Streamed and tick.seq - self._kept_seq >= _MARK_EVERY
+        if is_mark or type(tick) is not t.Streamed:
+            self._entries.append(entry_of(tick, self._codec, self.actor.plan.ir.name))
+            self._kept_seq = tick.seq
+        if is_mark:
+            self._flush_shortly()
         self.actor.entries.append(tick)
         self.actor.wake_readers()
 
@@ -97,7 +109,11 @@ class RecordSink:
 
     def flush_soon(self) -> None:
         """An end of the run is waiting to be told: commit it, whoever applied it."""
-        if self.outbox and not self._is_due and self._broken is None:
+        if self.outbox:
+            self._flush_shortly()
+
+    def _flush_shortly(self) -> None:
+        if not self._is_due and self._broken is None:
             self._is_due = True
             asyncio.get_running_loop().call_soon(self._start_flush, context=Context())
 

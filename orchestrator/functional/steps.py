@@ -20,6 +20,7 @@ from orchestrator.functional.errors import SignatureError
 from orchestrator.functional.events import WorkflowEvent, framework_event
 from orchestrator.functional.failures import Failure, rebuild_error
 from orchestrator.functional.frames import Frame, current_frame, frame_here, path_name
+from orchestrator.functional.log_events import show_call
 from orchestrator.functional.passes import BREATH_S, STEP_CODES, Note, Pass
 from orchestrator.functional.questions import QUESTION_CODE
 from orchestrator.functional.signature import FunctionShape, shape_of_step
@@ -163,18 +164,15 @@ async def run_step(
         run.breath_at = run.loop.time()
     if run.is_released:
         await run.refuse()
-    note = write_call(args, kwargs, definition.shape.names)
+    items = tuple(kwargs.items()) if kwargs else ()
+    note = write_call(args, items, definition.shape.names)
     record = run.act.record
     if record and (run.is_replaying or path in record):
         known, path = await _recorded(definition, frame, path, place, note)
         if known is not None:
             return await _give_again(definition, run, known, record[known])
     actor = run.actor
-    invoked = framework_event("executor_invoked", {"args": args, "kwargs": kwargs} if args or kwargs else None)
-    invoked.executor_id = definition.name
-    invoked.call_path = path
-    run.announce(invoked)
-    began = invoked.at
+    began = show_call(run, definition.name, path, args, items)
     inner = Frame(run, path + "/", None, f"{path}:" if definition.is_workflow else frame.namespace)
     inner.step = inner
     inner.outer_step = frame.step
@@ -293,9 +291,7 @@ async def _attempts(
             await run.commit()
             if delay_s > 0:
                 await _sleep_until(run, now + delay_s)
-            event = framework_event("executor_invoked", {"args": args, "kwargs": kwargs} if args or kwargs else None)
-            event.executor_id, event.call_path = definition.name, path
-            run.announce(event)
+            show_call(run, definition.name, path, args, tuple(kwargs.items()))
 
 
 def _forget_failures(step: Frame, until: str | None = None) -> None:

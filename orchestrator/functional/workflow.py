@@ -17,6 +17,7 @@ from orchestrator.functional.context import WorkflowRunContext
 from orchestrator.functional.errors import RunArgumentError, SignatureError
 from orchestrator.functional.events import WorkflowRunResult, WorkflowRunState
 from orchestrator.functional.frames import Frame, current_frame, frame_here, path_name
+from orchestrator.functional.log_events import inner_result
 from orchestrator.functional.opening import OnDivergence, Opening
 from orchestrator.functional.passes import Pass
 from orchestrator.functional.places import places_of
@@ -294,16 +295,16 @@ class FunctionalWorkflow(Generic[R]):
     def _run_inside_for_result(
         self, frame: Frame, message: Value, with_status: bool
     ) -> Coroutine[Any, Any, WorkflowRunResult]:
-        session, before = (
-            frame.run.session,
-            f"{frame.path}{path_name(self.name)}#{(frame.counts or {}).get(self.name, 0)}/",
-        )
+        session, name = frame.run.session, path_name(self.name)
+        path = f"{frame.path}{name}#{(frame.counts or {}).get(name, 0)}"
         call = self._run_inside(frame, message)
 
         async def result() -> WorkflowRunResult:
-            start = session.actor.base + len(session.actor.entries)
+            actor = session.actor
+            start = actor.base + len(actor.entries)
             value = await call
-            return session.result_inside(before, start, self.name, value, with_status)
+            events = session.events(start, actor.base + len(actor.entries))
+            return inner_result(events, path, actor.run_id, self.name, value, with_status)
 
         return result()
 

@@ -8,17 +8,17 @@ Durations are seconds (float); a `When` is a Value that renders to a duration te
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
-from orchestrator.ir.record import Record
+from orchestrator.ir.record import Record, record
 
 Value = Any  # JSON with marked expressions; see the docstring
 Json = Any  # plain JSON
 Expr = str
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class Origin(Record):
     """Where something was written: a YAML span or a Python `def`. 1-based; not part of the hash."""
 
@@ -32,7 +32,7 @@ class Origin(Record):
         return f"{self.file}:{self.line}"
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class EventIR(Record):
     """An event type. `kind` is plain, start, stop, ask (asks somebody outside), answer, failed, cancelled or step.
 
@@ -48,7 +48,7 @@ class EventIR(Record):
     origin: Origin | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class JoinIR(Record):
     """Fan-in in front of a step.
 
@@ -73,7 +73,7 @@ class JoinIR(Record):
     origin: Origin | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class FillIR(Record):
     """A field of an emitted event that was left out, and where it is taken from (`source`).
 
@@ -86,7 +86,7 @@ class FillIR(Record):
     source: str
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class EmitEntryIR(Record):
     """One way out of a step. `event` None is `none`.
 
@@ -107,7 +107,7 @@ class EmitEntryIR(Record):
     origin: Origin | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class EmitIR(Record):
     """What a step emits: the first entry whose `when` holds, or (`takes_all`) every one, as one group."""
 
@@ -116,7 +116,7 @@ class EmitIR(Record):
     site: str = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class RetryIR(Record):
     """Attempts in all and the delays between them; `errors` are code patterns, empty means any error."""
 
@@ -129,7 +129,7 @@ class RetryIR(Record):
     condition: Expr | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class RepeatIR(Record):
     """Polling: run again every `every_s` until `until` holds, at most `max` times and `within`."""
 
@@ -139,7 +139,7 @@ class RepeatIR(Record):
     within: Value = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class RateIR(Record):
     """At most `count` starts in any `per_s` seconds."""
 
@@ -147,7 +147,7 @@ class RateIR(Record):
     per_s: float
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class CacheIR(Record):
     """Reuse a result across runs for `ttl_s` seconds (None: until evicted) under `key`."""
 
@@ -155,7 +155,7 @@ class CacheIR(Record):
     ttl_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class PolicyIR(Record):
     """Limits of one step. `concurrency` None is unlimited; `timeout_s` bounds one attempt, `deadline` all of them.
 
@@ -174,7 +174,7 @@ class PolicyIR(Record):
     placement: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class CatchIR(Record):
     """Turn an error whose code matches `errors` into an event."""
 
@@ -186,7 +186,7 @@ class CatchIR(Record):
     origin: Origin | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class CallIR(Record):
     """A call of a registered callable or of a flow (`flow.x`)."""
 
@@ -195,7 +195,7 @@ class CallIR(Record):
     origin: Origin | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class ForEachIR(Record):
     """Run the step's body once per item, `concurrency` at a time; `keeps_errors` makes a failed item `{error}`."""
 
@@ -203,7 +203,7 @@ class ForEachIR(Record):
     keeps_errors: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class AudienceIR(Record):
     """Who may answer. Values render to names; `exclude` always wins."""
 
@@ -212,7 +212,7 @@ class AudienceIR(Record):
     exclude: Value = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class EscalateIR(Record):
     """After `after`, the request is open to `to` as well."""
 
@@ -220,7 +220,7 @@ class EscalateIR(Record):
     to: AudienceIR
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class AskIR(Record):
     """A request to people.
 
@@ -245,7 +245,7 @@ class AskIR(Record):
     undecided_as_timeout: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class WaitIR(Record):
     """Wait for a time (`until`), or for an event whose fields equal `match`, at most `within`."""
 
@@ -255,7 +255,7 @@ class WaitIR(Record):
     within: Value = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class BodyIR(Record):
     """What a step does. `kind`: none, call, ask, wait, python (a method or function), procedure (a whole function)."""
 
@@ -266,7 +266,7 @@ class BodyIR(Record):
     ref: str = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class StepIR(Record):
     """A step: what it takes, what it does, what it may emit, and the policy around it.
 
@@ -303,7 +303,7 @@ class StepIR(Record):
     origin: Origin | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class TriggerIR(Record):
     """What starts runs by itself: kind cron, webhook or event."""
 
@@ -319,7 +319,7 @@ class TriggerIR(Record):
     origin: Origin | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class AdmissionIR(Record):
     """Flow concurrency: mode parallel, queue, restart or single; per `key`; `max` runs at a time."""
 
@@ -328,7 +328,7 @@ class AdmissionIR(Record):
     max: int | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record
 class FlowIR(Record):
     """A whole flow.
 

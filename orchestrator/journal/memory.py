@@ -402,6 +402,14 @@ class MemoryJournal(MemoryQueries):
         held = [r for r in self.rows.values() if r.owner == worker]
         return [r.new.run_id for r in held if any(not i.is_done for i in r.inbox.values())]
 
+    async def ahead(self, run_id: str) -> list[str]:
+        """The runs that count in its flow's concurrency before a run that queues, the longest there first."""
+        run = self.rows.get(run_id)
+        if run is None or run.is_admitted is not False:
+            return []
+        others = [r for r in self.rows.values() if r.is_admitted is not None and r.rk < run.rk]
+        return [r.new.run_id for r in sorted(others, key=lambda r: r.rk) if _same_key(r.new, run.new)]
+
     async def reply(self, run_id: str, dedup: str) -> tuple[bool, Json]:
         """Whether an inbox row was consumed, and what its consumer left for the sender."""
         item = self.find(run_id).inbox.get(dedup)

@@ -105,9 +105,9 @@ class MemoryQueries:
         for line in lines:
             self._all.add_audit(line)
 
-    async def verify_audit(self) -> AuditProof:
-        """Check the hash chain of the audit log."""
-        return verify(self._all.audit_log)
+    async def verify_audit(self, kept: str | None = None) -> AuditProof:
+        """Check the hash chain of the audit log, and that it has a line with this hash."""
+        return verify(self._all.audit_log, kept=kept)
 
     async def stats(self) -> StoreStats:
         """How full the store is."""
@@ -253,7 +253,9 @@ class MemoryQueries:
             found = [t for t in found if not t.is_paused and t.next_at is not None and t.next_at <= due_by]
         return sorted(found, key=lambda t: (t.next_at is not None, t.next_at or 0.0, t.id))
 
-    async def advance_trigger(self, id: str, *, was: float | None, next_at: float | None, last_at: float) -> bool:
+    async def advance_trigger(
+        self, id: str, *, was: float | None, next_at: float | None, last_at: float | None
+    ) -> bool:
         """Set when a trigger is due next, if nobody has done so since."""
         row = self._triggers.get(id)
         if row is None or row.next_at != was:

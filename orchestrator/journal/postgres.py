@@ -10,20 +10,23 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import psycopg
 
+from orchestrator.errors import OrchestratorError
 from orchestrator.journal import postgres_claims as claims
 from orchestrator.journal import sqlite_reads as reads
-from orchestrator.journal.postgres_commit import commit, post, released, runs_of
+from orchestrator.journal.postgres_bulk import is_bulky
+from orchestrator.journal.postgres_commit import post, released
 from orchestrator.journal.postgres_errors import place_of, store_error
 from orchestrator.journal.postgres_listen import Listener, channel_of, hint
+from orchestrator.journal.postgres_loading import Taken, load, load_all
 from orchestrator.journal.postgres_operate import PostgresOperate
 from orchestrator.journal.postgres_scope import Offer, Ring, Scope, Stranded
 from orchestrator.journal.postgres_threads import Db, PgThread, Reading, Target
-from orchestrator.journal.postgres_writes import Doing, Tx, Writer
-from orchestrator.journal.refusals import unknown
+from orchestrator.journal.postgres_writer import Doing, Writer, committing
+from orchestrator.journal.postgres_writes import Tx
 from orchestrator.journal.sqlite_claims import host_and_process
 from orchestrator.runtime.journal import FINAL, Batch, Claim, Committed, InboxEntry, Json, Loaded, Reserved
 
@@ -93,9 +96,12 @@ class PostgresJournal(PostgresOperate):
     def commit(self, batch: Batch) -> asyncio.Future[Committed]:
         """Write a batch, or nothing. Raises: Fenced, JournalConflict, AdmissionRefused, StoreBusy, StoreError."""
         self._listener.bump()
-        if batch.is_plain:
-            return self._writer.submit(batch)
-        return self._writer.submit(Doing(lambda tx: commit(tx, batch), runs_of(batch)))
+        return self._writer.submit(batch if is_bulky(batch) else committing(batch))
+
+    def commit_then(self, batch: Batch, tell: Callable[[Committed | None, Exception | None], None]) -> None:
+        """The same, with `tell` called in the running loop instead of a future."""
+        self._listener.bump()
+        self._writer.submit_then(batch if is_bulky(batch) else committing(batch), tell)
 
     async def post(self, entry: InboxEntry) -> bool:
         """Put something into a run's inbox; False if it was there. Raises: UnknownRun, RunFinished."""
@@ -106,13 +112,23 @@ class PostgresJournal(PostgresOperate):
     ) -> list[Claim]:
         """Take runs that are due and in this process's scope, or one by its id. Raises: UnknownRun, RunFinished."""
 
-        def work(tx: Tx) -> list[Claim]:
-            wk = claims.renew(tx, worker, now, lease_s, (self._host, self._process))
+        def work(tx: Tx) -> list[Taken]:
+            claims.announce(tx, worker, now, lease_s, (self._host, self._process))
             if run_id is not None:
-                return claims.claim_one(tx, run_id, wk, now, self._host)
-            return claims.claim_due(tx, wk, now, limit, self._host, self.scope)
+                return claims.claim_one(tx, run_id, worker, now, self._host)
+            return claims.claim_due(tx, worker, now, limit, self._host, self.scope)
 
-        return await self._change(work, *([run_id] if run_id is not None else []))
+        return await self._claim(work, *([run_id] if run_id is not None else []))
+
+    async def _claim(self, work: Callable[[Tx], list[Taken]], *run_ids: str) -> list[Claim]:
+        """Take runs and read what their claimer needs of them, all of it at once."""
+        taken = await self._change(work, *run_ids)
+        if not taken:
+            return []
+        try:
+            return await self._look(lambda db: load_all(db, taken))
+        except OrchestratorError:  # each is asked for again, and gets an error of its own
+            return [claim for _, claim in taken]
 
     async def renew(self, worker: str, *, now: float, lease_s: float) -> None:
         """Extend every claim of a worker."""
@@ -177,22 +193,22 @@ class PostgresJournal(PostgresOperate):
     async def claim_if_due(self, worker: str, run_id: str, *, now: float, lease_s: float) -> list[Claim]:
         """Take one run if it is due, nobody holds it, and it is in this process's scope."""
 
-        def work(tx: Tx) -> list[Claim]:
-            wk = claims.renew(tx, worker, now, lease_s, (self._host, self._process))
-            return claims.claim_if_due(tx, wk, run_id, now, self.scope)
+        def work(tx: Tx) -> list[Taken]:
+            claims.announce(tx, worker, now, lease_s, (self._host, self._process))
+            return claims.claim_if_due(tx, worker, run_id, now, self.scope)
 
-        return await self._change(work)
+        return await self._claim(work)
 
     async def claim_rung(
         self, worker: str, *, now: float, lease_s: float, rung_before: float, limit: int
     ) -> list[Claim]:
         """Take due runs whose dispatcher was asked before a time, in vain."""
 
-        def work(tx: Tx) -> list[Claim]:
-            wk = claims.renew(tx, worker, now, lease_s, (self._host, self._process))
-            return claims.claim_rung(tx, wk, now, rung_before, limit, self.scope)
+        def work(tx: Tx) -> list[Taken]:
+            claims.announce(tx, worker, now, lease_s, (self._host, self._process))
+            return claims.claim_rung(tx, worker, now, rung_before, limit, self.scope)
 
-        return await self._change(work)
+        return await self._claim(work)
 
     async def decline(self, run_id: str, *, now: float) -> None:
         """A wake-up came to a process that cannot take the run: whoever can need not wait for the next ring."""
@@ -221,6 +237,10 @@ class PostgresJournal(PostgresOperate):
     async def mail(self, worker: str) -> list[str]:
         """The runs that a worker holds and for which something has come."""
         return await self._read(lambda db: reads.mail(db, worker))
+
+    async def ahead(self, run_id: str) -> list[str]:
+        """The runs that count in its flow's concurrency before a run that queues, the longest there first."""
+        return await self._read(lambda db: reads.ahead(db, run_id))
 
     async def reply(self, run_id: str, dedup: str) -> tuple[bool, Json]:
         """Whether an inbox row was consumed, and what its consumer left for the sender."""
@@ -331,40 +351,6 @@ class PostgresJournal(PostgresOperate):
         self._reader.put(lambda db: hint(db, self._channel, {""}))  # wakes the listener
         self._reader.close()
         self._listener.close()
-
-
-def load(db: Db, run_id: str) -> Loaded:
-    """A run's newest snapshot, the ticks after it, and its inbox; asked for in one go, because every claim needs it.
-
-    Raises: UnknownRun; StoreError if ticks are missing or cannot be read.
-    """
-    base = "coalesce((SELECT max(seq) FROM snapshots s WHERE s.rk = r.rk), 0)"
-    first = f"coalesce((SELECT max(seq) FROM ticks f WHERE f.rk = r.rk AND f.seq <= {base}), 0)"
-    with db.connection.pipeline():
-        key = db.execute("SELECT rk FROM runs WHERE id = ?", (run_id,))
-        snapshots = db.execute(
-            "SELECT s.seq, s.body, s.cuts FROM snapshots s JOIN runs r ON r.rk = s.rk WHERE r.id = ? ORDER BY s.seq DESC LIMIT 1",
-            (run_id,),
-        )
-        ticks = db.execute(
-            f"SELECT t.seq, t.body, t.cuts FROM runs r JOIN ticks t ON t.rk = r.rk AND t.seq >= {first} WHERE r.id = ?"
-            " ORDER BY t.seq",
-            (run_id,),
-        )
-        entries = db.execute(
-            "SELECT i.id, i.kind, i.data, i.dedup, i.at FROM inbox i JOIN runs r ON r.rk = i.rk WHERE r.id = ? AND i.done = 0"
-            " ORDER BY i.id",
-            (run_id,),
-        )
-    if key.fetchone() is None:
-        raise unknown(run_id)
-    row, rows = snapshots.fetchone(), ticks.fetchall()
-    plain: Any = db  # as for a SQLite file
-    snapshot = None if row is None else (int(row[0]), reads.whole(plain, row[1], row[2]))
-    start = 0 if snapshot is None else snapshot[0]
-    found = [InboxEntry(run_id, kind, json.loads(data), dedup, at, id) for id, kind, data, dedup, at in entries]
-    size = sum(len(body) for seq, body, _ in rows if seq >= start)
-    return Loaded(snapshot, list(reads.unpack(plain, run_id, rows, start)), found, size)
 
 
 def _is_under_way(db: Db, holder: str) -> bool:

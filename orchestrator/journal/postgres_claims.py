@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.errors import RunFinished
+from orchestrator.journal.postgres_loading import Taken
 from orchestrator.journal.postgres_scope import Offer, Ring, Scope, Stranded
 from orchestrator.journal.postgres_threads import Db
 from orchestrator.journal.postgres_writes import Tx
@@ -17,68 +18,70 @@ from orchestrator.journal.refusals import unknown
 from orchestrator.journal.sqlite_claims import is_alive
 from orchestrator.runtime.journal import FINAL, Claim
 
-_CLAIM = "id, epoch, flow, flow_hash, kind, status, parent, meta"
-_RETURNING = ", ".join(f"r.{name}" for name in _CLAIM.split(", "))
+_WK = "(SELECT wk FROM workers WHERE name = ?)"
 _TAKE = (
-    "UPDATE runs r SET epoch = r.epoch + 1, owner = ?, ready_at = NULL, rung_at = NULL FROM ({}) d WHERE r.rk = d.rk"
+    f"UPDATE runs r SET epoch = r.epoch + 1, owner = {_WK}, ready_at = NULL, rung_at = NULL FROM ({{}}) d WHERE r.rk = d.rk"
+    " RETURNING r.rk, r.id, r.epoch, r.flow, r.flow_hash, r.kind, r.status, r.parent, r.meta, r.owner"
 )
 
 
-def renew(tx: Tx, worker: str, now: float, lease_s: float, process: tuple[str, str]) -> int:
-    """Extend a worker's lease, or make the worker known."""
-    row = tx.write(
+def announce(tx: Tx, worker: str, now: float, lease_s: float, process: tuple[str, str]) -> Any:  # a cursor
+    """Extend a worker's lease, or make the worker known; nothing is waited for."""
+    return tx.write(
         "INSERT INTO workers (name, lease_until, host, pid) VALUES (?,?,?,?)"
         " ON CONFLICT (name) DO UPDATE SET lease_until = excluded.lease_until RETURNING wk",
         (worker, now + lease_s, *process),
-    ).fetchone()
+    )
+
+
+def renew(tx: Tx, worker: str, now: float, lease_s: float, process: tuple[str, str]) -> int:
+    """The same; gives the worker's key."""
+    row = announce(tx, worker, now, lease_s, process).fetchone()
     return int(row[0])
 
 
-def lost_workers(db: Db, now: float, host: str) -> list[int]:
-    """Workers that hold runs and whose lease has ended, or whose process on this host has."""
+def lost_workers(db: Db, now: float, host: str) -> dict[int, str]:
+    """Workers (key to name) that hold runs and whose lease has ended, or whose process on this host has."""
     rows = db.execute(
-        "SELECT wk, lease_until, host, pid FROM workers w WHERE EXISTS (SELECT 1 FROM runs WHERE owner = w.wk)"
+        "SELECT wk, lease_until, host, pid, name FROM workers w WHERE EXISTS (SELECT 1 FROM runs WHERE owner = w.wk)"
     ).fetchall()
-    return [row[0] for row in rows if row[1] < now or (host and row[2] == host and not is_alive(row[3]))]
+    return {row[0]: row[4] for row in rows if row[1] < now or (host and row[2] == host and not is_alive(row[3]))}
 
 
-def claim_if_due(tx: Tx, wk: int, run_id: str, now: float, scope: Scope) -> list[Claim]:
+def claim_if_due(tx: Tx, worker: str, run_id: str, now: float, scope: Scope) -> list[Taken]:
     """Take one run if it is due and nobody holds it."""
     where, values = scope.claimable()
     due = f"SELECT rk FROM runs WHERE id = ? AND owner IS NULL AND ready_at <= ?{where} FOR NO KEY UPDATE SKIP LOCKED"
-    rows = tx.write(f"{_TAKE.format(due)} RETURNING {_RETURNING}", (wk, run_id, now, *values))
-    return [_claim(row) for row in rows]
+    return [_taken(row) for row in tx.write(_TAKE.format(due), (worker, run_id, now, *values))]
 
 
-def claim_rung(tx: Tx, wk: int, now: float, rung_before: float, limit: int, scope: Scope) -> list[Claim]:
+def claim_rung(tx: Tx, worker: str, now: float, rung_before: float, limit: int, scope: Scope) -> list[Taken]:
     """Take due runs whose dispatcher was asked before a time, in vain."""
     where, values = scope.claimable()
     due = (
         f"SELECT rk FROM runs WHERE owner IS NULL AND ready_at IS NOT NULL AND ready_at <= ? AND rung_at < ?{where}"
         " ORDER BY ready_at LIMIT ? FOR NO KEY UPDATE SKIP LOCKED"
     )
-    rows = tx.write(f"{_TAKE.format(due)} RETURNING {_RETURNING}", (wk, now, rung_before, *values, limit))
-    return [_claim(row) for row in rows]
+    return [_taken(row) for row in tx.write(_TAKE.format(due), (worker, now, rung_before, *values, limit))]
 
 
-def claim_due(tx: Tx, wk: int, now: float, limit: int, host: str, scope: Scope) -> list[Claim]:
+def claim_due(tx: Tx, worker: str, now: float, limit: int, host: str, scope: Scope) -> list[Taken]:
     """Take runs that are due and nobody holds, the longest due first, then those of lost workers."""
     where, values = scope.claimable()
     due = (
         f"SELECT rk FROM runs WHERE owner IS NULL AND ready_at IS NOT NULL AND ready_at <= ?{where}"
         " ORDER BY ready_at LIMIT ? FOR NO KEY UPDATE SKIP LOCKED"
     )
-    rows = tx.write(f"{_TAKE.format(due)} RETURNING {_RETURNING}", (wk, now, *values, limit)).fetchall()
+    rows = tx.write(_TAKE.format(due), (worker, now, *values, limit)).fetchall()
     if len(rows) < limit:
-        lost = [other for other in lost_workers(tx.db, now, host) if other != wk]
+        lost = [other for other, name in lost_workers(tx.db, now, host).items() if name != worker]
         if lost:
             held = f"SELECT rk FROM runs WHERE owner = ANY(?){where} LIMIT ? FOR NO KEY UPDATE SKIP LOCKED"
-            sql = f"{_TAKE.format(held)} RETURNING {_RETURNING}"
-            rows += tx.write(sql, (wk, lost, *values, limit - len(rows))).fetchall()
-    return [_claim(row) for row in rows]
+            rows += tx.write(_TAKE.format(held), (worker, lost, *values, limit - len(rows))).fetchall()
+    return [_taken(row) for row in rows]
 
 
-def claim_one(tx: Tx, run_id: str, wk: int, now: float, host: str) -> list[Claim]:
+def claim_one(tx: Tx, run_id: str, worker: str, now: float, host: str) -> list[Taken]:
     """Take one run, due or not. Raises: UnknownRun, RunFinished."""
     row = tx.row(run_id)
     if row is None:
@@ -87,21 +90,22 @@ def claim_one(tx: Tx, run_id: str, wk: int, now: float, host: str) -> list[Claim
         raise RunFinished(f"run {run_id!r} has ended ({row.status})")
     if row.status in ("parked", "queued"):
         return []
-    if row.owner is not None and row.owner != wk and row.owner not in lost_workers(tx.db, now, host):
+    if row.owner is not None and row.owner != tx.worker(worker) and row.owner not in lost_workers(tx.db, now, host):
         return []
-    taken = tx.write(f"{_TAKE.format('SELECT ?::bigint AS rk')} RETURNING {_RETURNING}", (wk, row.rk)).fetchone()
-    row.epoch, row.owner = taken[1], wk
-    return [_claim(taken)]
+    taken = tx.write(_TAKE.format("SELECT ?::bigint AS rk"), (worker, row.rk)).fetchone()
+    row.epoch, row.owner = taken[2], taken[9]
+    return [_taken(taken)]
 
 
-def _claim(row: Any) -> Claim:
-    run_id, epoch, flow, flow_hash, kind, status, parent, meta = row
-    return Claim(run_id, epoch, flow, flow_hash, kind, status, parent, None if meta is None else json.loads(meta))
+def _taken(row: Any) -> Taken:
+    rk, run_id, epoch, flow, flow_hash, kind, status, parent, meta, _ = row
+    data = None if meta is None else json.loads(meta)
+    return rk, Claim(run_id, epoch, flow, flow_hash, kind, status, parent, data)
 
 
 def give_back_lost(tx: Tx, now: float, host: str) -> int:
     """Make the runs of lost workers due, for a dispatcher to wake; gives how many."""
-    lost = lost_workers(tx.db, now, host)
+    lost = list(lost_workers(tx.db, now, host))
     if not lost:
         return 0
     sql = (
@@ -151,7 +155,7 @@ def unseen_flows(db: Db, now: float, host: str, seen: Sequence[str]) -> list[str
     known = list(seen)
     rows = db.execute(
         f"SELECT DISTINCT flow_hash FROM (({due}) UNION ALL ({lost})) found",
-        (now, known, lost_workers(db, now, host), known),
+        (now, known, list(lost_workers(db, now, host)), known),
     )
     return [row[0] for row in rows]
 

@@ -37,9 +37,9 @@ class PostgresOperate(SqliteQueries):
         """Add lines to the audit log."""
         await self._change(lambda tx: tx.audit.extend(lines))
 
-    async def verify_audit(self) -> AuditProof:
-        """Check the hash chain of the audit log."""
-        return await self._look(lambda db: verify(_every_line(cast(Any, db))))
+    async def verify_audit(self, kept: str | None = None) -> AuditProof:
+        """Check the hash chain of the audit log, and that it has a line with this hash."""
+        return await self._look(lambda db: verify(_every_line(cast(Any, db)), kept=kept))
 
     async def stats(self) -> StoreStats:
         """How full the store is."""
@@ -142,7 +142,9 @@ class PostgresOperate(SqliteQueries):
 
         await self._change(work)
 
-    async def advance_trigger(self, id: str, *, was: float | None, next_at: float | None, last_at: float) -> bool:
+    async def advance_trigger(
+        self, id: str, *, was: float | None, next_at: float | None, last_at: float | None
+    ) -> bool:
         """Set when a trigger is due next, if nobody has done so since."""
         sql = "UPDATE triggers SET next_at = ?, last_at = ? WHERE id = ? AND next_at IS NOT DISTINCT FROM ?::double precision"
         return await self._change(lambda tx: bool(tx.count(sql, (next_at, last_at, id, was))))

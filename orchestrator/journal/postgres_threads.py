@@ -7,7 +7,7 @@ delay and nothing else. Only after `OUTAGE_S` do they get StoreBusy, which the r
 Invariants
  P1  a transaction whose outcome is unknown (the connection broke at its end) is not repeated before its number was read back:
      each holds the number that its writer counts, so either the number is there and so is everything else, or neither is.
-     A group of plain commits is one statement, which finds its own rows if it is repeated (journal, J2); it has no number.
+     A group of commits that move their own runs finds its own rows if it is repeated (journal, J2); it has no number.
  P2  reading back locks the writer's row, so it waits for a transaction of a lost connection that is still being committed.
 """
 
@@ -17,7 +17,7 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
 from typing import Any, Protocol
 
@@ -90,6 +90,15 @@ class PgThread:
         future: asyncio.Future[Any] = loop.create_future()
         self._jobs.put(Job(work, future, loop))
         return future
+
+    def submit_then(self, work: Any, tell: Callable[[Any, Exception | None], None]) -> None:
+        """Have a job done, and `tell` called in the running loop; one turn of the loop sooner than a future's callbacks.
+
+        Raises: StoreError when the journal is closed.
+        """
+        if self._is_closed:
+            raise StoreError(f"{self._target.place}: the store has been closed", code="store.closed")
+        self._jobs.put(Job(work, tell, asyncio.get_running_loop()))
 
     def put(self, work: Any) -> None:
         """Have a job done for which nobody waits."""

@@ -1,31 +1,17 @@
-"""What the writing connection does: groups of commits, posts and other work as one transaction each.
-
-Theory. A group begins by locking the rows of all runs it names, in one statement and in the order of their keys, so that two
-groups of two processes do not wait for each other in a circle; who loses nevertheless (a row that only turns up later) is
-told so by PostgreSQL and does its group again. With the lock held a run's epoch is read, so a claim that comes later waits and
-one that came before is seen: J1. No job has a savepoint: one that is refused before it wrote anything is refused alone; if it
-had written, or a statement failed, the transaction is rolled back and its jobs are done one by one. Ticks are written without
-looking at what came of it, which saves a round trip each; where some stand already (J2) the group is done again with care.
-Lines of the audit log are written last, because each needs the one before it and so lets one writer in at a time.
-"""
+"""One transaction of the writing connection: the rows it holds locked, what it writes, what others are told of it afterwards."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from psycopg.errors import PipelineAborted, UniqueViolation
-
-from orchestrator.errors import OrchestratorError, StoreError
+from orchestrator.errors import StoreError
 from orchestrator.journal.audit import FIRST, link
 from orchestrator.journal.blobs import LONG, cut
-from orchestrator.journal.db_threads import Job
 from orchestrator.journal.postgres_threads import Db
-from orchestrator.journal.refusals import fenced, rewritten, unknown
-from orchestrator.runtime.journal import COMMITTED, AuditRow, Batch, InboxEntry
+from orchestrator.runtime.journal import AuditRow, Batch, InboxEntry
 
 AUDIT_LOCK, BLOB_LOCK = 0x6F726301, 0x6F726302
 LOCKED = "id, rk, epoch, status, owner, parent, admitted"
@@ -136,153 +122,7 @@ class Tx:
             )
 
 
-@dataclass(slots=True)
-class Doing:
-    """A job that is more than a plain commit: what it does in the transaction, and the runs it is about."""
-
-    work: Callable[[Tx], Any]
-    run_ids: tuple[str, ...] = ()
-
-
-class Writer:
-    """Runs groups of jobs; `tell` is given the ids of runs for which something has come, once that is committed.
-
-    `at_commit` is called with "before" and "after" each transaction; only a test harness gives one.
-    """
-
-    def __init__(self, tell: Callable[[set[str]], None], at_commit: Callable[[str], None] | None) -> None:
-        self.workers: dict[str, int] = {}  # name -> wk, of committed rows
-        self._name = os.urandom(12).hex()
-        self._number = 0
-        self._tell = tell
-        self._at_commit = at_commit
-        self._told: set[str] = set()
-        self._is_numbered = False
-
-    def run(self, db: Db, jobs: list[Job]) -> None:
-        """Do a group. Raises: psycopg.Error, and nothing was done, or was_done tells."""
-        self._told = set()
-        plain = [job for job in jobs if isinstance(job.work, Batch)]
-        self._is_numbered = len(plain) < len(jobs)
-        if not self._is_numbered:
-            self._signal("before")
-            append(db, plain)
-            self._signal("after")
-            return
-        self._number += 1
-        try:
-            self._write(db, jobs, plain, is_careful=False)
-        except (UniqueViolation, PipelineAborted):
-            for job in jobs:
-                job.outcome = job.error = None
-            self._write(db, jobs, plain, is_careful=True)
-
-    def _write(self, db: Db, jobs: list[Job], plain: list[Job], *, is_careful: bool) -> None:
-        with_more = [job for job in jobs if isinstance(job.work, Doing)]
-        named = sorted({run_id for job in with_more for run_id in job.work.run_ids})
-        with db.connection.pipeline(), db.connection.transaction():
-            tx = Tx(db, self.workers, is_careful=is_careful)
-            tx.begin(self._name, self._number, named)
-            for job in with_more:
-                tx.has_written = False
-                lines = len(tx.audit)
-                try:
-                    job.outcome = job.work.work(tx)
-                except OrchestratorError as error:
-                    if tx.has_written and len(jobs) > 1:
-                        raise _OneByOne from error
-                    if tx.has_written:
-                        raise
-                    del tx.audit[lines:]
-                    job.error = error
-            if plain:
-                append(db, plain)
-            tx.finish()
-            self._signal("before")
-        self._signal("after")
-        self._told = tx.told
-        if tx.told:
-            self._tell(tx.told)
-
-    def was_done(self, db: Db) -> bool:
-        """Whether the last group was committed though its connection broke (P1, P2)."""
-        if not self._is_numbered:
-            return False
-        row = db.execute("SELECT n FROM writers WHERE name = ? FOR UPDATE", (self._name,)).fetchone()
-        return row is not None and row[0] == self._number
-
-    def sign_in(self, db: Db) -> None:
-        """Make the row that `was_done` locks, before the first transaction needs it."""
-        db.execute("INSERT INTO writers (name, n) VALUES (?, 0)", (self._name,))
-
-    def forget(self, db: Db) -> None:
-        """Remove this writer's number, and those of writers that have not written for a day."""
-        db.execute("DELETE FROM writers WHERE name = ? OR at < now() - interval '1 day'", (self._name,))
-
-    def _signal(self, when: str) -> None:
-        if self._at_commit is not None:
-            self._at_commit(when)
-
-
-class _OneByOne(Exception):
-    """A job was refused after it had written: the group is rolled back, and each job tried alone."""
-
-
-def append(db: Db, jobs: list[Job]) -> None:
-    """Write plain commits, which only append ticks, as one statement: lock, fence, insert."""
-    values: list[list[Any]] = [[], [], [], []]
-    long: list[tuple[Batch, str]] = []
-    for job in jobs:
-        batch: Batch = job.work
-        text = "[" + ",".join(batch.ticks) + "]"
-        if len(text) > LONG:
-            long.append((batch, text))
-            continue
-        for column, value in zip(values, (batch.run_id, batch.epoch, batch.first_seq, text), strict=True):
-            column.append(value)
-    held: set[tuple[str, int]] = set()
-    before: dict[str, int] = {}
-    if values[0]:
-        rows = db.execute(
-            "WITH v AS (SELECT * FROM unnest(?::text[], ?::int[], ?::int[], ?::text[]) AS v (id, epoch, seq, body)),"
-            " held AS (SELECT r.rk, v.id, v.epoch, v.seq, v.body FROM runs r JOIN v ON v.id = r.id AND v.epoch = r.epoch"
-            " ORDER BY r.rk FOR NO KEY UPDATE OF r),"
-            " written AS (INSERT INTO ticks (rk, seq, body) SELECT rk, seq, body FROM held ON CONFLICT DO NOTHING"
-            " RETURNING rk) SELECT h.id, h.epoch, h.rk, w.rk FROM held h LEFT JOIN written w ON w.rk = h.rk",
-            values,
-        ).fetchall()
-        held = {(row[0], row[1]) for row in rows}
-        before = {row[0]: row[2] for row in rows if row[3] is None}  # J2: something stands there already
-    for batch, text in long:
-        _append_long(db, batch, text, held, before)
-    for job in jobs:
-        if (job.work.run_id, job.work.epoch) not in held:
-            job.error = _refusal(db, job.work)
-        elif job.work.run_id in before and not is_written(db, before[job.work.run_id], job.work):
-            job.error = rewritten(job.work)
-        else:
-            job.outcome = COMMITTED
-
-
-def _append_long(db: Db, batch: Batch, text: str, held: set[tuple[str, int]], before: dict[str, int]) -> None:
-    with db.connection.transaction():
-        tx = Tx(db, {})
-        row = tx.row(batch.run_id)
-        if row is None or row.epoch != batch.epoch:
-            return
-        body, cuts = tx.stored(row.rk, text)
-        sql = "INSERT INTO ticks (rk, seq, body, cuts) VALUES (?,?,?,?) ON CONFLICT DO NOTHING"
-        if tx.count(sql, (row.rk, batch.first_seq, body, cuts)) == 0:
-            before[batch.run_id] = row.rk
-    held.add((batch.run_id, batch.epoch))
-
-
 def is_written(db: Db, rk: int, batch: Batch) -> bool:
     """Whether the ticks of a batch are those that stand at its place."""
     row = db.execute("SELECT body FROM ticks WHERE rk = ? AND seq = ?", (rk, batch.first_seq)).fetchone()
     return row is not None and row[0] == cut("[" + ",".join(batch.ticks) + "]")[0]
-
-
-def _refusal(db: Db, batch: Batch) -> OrchestratorError:
-    found = db.execute("SELECT 1 FROM runs WHERE id = ?", (batch.run_id,)).fetchone()
-    return fenced(batch) if found is not None else unknown(batch.run_id)

@@ -131,6 +131,10 @@ class SqliteJournal(SqliteQueries, SqliteOperate):
         """The runs that a worker holds and for which something has come."""
         return await self._read(lambda db: reads.mail(db, worker))
 
+    async def ahead(self, run_id: str) -> list[str]:
+        """The runs that count in its flow's concurrency before a run that queues, the longest there first."""
+        return await self._read(lambda db: reads.ahead(db, run_id))
+
     async def reply(self, run_id: str, dedup: str) -> tuple[bool, Json]:
         """Whether an inbox row was consumed, and what its consumer left for the sender."""
         return await self._read(lambda db: reads.reply(db, run_id, dedup))

@@ -157,7 +157,9 @@ class SqliteOperate:
 
         await self._write(work)
 
-    async def advance_trigger(self, id: str, *, was: float | None, next_at: float | None, last_at: float) -> bool:
+    async def advance_trigger(
+        self, id: str, *, was: float | None, next_at: float | None, last_at: float | None
+    ) -> bool:
         """Set when a trigger is due next, if nobody has done so since."""
 
         def work(db: sqlite3.Connection) -> bool:

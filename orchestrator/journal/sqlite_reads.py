@@ -96,6 +96,16 @@ def mail(db: sqlite3.Connection, worker: str) -> list[str]:
     return [row[0] for row in rows]
 
 
+def ahead(db: sqlite3.Connection, run_id: str) -> list[str]:
+    """The runs that count in its flow's concurrency before a run that queues."""
+    rows = db.execute(
+        "SELECT r.id FROM admission q JOIN admission a ON a.flow = q.flow AND a.key = q.key AND a.rk < q.rk"
+        " JOIN runs r ON r.rk = a.rk WHERE q.active = 0 AND q.rk = (SELECT rk FROM runs WHERE id = ?) ORDER BY a.rk",
+        (run_id,),
+    )
+    return [row[0] for row in rows]
+
+
 def next_due(db: sqlite3.Connection, now: float, host: str) -> float | None:
     """When the next run is due that nobody holds, or the next lease of a worker ends."""
     due = db.execute("SELECT min(ready_at) FROM runs WHERE owner IS NULL AND ready_at IS NOT NULL").fetchone()[0]

@@ -175,12 +175,8 @@ class Store(Journal, Protocol):
         """Lines of the audit log, oldest first."""
         ...
 
-    async def log(self, lines: Sequence[AuditRow]) -> None:
-        """Add lines to the audit log for what was done outside of runs."""
-        ...
-
-    async def verify_audit(self) -> AuditProof:
-        """Check the hash chain of the audit log. Cost: O(lines)."""
+    async def verify_audit(self, kept: str | None = None) -> AuditProof:
+        """Check the hash chain of the audit log, and that it has a line with the hash `kept`. Cost: O(lines)."""
         ...
 
     async def stats(self) -> StoreStats:
@@ -229,7 +225,9 @@ class Store(Journal, Protocol):
         """Registered triggers, or those that are due."""
         ...
 
-    async def advance_trigger(self, id: str, *, was: float | None, next_at: float | None, last_at: float) -> bool:
+    async def advance_trigger(
+        self, id: str, *, was: float | None, next_at: float | None, last_at: float | None
+    ) -> bool:
         """Set when a trigger is due next, if nobody has done so since it was due at `was`."""
         ...
 

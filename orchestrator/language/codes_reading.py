@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.language.codes import CodeInfo, step, table
-from orchestrator.language.limits import MAX_BYTES, MAX_DEPTH
+from orchestrator.language.limits import MAX_BYTES, MAX_DEPTH, MAX_FINDINGS
 
 _GOOD = step("on: Start", "emit: Stop")
 
@@ -107,7 +107,8 @@ READING_CODES = table(
         "FLW112",
         "limit of reading",
         f"A file may nest {MAX_DEPTH} levels deep and hold 100,000 values, those that aliases repeat included; a text may "
-        "have 200,000 characters and a key 256. Reading stops at the place where a limit is passed.",
+        "have 200,000 characters and a key 256. A flow may have 6,000 steps and 5,000 different expressions. Reading stops "
+        "at the place where a limit is passed.",
         "x-deep: [[[[… 65 levels …]]]]",
         _GOOD,
         bad_bytes=b"x-deep: " + b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1),
@@ -147,5 +148,14 @@ READING_CODES = table(
         "`? ` begins a key that may be anything. YAML readers differ in it, and plain `key: value` says the same.",
         "? flow\n: example\nsteps:\n  work:\n    on: Start\n    emit: Stop\n",
         _GOOD,
+    ),
+    CodeInfo(
+        "FLW118",
+        "more findings than are shown",
+        f"A check shows {MAX_FINDINGS} findings of a file and stops. Mend these and check again; errors are shown before "
+        "warnings.",
+        "… 200 mistakes …",
+        _GOOD,
+        bad_bytes=b"flow: example\nsteps:\n" + b"".join(b"  s%d: {onn: Start}\n" % n for n in range(MAX_FINDINGS + 1)),
     ),
 )

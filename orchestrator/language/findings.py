@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from orchestrator.diagnostics import Diagnostic, Fix, Related, Severity, Span
+from orchestrator.diagnostics import Diagnostic, Fix, Related, Severity, Span, TooManyFindings, too_many
 from orchestrator.language.limits import MAX_FINDINGS
-
-
-class TooManyFindings(Exception):
-    """The file has more findings than anybody reads; looking for more would only take time."""
 
 
 class Findings:
@@ -60,5 +56,8 @@ class Findings:
         return len(self._items)
 
     def sorted(self) -> tuple[Diagnostic, ...]:
-        """Every finding by place; findings of one place keep their order."""
-        return tuple(sorted(self._items, key=lambda d: (d.span.file, d.span.line, d.span.column)))
+        """Every finding by place; findings of one place keep their order. FLW118 ends them where there may be more."""
+        found = sorted(
+            (d for d in self._items if d.code != "FLW118"), key=lambda d: (d.span.file, d.span.line, d.span.column)
+        )
+        return (*found, too_many(found)) if len(found) >= MAX_FINDINGS else tuple(found)

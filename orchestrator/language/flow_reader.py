@@ -10,15 +10,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from orchestrator.diagnostics import Diagnostic, Edit, Fix
+from orchestrator.diagnostics import Diagnostic, Edit, Fix, TooManyFindings
 from orchestrator.language.decode import warn_hidden
-from orchestrator.language.findings import Findings, TooManyFindings
+from orchestrator.language.findings import Findings
+from orchestrator.language.limits import MAX_STEPS
 from orchestrator.language.names import BUILT_IN_EVENTS, EVENT, FIELD, FLOW, NONE, SECRET, STEP, is_event_name
 from orchestrator.language.nodes import Entry, MapNode, Node, ScalarNode, Source, to_plain
 from orchestrator.language.reader import ParserFactory, paused_gc, read_yaml
 from orchestrator.language.shape import (
     Fields,
     KeySet,
+    misspelt,
     read_bool,
     read_duration,
     read_fields,
@@ -27,6 +29,7 @@ from orchestrator.language.shape import (
     read_names,
     read_plain_text,
     read_str,
+    rename,
     report_hidden,
     report_kind,
     report_name,
@@ -268,6 +271,7 @@ class FlowReader:
         if not isinstance(node, MapNode):
             report_kind(node, f"the event `{name.value}` needs a mapping of fields", self.findings)
             return EventSpec(name, {}, node)
+        node = self._with_meant_keys(node)
         external = node.get("external")
         has_flag = isinstance(external, ScalarNode) and (external.value is None or not isinstance(external.value, str))
         is_external = bool(has_flag and external is not None and read_bool(external, "`external`", self.findings))
@@ -283,6 +287,13 @@ class FlowReader:
         entries = {k: entry for k, entry in node.entries.items() if not (has_flag and k == "external")}
         fields = self.types.read_fields(MapNode(entries, node.start, node.end, node.source, node.is_flow))
         return EventSpec(name, fields, node, is_external=is_external)
+
+    def _with_meant_keys(self, node: MapNode) -> MapNode:
+        """The long form for an event in which a key of that form is misspelt."""
+        beside = _EVENT_LONG_KEYS - {"description"}
+        meant = misspelt(node, _EVENT_LONG_KEYS, beside)
+        fits = all(isinstance(node.get(name), MapNode) == (key == "fields") for name, key in meant.items())
+        return rename(node, meant, "the long form of an event", self.findings) if meant and fits else node
 
     def _whole_type(self, type_: TypeIR, node: Node) -> TypeIR | None:
         if isinstance(type_, ModelType | SchemaType):
@@ -313,8 +324,13 @@ class FlowReader:
         if not node.entries:
             self.findings.error("FLW223", "a flow needs at least one step", node.span, help="write `my_step:` below it")
         reader = StepReader(self.findings, self.types, defaults)
-        steps = {}
+        steps: dict[str, StepSpec] = {}
         for name, (key, value) in node.entries.items():
+            if len(steps) == MAX_STEPS:
+                self.findings.error(
+                    "FLW112", f"more than {MAX_STEPS:,} steps", key.span, help="move some into a flow of their own"
+                )
+                break
             if not STEP.rule(name):
                 report_name(key, STEP, self.findings)
             elif name == NONE:

@@ -56,15 +56,17 @@ class Source:
 
     def span(self, start: int, end: int) -> Span:
         """The span of the characters from `start` up to, not including, `end`."""
+        line, column = self.position(start)
+        return Span(self.file, line, column, *self.end_position(line, column, start, end))
+
+    def end_position(self, line: int, column: int, start: int, end: int) -> tuple[int, int]:
+        """Line and column of the end of what begins at `start`, whose line and column are given."""
         starts = self.starts
-        line = bisect_right(starts, start)
-        column = start - starts[line - 1] + 1
         if end <= start:
-            return Span(self.file, line, column, line, column)
+            return line, column
         if line == len(starts) or end < starts[line]:
-            return Span(self.file, line, column, line, column + end - start)
-        end_line, end_column = self.position(end)
-        return Span(self.file, line, column, end_line, end_column)
+            return line, column + end - start
+        return self.position(end)
 
     def offset(self, line: int, column: int) -> int:
         """The offset of a 1-based line and column, held inside the text."""

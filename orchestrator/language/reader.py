@@ -17,10 +17,10 @@ from yaml.parser import Parser
 from yaml.reader import Reader
 from yaml.scanner import Scanner
 
-from orchestrator.diagnostics import Diagnostic
+from orchestrator.diagnostics import Diagnostic, TooManyFindings
 from orchestrator.language.composer import Composer, EventParser, LimitPassed
 from orchestrator.language.decode import decode
-from orchestrator.language.findings import Findings, TooManyFindings
+from orchestrator.language.findings import Findings
 from orchestrator.language.limits import MAX_TRAPS
 from orchestrator.language.nodes import Node, Source
 from orchestrator.language.odd_forms import report_odd_forms

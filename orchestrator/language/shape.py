@@ -111,6 +111,33 @@ def _check_keys(node: MapNode, keys: KeySet, findings: Findings) -> dict[str, En
     return entries
 
 
+def misspelt(node: MapNode, keys: frozenset[str], beside: frozenset[str]) -> dict[str, str]:
+    """The keys that were meant, where every odd key is a misspelling of one, and some key is one of `beside`; else nothing."""
+    odd = [name for name in node.entries if name not in keys]
+    if not odd or not node.entries.keys() & beside:
+        return {}
+    free = [key for key in sorted(keys) if key not in node.entries]
+    meant = {name: guess for name in odd if (guess := suggest(name, free)) is not None}
+    return meant if len(meant) == len(odd) == len(set(meant.values())) else {}
+
+
+def rename(node: MapNode, meant: Mapping[str, str], where: str, findings: Findings) -> MapNode:
+    """The mapping with the keys that were meant, each reported."""
+    entries = {}
+    for name, entry in node.entries.items():
+        guess = meant.get(name)
+        if guess is not None:
+            findings.error(
+                "FLW201",
+                f"{where} has no key `{name}`",
+                entry.key.span,
+                help=f"did you mean `{guess}`?",
+                fix=Fix(f"rename it to `{guess}`", (Edit(entry.key.span, guess),)),
+            )
+        entries[guess or name] = entry
+    return MapNode(entries, node.start, node.end, node.source, node.is_flow)
+
+
 def _is_near(name: str, meant: str) -> bool:
     """Whether the key is a misspelling and not another word for the same."""
     return suggest(name, (meant,)) == meant

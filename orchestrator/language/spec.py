@@ -8,11 +8,12 @@ Defaults (`defaults:`) are already applied to the steps.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Generic, TypeVar
 
 from orchestrator.diagnostics import Span
 from orchestrator.ir.durations import DateMoment, Duration, WeeklyMoment
+from orchestrator.ir.record import record
 from orchestrator.language.nodes import MapNode, Node, PlainData, ScalarNode
 from orchestrator.language.template_text import ExprSource, MapValue, Value
 from orchestrator.language.types import FieldType, TypeIR
@@ -20,7 +21,7 @@ from orchestrator.language.types import FieldType, TypeIR
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Located(Generic[T]):
     """A value and the node it was read from."""
 
@@ -36,7 +37,7 @@ Name = Located[str]
 TimeSpec = Located[Duration] | Located[WeeklyMoment] | Located[DateMoment] | ExprSource
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FieldSpec:
     """A named, typed field of inputs, outputs, an event or a form."""
 
@@ -52,7 +53,7 @@ class FieldSpec:
         return FieldType(self.type, self.has_default, self.default, self.description)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StateSpec:
     """A key of the state: its first value, and its type where the long form gives one."""
 
@@ -63,7 +64,7 @@ class StateSpec:
     description: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EventSpec:
     """A declared event. `type` is set instead of `fields` for an imported model or a JSON Schema."""
 
@@ -75,7 +76,7 @@ class EventSpec:
     description: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ImportSpec:
     """`kind` is `flow` (target a path in the project) or `python` (target `module:Name`)."""
 
@@ -84,7 +85,7 @@ class ImportSpec:
     target: Name
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CallSpec:
     """A callable's name and its arguments."""
 
@@ -92,7 +93,7 @@ class CallSpec:
     with_: MapValue | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RetrySpec:
     """`max` counts all attempts."""
 
@@ -106,7 +107,7 @@ class RetrySpec:
     condition: ExprSource | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RepeatSpec:
     """Polling."""
 
@@ -117,7 +118,7 @@ class RepeatSpec:
     within: TimeSpec | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CacheSpec:
     """Reuse of results across runs."""
 
@@ -126,7 +127,7 @@ class CacheSpec:
     ttl: Located[Duration] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RateSpec:
     """`count` starts per `per_s` seconds."""
 
@@ -139,7 +140,7 @@ class RateSpec:
         return self.node.span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CatchSpec:
     """One entry of `catch`. `event` is an event, a step or `none`."""
 
@@ -149,7 +150,7 @@ class CatchSpec:
     with_: MapValue | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EmitEntry:
     """One way out: `event` is an event, a step, `Stop`, `Failed` or `none`; `outcome` is set in the short form."""
 
@@ -168,7 +169,7 @@ class EmitEntry:
         return self.event.span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EmitSpec:
     """`mode`: `first` (first match wins), `all` (every match, as one group), `outcomes` (the short form of an ask)."""
 
@@ -181,7 +182,7 @@ class EmitSpec:
         return self.node.span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CollectSpec:
     """`mode`: `all each count first until`. `each` is empty where the list of `on` counts."""
 
@@ -202,7 +203,7 @@ class CollectSpec:
         return self.node.span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AudienceSpec:
     """Who may answer; each part is a list of texts, or one expression that gives the list."""
 
@@ -212,14 +213,14 @@ class AudienceSpec:
     exclude: Value | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EscalateSpec:
     node: MapNode
     after: TimeSpec
     to: AudienceSpec
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class QuorumSpec:
     """How many answers a verdict needs: a number, or one per group."""
 
@@ -228,7 +229,7 @@ class QuorumSpec:
     groups: Mapping[str, Located[int]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ShowSpec:
     node: MapNode
     body: Value | None = None
@@ -236,7 +237,7 @@ class ShowSpec:
     diff: Name | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AskSpec:
     """A request to people."""
 
@@ -254,7 +255,7 @@ class AskSpec:
     delegate: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WaitSpec:
     """`until` for a time, else `event` with what it must match."""
 
@@ -265,7 +266,7 @@ class WaitSpec:
     within: TimeSpec | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StepSpec:
     """A step. At most one of `call`, `ask`, `wait` is set; `keys` gives the node of each key, defaults included."""
 
@@ -311,14 +312,14 @@ class StepSpec:
         return self.name.span if node is None else node.span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class VerifySpec:
     node: MapNode
     hmac: Name
     header: Name
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TriggerSpec:
     """What starts runs by itself; `kind` is `cron`, `webhook` or `event`."""
 
@@ -334,7 +335,7 @@ class TriggerSpec:
     inputs: MapValue | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ConcurrencySpec:
     node: MapNode
     mode: Name | None = None
@@ -342,7 +343,7 @@ class ConcurrencySpec:
     max: Located[int] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TestEvent:
     """An event that comes from outside in a test, `after` the start of the run."""
 
@@ -354,7 +355,7 @@ class TestEvent:
     with_: PlainData = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ExpectSpec:
     """What a test demands; a part that is None is not looked at."""
 
@@ -366,7 +367,7 @@ class ExpectSpec:
     waiting: tuple[Name, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TestSpec:
     """One entry of `tests`. `mocks` and `answers` are keyed by step (`step.fallback` and so on) and hold plain data."""
 
@@ -383,7 +384,7 @@ class TestSpec:
     answer_keys: Mapping[str, ScalarNode] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FlowSpec:
     """A whole flow file."""
 

@@ -9,8 +9,8 @@ from orchestrator.language.names import FIELD
 from orchestrator.language.nodes import MapNode, Node, ScalarNode, SeqNode, to_plain
 from orchestrator.language.quoting import quote
 from orchestrator.language.scalar_map import span_inside
-from orchestrator.language.shape import read_plain_text, report_kind, report_name
-from orchestrator.language.spec import FieldSpec, Located
+from orchestrator.language.shape import misspelt, read_plain_text, rename, report_kind, report_name
+from orchestrator.language.spec import FieldSpec, Located, Name
 from orchestrator.language.type_text import BadType, parse_type_text
 from orchestrator.language.types import (
     ANY,
@@ -75,6 +75,29 @@ class TypeReader:
     def read_field(self, key: ScalarNode, node: Node) -> FieldSpec:
         """One field: a type, or the long form with a default and a description."""
         name = Located(key.text, key)
+        known = len(self.findings)
+        if isinstance(node, MapNode) and not self._is_long(node):
+            node = self._with_meant_keys(node)
+        field = self._field(name, node)
+        if len(self.findings) == known:
+            return field
+        return FieldSpec(
+            name, ANY, node, True, field.default, field.description
+        )  # what it is will be known once mended
+
+    def _with_meant_keys(self, node: MapNode) -> MapNode:
+        """The long form for a mapping that is no type, because a key of the long form is misspelt."""
+        meant = misspelt(node, LONG_KEYS, LONG_KEYS)
+        if not meant or not self._fails(node):
+            return node
+        return rename(node, meant, "the long form of a type", self.findings)
+
+    def _fails(self, node: Node) -> bool:
+        tried = TypeReader(Findings())
+        tried.read(node)
+        return len(tried.findings) > 0
+
+    def _field(self, name: Name, node: Node) -> FieldSpec:
         if not isinstance(node, MapNode) or not self._is_long(node):
             return FieldSpec(name, self.read(node), node)
         type_ = self._long_type(node)

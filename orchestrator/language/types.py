@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, assert_never
 
+from orchestrator.ir.record import record
 from orchestrator.language.nodes import PlainData, Scalar
 
 JsonSchema = dict[str, Any]  # JSON as it is
@@ -32,33 +33,33 @@ TYPE_SYNONYMS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Primitive:
     """One of `str int float bool any duration datetime`."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NullType:
     """Only null."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EnumType:
     """One of a few fixed values."""
 
     values: tuple[Scalar, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ListType:
     """A list whose items are of one type."""
 
     item: TypeIR
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FieldType:
     """A field of an object; without a default and not nullable it must be given."""
 
@@ -72,28 +73,28 @@ class FieldType:
         return not self.has_default and not accepts_null(self.type)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ObjectType:
     """A mapping with these fields and no other."""
 
     fields: Mapping[str, FieldType] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UnionType:
     """Any of these types, in the order written; at least two."""
 
     members: tuple[TypeIR, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModelType:
     """A model that `imports:` brings in under this name."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SchemaType:
     """A JSON Schema written out, or `path`, a file of the project that holds one."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -249,20 +250,11 @@ class Catalog:
         if namespace not in BUNDLED:
             return {}
         if namespace not in self._bundled:
-            from orchestrator.plugin.loading import find_module
-
-            module = f"{BUNDLED_PACKAGE}.{namespace}"
-            place = find_module(module)
             found: tuple[CallableInfo, ...] = ()
-            if place is None:
-                self._note("PLG001", f"{namespace}.*", f"the bundled plugin {namespace} is not installed")
-            else:
-                try:
-                    found = read_manifest(
-                        manifest_path(place.file, namespace), provider="bundled", loader_of=_module_loader(module)
-                    )
-                except PluginError as problem:
-                    self._note("PLG002", f"{namespace}.*", problem.message)
+            try:
+                found = _bundled(namespace)
+            except PluginError as problem:
+                self._note(problem.code, f"{namespace}.*", problem.message)
             self._bundled[namespace] = {info.name: info for info in found}
         return self._bundled[namespace]
 
@@ -313,6 +305,22 @@ class Catalog:
 def with_loader(info: CallableInfo, loader: Callable[[], Target]) -> CallableInfo:
     """The same description with another way to get the function."""
     return replace(info, loader=loader)
+
+
+@lru_cache(maxsize=len(BUNDLED))
+def _bundled(namespace: str) -> tuple[CallableInfo, ...]:
+    """The callables of a bundled plugin, read once per process. Raises: PluginError."""
+    from orchestrator.plugin.loading import find_module
+
+    module = f"{BUNDLED_PACKAGE}.{namespace}"
+    place = find_module(module)
+    if place is None:
+        raise PluginError(f"the bundled plugin {namespace} is not installed", plugin="bundled", code="PLG001")
+    try:
+        manifest = manifest_path(place.file, namespace)
+        return read_manifest(manifest, provider="bundled", loader_of=_module_loader(module))
+    except PluginError as problem:
+        raise PluginError(problem.message, plugin="bundled", code="PLG002") from None
 
 
 def _module_loader(module: str) -> Callable[[str], Callable[[], Target]]:

@@ -45,7 +45,7 @@ CODES: dict[str, CodeDoc] = {
     "CFG002": CodeDoc(
         "an unknown section or key of the config",
         "The config has no such section or key, or there is no such environment variable beginning with `ORCHESTRATOR_`. "
-        "`docs/config.md` lists them all.",
+        "`orchestrator explain config` lists them all.",
         '[plugin]\nfolder = "plugins"\n',
         '[plugins]\nfolder = "plugins"\n',
     ),

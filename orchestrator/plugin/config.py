@@ -74,6 +74,7 @@ class ProjectConfig:
     root: Path | None = None
     file: Path | None = None
     store_url: str = ""
+    store_keep_days: float | None = None
     http_allow_hosts: tuple[str, ...] = ()
     llm: LlmConfig = field(default_factory=LlmConfig)
     plugins_folder: str = ""
@@ -113,7 +114,7 @@ LIMITS = (
 
 
 KEYS: dict[str, dict[str, Callable[[v.Toml], Any]]] = {
-    "store": {"url": v.text},
+    "store": {"url": v.text, "keep_days": v.days},
     "http": {"allow_hosts": v.texts},
     "llm": {
         "base_url": v.text,
@@ -156,14 +157,16 @@ KEYS: dict[str, dict[str, Callable[[v.Toml], Any]]] = {
 
 def find_config(start: Path) -> Path | None:
     """The config file of the project that a folder or file is in: the nearest one on the way up."""
-    folder = start.resolve()
-    for candidate in (folder, *folder.parents):
-        if (candidate / FILE_NAME).is_file():
-            return candidate / FILE_NAME
-        project = candidate / "pyproject.toml"
-        if project.is_file() and _has_table(project):
-            return project
-    return None
+    folder = os.path.realpath(start)
+    while True:  # paths as text: this is done for every flow that is loaded, and Path takes ten times as long
+        if os.path.isfile(own := os.path.join(folder, FILE_NAME)):
+            return Path(own)
+        if os.path.isfile(shared := os.path.join(folder, "pyproject.toml")) and _has_table(Path(shared)):
+            return Path(shared)
+        above = os.path.dirname(folder)
+        if above == folder:
+            return None
+        folder = above
 
 
 def load_config(
@@ -225,11 +228,12 @@ def _read_section(
 
 
 def _read_environment(env: Mapping[str, str], values: dict[str, dict[str, Any]]) -> list[Diagnostic]:
+    given = sorted(name for name in env if name.startswith("ORCHESTRATOR_"))
+    if not given:
+        return []
     known = {f"ORCHESTRATOR_{s}_{k}".upper(): (s, k) for s, keys in KEYS.items() for k in keys}
     found = []
-    for name in sorted(env):
-        if not name.startswith("ORCHESTRATOR_"):
-            continue
+    for name in given:
         place = Span("environment", 1, 1, 1, 1)
         target = known.get(name)
         if target is None:
@@ -253,6 +257,7 @@ def _assemble(file: Path | None, values: dict[str, dict[str, Any]]) -> ProjectCo
         root=None if file is None else file.parent,
         file=file,
         store_url=values["store"].get("url", ""),
+        store_keep_days=values["store"].get("keep_days"),
         http_allow_hosts=values["http"].get("allow_hosts", ()),
         llm=LlmConfig(**values["llm"]),
         plugins_folder=values["plugins"].get("folder", ""),

@@ -91,6 +91,13 @@ def number(value: Toml) -> float:
     return value
 
 
+def days(value: Toml) -> float:
+    given = number(value)
+    if not 1 <= given <= 36_500:
+        raise WrongValue("days, from 1 to 36,500")
+    return given
+
+
 def port(value: Toml) -> int:
     given = number(value)
     if not (0 < given < 65536 and given == int(given)):

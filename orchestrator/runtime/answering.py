@@ -43,6 +43,8 @@ def answer_request(
         _answer_question(run, request_id, user, form or {}, action)
         return
     request: Request | None = run.state.requests.get(request_id)
+    if revision is None and request is not None and action in ("answer", "edit"):
+        revision = request.revision  # the log and the audit say which text an answer was for
     tick = t.Answer(
         0, 0.0, -1, request_id, action, {"user": user, "groups": groups or []}, dict(form or {}), revision, item
     )
@@ -50,9 +52,31 @@ def answer_request(
     if refusal is not None:
         raise AnswerRefused(refusal.kind, refusal.code, refusal.message)
     assert request is not None
+    _check_action(request, tick, run.now())
     if action == "answer":
         tick.form = checked_form(request, tick.form)
     run.apply(tick)
+
+
+def _check_action(request: Request, tick: t.Answer, now: float) -> None:
+    """What is asked of an answer that comes, and not of those that a log holds. Raises: AnswerRefused."""
+    deadline = request.data.get("deadline")
+    if deadline is not None and now >= deadline:  # its timer is about to say so
+        raise AnswerRefused("conflict", "request.closed", "this request has expired: its deadline has passed")
+    user, to = tick.who["user"], tick.form.get("to")
+    if tick.action == "release" and request.claimed_by not in (None, user):
+        raise AnswerRefused(
+            "conflict", "request.claimed", f"{request.claimed_by} has claimed this request, and gives the claim back"
+        )
+    if tick.action == "delegate" and (not isinstance(to, str) or not to.strip()):
+        raise AnswerRefused("invalid", "request.form", "say who is to answer instead: `to` is a person's name")
+    if tick.action == "edit" and not isinstance(tick.form.get("text"), str):
+        raise AnswerRefused("invalid", "request.form", "an edit needs the new text: `text`")
+    if tick.item is not None and not 0 <= tick.item < len(request.ballots):
+        count = len(request.ballots)
+        raise AnswerRefused(
+            "invalid", "request.item", f"this request has no row {tick.item}; it has {count}, from 0 on"
+        )
 
 
 def _answer_question(run: Actor, request_id: str, user: str, form: Mapping[str, Any], action: str) -> None:

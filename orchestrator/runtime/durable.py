@@ -112,6 +112,7 @@ class DurableEngine(Engine):
         self._plans: dict[str, FlowPlan] = {}
         self._loading: dict[str, asyncio.Future[Actor | None]] = {}
         self._queued: dict[str, tuple[Actor, bool]] = {}
+        self.notes: dict[str, dict[str, Any]] = {}  # `meta` of runs that are started by another way than `start`, by id
         self._claiming = asyncio.Lock()
         self.is_closing = False
         self._call_memory: CallMemory | None = None
@@ -158,7 +159,7 @@ class DurableEngine(Engine):
             plan.ir.kind,
             self.clock.now(),
             dedup=dedup,
-            meta=meta,
+            meta=meta if meta is not None else self.notes.get(actor.run_id),
             root=actor.run_id,
             admission=admission or admission_of(plan.ir, started.inputs, self.clock.now()),
         )
@@ -289,6 +290,8 @@ class DurableEngine(Engine):
     async def take_queued(self) -> None:
         """Go on with runs that were started here and had to queue, where they have been admitted."""
         for run_id, (actor, _) in list(self._queued.items()):
+            if not self.serves and actor.plan.ir.admission.mode == "restart":
+                await self._end_replaced(run_id)
             try:
                 await self._claim_one(run_id, False)
                 is_elsewhere = run_id in self._queued and bool(await self.journal.ticks(run_id, -1, 1))
@@ -301,6 +304,14 @@ class DurableEngine(Engine):
                 self._queued.pop(run_id, None)
                 actor.discard()
                 actor.wake_readers()
+
+    async def _end_replaced(self, run_id: str) -> None:
+        """Take the runs whose place another one takes, where nobody holds them: their cancel waits in their inboxes."""
+        for older in await self.journal.ahead(run_id):
+            try:
+                await self._claim_one(older, False)
+            except (RunFinished, UnknownRun):
+                continue
 
     @property
     def has_queued(self) -> bool:
@@ -325,7 +336,7 @@ class DurableEngine(Engine):
     async def _load(self, claim: Claim, is_passive: bool) -> Actor | None:
         """Rebuild a claimed run and let it go on; a run that cannot run here is parked with the reason (D5)."""
         try:
-            loaded = await self.journal.load(claim.run_id)
+            loaded = claim.loaded or await self.journal.load(claim.run_id)
             plan = await self._plan_of(claim)
         except StoreBusy:
             self.keeper.give_up_later(claim.run_id, claim.epoch, self.clock.now() + 1)
@@ -476,15 +487,27 @@ class DurableEngine(Engine):
         else:
             sink.flush_soon()
 
-    def set_aside_soon(self, actor: Actor, error: OrchestratorError) -> bool:
-        """Park a run that cannot go on with the code that is here, with the reason; what it has applied is kept."""
+    def set_aside_soon(self, actor: Actor, error: OrchestratorError, then: Callable[[], None] | None = None) -> bool:
+        """Set a run aside beside what goes on; `then` is called when it is, or could not be."""
         sink = self.sinks.get(actor.run_id)
         if sink is None or sink.actor is not actor:
             return False
-        self.keeper.spawn(self._set_aside(actor, sink, error))
+
+        async def work() -> None:
+            try:
+                await self.set_aside(actor, error)
+            finally:
+                if then is not None:
+                    then()
+
+        self.keeper.spawn(work())
         return True
 
-    async def _set_aside(self, actor: Actor, sink: ActorSink, error: OrchestratorError) -> None:
+    async def set_aside(self, actor: Actor, error: OrchestratorError) -> None:
+        """Park a run that cannot go on with the code that is here, with the reason; what it has applied is kept."""
+        sink = self.sinks.get(actor.run_id)
+        if sink is None or sink.actor is not actor:
+            return
         if await sink.barrier() and self.sinks.get(actor.run_id) is sink:  # several of its calls may ask for it
             self.commit_failed(sink, error)
             await self._park_here(actor, sink, error)
@@ -492,6 +515,7 @@ class DurableEngine(Engine):
     def rebind(self) -> None:
         """The code has changed: bind flows anew when runs are taken up, and try those again that were parked for want of it."""
         self._plans = {key: plan for key, plan in self._plans.items() if plan.ir.kind != "yaml"}
+        self.look_again()
         self.keeper.unpark()
 
     async def _park_here(self, actor: Actor, sink: ActorSink, error: OrchestratorError) -> None:
@@ -515,10 +539,18 @@ class DurableEngine(Engine):
             start=encode_tick(tick, plan.codec or PLAIN, lambda _: "?"),
             parent=parent.run_id,
             root=parent.run_id,
-            is_claimed=not parent.is_passive and (pool is None or self.pools is None or pool in self.pools),
+            is_claimed=not parent.is_passive and self.runs_here(plan),
             pool=pool,
         )
         return new, plan
+
+    def look_again(self) -> None:
+        """What can be run here may have changed; an engine looks at a flow when it takes a run of it."""
+
+    def runs_here(self, plan: FlowPlan) -> bool:
+        """Whether this process may take the runs of a flow; asked for children, which their creator claims."""
+        pool = pool_of(plan.ir)
+        return pool is None or self.pools is None or pool in self.pools
 
     # After a commit.
 

@@ -71,8 +71,8 @@ class Engine:
             self._gate = Gate()
         return self._gate
 
-    def set_aside_soon(self, actor: Actor, error: OrchestratorError) -> bool:
-        """Park a run that cannot go on with the code that is here; False if runs cannot be parked: this one then fails."""
+    def set_aside_soon(self, actor: Actor, error: OrchestratorError, then: Callable[[], None] | None = None) -> bool:
+        """Park a run that cannot go on with the code that is here, and call `then`; False where runs cannot be parked."""
         return False
 
     def create(self, plan: FlowPlan, *, run_id: str | None = None, state: RunState | None = None) -> Actor:

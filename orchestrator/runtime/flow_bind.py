@@ -196,7 +196,7 @@ class FlowBinding:
         info = self.catalog.get(target)
         problem = self.catalog.problem(target)
         if problem is not None:
-            raise PluginError(f"`{target}` cannot be called: {problem.message}", plugin=target, code="binding")
+            raise PluginError(f"`{target}` cannot be called here: {problem.message}", plugin=target, code="binding")
         if info is None:
             raise PluginError(f"nothing is registered as `{target}` here", plugin=target, code="binding")
         generation = self.catalog.generation

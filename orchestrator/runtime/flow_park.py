@@ -114,10 +114,17 @@ class AskBody:
         }
         if items is not None:
             request["shows"] = [self._show.render({**scope, "item": x, "index": i}) for i, x in enumerate(items)]
+        if to is not None and not to["users"] and not to["groups"]:
+            raise StepError("ask.nobody", "`to` names nobody here: its users and groups are empty")
+        may_come = to
         if self._escalate is not None:
             after, audience = self._escalate
-            request["escalate"] = {"at": due_of(after.render(scope), now, zone), "to": audience.render(scope)}
-        request.update(self._binding.membership(to))
+            later = audience.render(scope)
+            request["escalate"] = {"at": due_of(after.render(scope), now, zone), "to": later}
+            if to is not None:
+                to["not"] = list(dict.fromkeys([*to["not"], *later["not"]]))
+                may_come = {name: [*to[name], *later[name]] for name in ("users", "groups")}
+        request.update(self._binding.membership(may_come))
         out.request = request
         out.parks = True
 

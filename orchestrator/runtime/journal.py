@@ -163,8 +163,21 @@ COMMITTED = Committed()
 
 
 @dataclass(frozen=True, slots=True)
+class Loaded:
+    """A run's last snapshot as (seq, JSON text), the ticks after it as (seq, JSON), and its unconsumed inbox in order."""
+
+    snapshot: tuple[int, str] | None
+    ticks: Sequence[tuple[int, Json]]
+    inbox: Sequence[InboxEntry]
+    tail_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to commit for a run, until somebody claims it with a higher epoch."""
+    """The right to commit for a run, until somebody claims it with a higher epoch.
+
+    `loaded` is what `load` would give, where the journal brought it along.
+    """
 
     run_id: str
     epoch: int
@@ -174,16 +187,7 @@ class Claim:
     status: str
     parent: str | None
     meta: Json
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A run's last snapshot as (seq, JSON text), the ticks after it as (seq, JSON), and its unconsumed inbox in order."""
-
-    snapshot: tuple[int, str] | None
-    ticks: Sequence[tuple[int, Json]]
-    inbox: Sequence[InboxEntry]
-    tail_bytes: int = 0
+    loaded: Loaded | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +243,10 @@ class Journal(Protocol):
         """The runs that a worker holds and for which something has come."""
         ...
 
+    async def ahead(self, run_id: str) -> list[str]:
+        """The runs that count in its flow's concurrency before a run that queues, the longest there first."""
+        ...
+
     async def reply(self, run_id: str, dedup: str) -> tuple[bool, Json]:
         """Whether an inbox row was consumed, and what its consumer left for the sender."""
         ...
@@ -281,6 +289,10 @@ class Journal(Protocol):
 
     async def keep(self, scope: str, key: str, value: Json, *, expires_at: float | None) -> None:
         """Cache a value; the newest one stays."""
+        ...
+
+    async def log(self, lines: Sequence[AuditRow]) -> None:
+        """Add lines to the audit log for what was done outside of runs, or to runs that have ended."""
         ...
 
     async def changes(self) -> int:

@@ -1,17 +1,20 @@
 """The log of a run in memory, kept small, and how its readers see it.
 
 Theory. The two ticks of a plain step (one that declares nothing to prepare and gives one event or none) are by far the most
-common; in memory they stand in the log as tuples, and a streamed event stands for itself. `whole` makes the tick of any entry;
-`Log` is the log with every entry made whole, so that only those who write and read it often know of the short forms.
+common, and in a function its recorded calls; in memory they stand in the log as tuples, and a streamed event stands for
+itself. `whole` makes the tick of any entry; `Log` is the log with every entry made whole, so that only those who write and
+read it often know of the short forms. A tuple of atoms, or of such tuples, is nothing that the cyclic garbage collector walks.
 
 Shape: (act, attempt, at, cause, step) is a StepStarted; (act, attempt, at, cause, event type or "", payload) a StepSettled
-that emits this event or nothing; an instance of a tick class is itself; everything else is a streamed payload.
+that emits this event or nothing; (act, at, cause, path, value, data, writes) a Progress; eight fields that begin with (kind,
+act, attempt) a streamed payload that `MAKERS[kind]` makes of the entry for each reader; an instance of a tick class is itself;
+everything else is a streamed payload.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, get_args, overload
 
 from orchestrator.runtime import ticks as t
@@ -19,18 +22,27 @@ from orchestrator.runtime import ticks as t
 if TYPE_CHECKING:  # who has a log
     from orchestrator.runtime.watched import Watched
 
-STARTED, SETTLED = 5, 6  # lengths of the short forms
+STARTED, SETTLED, PROGRESS, SHOWN = 5, 6, 7, 8  # lengths of the short forms
 TICKS = frozenset(get_args(t.Tick))
 Mark = tuple[int, int, int]  # from this place on, streamed events are of (activation, attempt)
+MAKERS: dict[
+    str, Callable[[Any], Any]
+] = {}  # kind -> what makes a streamed payload of an entry, when somebody reads it
 
 
 def whole(entry: Any, seq: int) -> Any:
-    """The tick that an entry stands for; a streamed payload is given back as it is."""
+    """The tick that an entry stands for, or `(payload, act, attempt)`; a payload that stands for itself is given back."""
     if type(entry) is not tuple:
         return entry
-    if len(entry) == STARTED:
+    size = len(entry)
+    if size == STARTED:
         act, attempt, at, cause, step = entry
         return t.StepStarted(seq, at, cause, act, attempt, step)
+    if size == PROGRESS:
+        act, at, cause, path, value, data, writes = entry
+        return t.Progress(seq, at, cause, act, path, value, writes, data)
+    if size == SHOWN:
+        return MAKERS[entry[0]](entry), entry[1], entry[2]
     act, attempt, at, cause, name, value = entry
     return t.StepSettled(seq, at, cause, act, attempt, ((name, value, None),) if name else ())
 

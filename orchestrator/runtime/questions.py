@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # the actor's sink uses this
     from orchestrator.runtime.state import RunState
 
 ANSWER = "answer"
+SAYING = ("title", "question", "prefix", "text", "prompt", "message", "msg")
 Written = tuple[RequestRow, AuditRow]
 
 
@@ -29,10 +30,11 @@ def question_data(shown: Json) -> dict[str, Json]:
     if isinstance(schema, dict) and "$defs" in schema:
         form["$defs"] = schema["$defs"]  # references in it are meant from the top
     choices = schema.get("enum") if isinstance(schema, dict) else None
+    title = _title(shown.get("data"))
     return {
         "kind": "question",
-        "title": shown.get("text") or "A question",
-        "show": {"content": shown.get("data")},
+        "title": title or shown.get("text") or "A question",
+        "show": {"content": None if shown.get("data") == title else shown.get("data")},
         "form": form,
         "verdict_field": ANSWER if choices else None,
         "verdicts": [str(choice) for choice in choices or ()],
@@ -47,6 +49,15 @@ def question_data(shown: Json) -> dict[str, Json]:
         "outcomes": [None],
         "history": [],
     }
+
+
+def _title(data: Json) -> str:
+    """What a question says in a line: its text, or the field of it that is named like one."""
+    said = data
+    if isinstance(data, dict):
+        said = next((data[name] for name in SAYING if isinstance(data.get(name), str) and data[name].strip()), "")
+    is_line = isinstance(said, str) and 0 < len(said.strip()) <= 200 and "\n" not in said.strip()
+    return said.strip() if is_line else ""
 
 
 def question_row(run_id: str, flow: str, request_id: str, at: float, shown: Json) -> RequestRow:

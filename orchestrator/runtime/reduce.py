@@ -273,14 +273,19 @@ def _flushed(r: Reduction, tick: t.Flushed) -> None:
 
 
 def _progress(r: Reduction, tick: t.Progress) -> None:
-    act = r.state.acts.get(tick.act)
+    record_call(r, tick.act, tick.path, tick.value, tick.data, tick.writes)
+
+
+def record_call(r: Reduction, of: int, path: str, value: Any, data: Any, writes: tuple[t.StateOp, ...]) -> None:
+    """What a Progress does: the call at a path of an activation has a value."""
+    act = r.state.acts.get(of)
     if act is None:
         return
     if act.record is None:
         act.record = {}
-    act.record[tick.path] = ("value", tick.value) if tick.data is None else ("value", tick.value, tick.data)
-    if tick.writes:
-        write_state(r, tick.writes)
+    act.record[path] = ("value", value) if data is None else ("value", value, data)
+    if writes:
+        write_state(r, writes)
 
 
 def _collected(r: Reduction, tick: t.Collected) -> None:

@@ -55,6 +55,17 @@ class Watched(Reduction):
         """The number of the next tick."""
         return self.base + len(self.entries) if self.sink is None else self.state.seq
 
+    def show_later(self, entry: Any) -> None:
+        """Stream what `MAKERS` makes of an entry when somebody reads it; only in memory, of a run that nobody relays."""
+        self.entries.append(entry)
+        if self._waiters:
+            self.wake_readers()
+
+    def wake_if_read(self) -> None:
+        """The same as `wake_readers`, cheap when nobody waits."""
+        if self._waiters:
+            self.wake_readers()
+
     # Readers.
 
     def wait_for_more(self) -> asyncio.Future[None]:

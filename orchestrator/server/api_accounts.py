@@ -27,7 +27,7 @@ async def sign_in(request: Request) -> Response:
     token = await open_session(desk, body.name, body.password)
     identity = desk.gate.identity_of_user(desk.accounts.user(body.name), "session")
     answer = JSONResponse({"user": identity.user, "roles": sorted(identity.roles), "groups": list(identity.groups)})
-    set_session_cookie(desk, answer, token)
+    set_session_cookie(request, answer, token)
     return answer
 
 
@@ -39,10 +39,12 @@ async def open_session(desk: Desk, name: str, password: str) -> str:
     return desk.accounts.open_session(user.name)
 
 
-def set_session_cookie(desk: Desk, answer: Response, token: str) -> None:
-    """Give a browser its session."""
+def set_session_cookie(request: Request, answer: Response, token: str) -> None:
+    """Give a browser its new session; the one that it came with ends."""
+    desk = desk_of(request)
+    end_session(request)
     answer.set_cookie(
-        SESSION_COOKIE,
+        desk.gate.cookie(SESSION_COOKIE),
         token,
         max_age=int(SESSION_S),
         path="/",
@@ -52,15 +54,21 @@ def set_session_cookie(desk: Desk, answer: Response, token: str) -> None:
     )
 
 
-async def sign_out(request: Request) -> Response:
-    """End the session."""
+def end_session(request: Request, answer: Response | None = None) -> None:
+    """End the session that a browser came with, and take its cookie away."""
     desk = desk_of(request)
-    token = request.cookies.get(SESSION_COOKIE)
-    if token:
+    name = desk.gate.cookie(SESSION_COOKIE)
+    if token := request.cookies.get(name):
         desk.accounts.close_session(token)
         desk.gate.forget()
+    if answer is not None:
+        answer.delete_cookie(name, path="/", secure=desk.settings.is_secure, httponly=True, samesite="lax")
+
+
+async def sign_out(request: Request) -> Response:
+    """End the session."""
     answer = JSONResponse({"status": "signed_out"})
-    answer.delete_cookie(SESSION_COOKIE, path="/")
+    end_session(request, answer)
     return answer
 
 

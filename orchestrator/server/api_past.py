@@ -61,7 +61,8 @@ async def fork_run(request: Request) -> Response:
             f"this flow has no state {odd[0][:100]!r}; it has {', '.join(state) or 'none'}", code="fork.state"
         )
     writes = [("set", (name,), value) for name, value in body.set.items()]
-    new_id = await operate.fork(book.store, run_id, body.at, book.engine.bind, writes=writes, now=desk.clock.now())
+    now = desk.clock.now()
+    new_id = await operate.fork(book.store, run_id, body.at, book.engine.bind, writes=writes, event=body.event, now=now)
     await _begun(identity_of(request).user, book, run_id, new_id, "run.fork")
     return _made(request, new_id)
 

@@ -26,15 +26,20 @@ def desk_of(request: Request) -> Desk:
     return desk
 
 
+def idempotency_key(request: Request) -> str | None:
+    """What makes a repeated request harmless. Raises: Refused 422."""
+    key = request.headers.get("idempotency-key")
+    if key is not None and not 1 <= len(key) <= 255:
+        raise Refused(422, "idempotency.key", "an Idempotency-Key has 1 to 255 characters")
+    return key
+
+
 async def start_flow_run(request: Request) -> Response:
     """Start a run of a workflow by its name."""
     desk = desk_of(request)
     body = await read_body(request, m.StartRun)
     served = desk.shelf.find(request.path_params["name"])
-    key = request.headers.get("idempotency-key")
-    if key is not None and not 1 <= len(key) <= 255:
-        raise Refused(422, "idempotency.key", "an Idempotency-Key has 1 to 255 characters")
-    order = StartOrder(body.inputs, identity_of(request).user, body.run_id, key)
+    order = StartOrder(body.inputs, identity_of(request).user, body.run_id, idempotency_key(request), tuple(body.tags))
     begun = await start_run(desk, served, order)
     answer = {"run_id": begun.run_id, "flow": served.name, "is_new": begun.is_new}
     location = f"{request.scope.get('root_path', '')}/api/runs/{begun.run_id}"
@@ -58,6 +63,7 @@ def read_run_query(request: Request) -> RunQuery:
         since=query_float(request, "since"),
         until=query_float(request, "until"),
         text=query.get("text", "")[:200],
+        tag=query.get("tag", "")[:100],
         before=_parse_cursor(query.get("cursor", "")),
         limit=query_int(request, "limit", 50, low=1, high=500),
     )
@@ -120,6 +126,7 @@ PAGE = (
     Param("parent", "Only children of this run"),
     Param("since", "Only those created at or after this time", NUMBER),
     Param("until", "Only those created at or before this time", NUMBER),
+    Param("tag", "Only those with this tag"),
     Param("text", "Only those with this in their id or workflow"),
     Param("cursor", "Where to go on: `next` of the page before"),
     Param("limit", "How many, 1 to 500", {"type": "integer", "default": 50}),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from orchestrator.errors import StepError
+from orchestrator.errors import AdmissionRefused, StepError
 from orchestrator.server import models as m
 from orchestrator.server.access import GuardedRoute, Role, identity_of, need, public
-from orchestrator.server.api_runs import SEES, STARTS, desk_of
+from orchestrator.server.api_runs import IDEMPOTENCY, SEES, STARTS, desk_of, idempotency_key
 from orchestrator.server.desk import Desk
 from orchestrator.server.endpoints import Operation
 from orchestrator.server.operations import StartOrder, start_run
@@ -50,16 +50,26 @@ async def fire_schedule(request: Request) -> Response:
 
 
 async def emit_event(request: Request) -> Response:
-    """Tell of an event: every flow that has it as a trigger starts."""
-    desk = desk_of(request)
+    """Tell of an event: every flow that has it as a trigger starts, but one that runs one at a time and is under way.
+
+    Sent again with the same Idempotency-Key it starts nothing new, and what did not start the first time.
+    """
+    desk, key, user = desk_of(request), idempotency_key(request), identity_of(request).user
     body = await read_body(request, m.EmitEvent)
-    run_ids = []
-    for _, served, trigger in await desk.scheduler.active("event"):
+    orders: list[tuple[Served, StartOrder]] = []
+    for row, served, trigger in await desk.scheduler.active("event"):
         if trigger.event != body.event:
             continue
         inputs = trigger_inputs(trigger, desk.clock.now(), dict(body.data), {"event": body.event})
         if inputs is not None:
-            run_ids.append((await start_run(desk, served, StartOrder(inputs, identity_of(request).user))).run_id)
+            idem_key = None if key is None else f"{row.id}#{key}"
+            orders.append((served, StartOrder(inputs, user, idem_key=idem_key)))
+    run_ids = []
+    for served, order in orders:
+        try:
+            run_ids.append((await start_run(desk, served, order)).run_id)
+        except AdmissionRefused as error:
+            LOG.info("event %s starts no run: %s", body.event, error)
     return JSONResponse({"run_ids": run_ids}, 202)
 
 
@@ -173,5 +183,6 @@ OPERATIONS = (
         m.EmitEvent,
         m.RunIdsAnswer,
         202,
+        (IDEMPOTENCY,),
     ),
 )

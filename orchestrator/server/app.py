@@ -84,7 +84,8 @@ def create_app(
     app.state.problem_page = problem_page
     app.state.openapi = functools.cache(lambda: document_of(OPERATIONS, package_version()))
     app.add_middleware(_Started, desk=desk)
-    app.add_middleware(Shield, hosts=desk.settings.hosts, origins=desk.settings.origins)
+    settings = desk.settings
+    app.add_middleware(Shield, hosts=settings.hosts, origins=settings.origins, is_secure=settings.is_secure)
     return app
 
 

@@ -34,6 +34,7 @@ class RunRow:
     waiting: tuple[str, ...] = ()
     error: Json = None
     place: int = 0
+    tags: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Json]:
         """The row as clients get it."""
@@ -49,6 +50,7 @@ class RunRow:
             "started_by": self.started_by,
             "waiting": list(self.waiting),
             "error": self.error,
+            "tags": list(self.tags),
         }
 
 
@@ -82,6 +84,7 @@ class RunQuery:
     since: float | None = None
     until: float | None = None
     text: str = ""
+    tag: str = ""
     before: tuple[int | None, ...] = ()
     limit: int = 50
 
@@ -94,6 +97,7 @@ class RunQuery:
             and (self.parent is None or row.parent == self.parent)
             and (self.since is None or row.created_at >= self.since)
             and (self.until is None or row.created_at <= self.until)
+            and (not self.tag or self.tag in row.tags)
             and (not self.text or self.text in row.run_id or self.text in row.flow)
         )
 
@@ -162,6 +166,10 @@ class RunBook(Protocol):
 
     async def status(self, run_id: str) -> str:
         """A run's status. Raises: UnknownRun."""
+        ...
+
+    async def started_by(self, run_id: str) -> str:
+        """Who started a run; empty where nobody is known. Raises: UnknownRun."""
         ...
 
     async def log(self, run_id: str, after: int, limit: int, *, is_whole: bool = False) -> list[Json]:

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.server.book import ENDED, RequestRow, RunRow
+from orchestrator.server.class_questions import note_of
 from orchestrator.server.memory_book import Record
 
 if TYPE_CHECKING:  # the desk owns one of these
@@ -36,7 +37,7 @@ class ChangeNotes:
             row = desk.memory.row(record)
             if end != seen:
                 seen = end
-                desk.bus.publish("run", {"run_id": row.run_id, "flow": row.flow, "status": row.status, "seq": end - 1})
+                self._tell({"run_id": row.run_id, "flow": row.flow, "status": row.status, "seq": end - 1})
             if actor.is_over or record.actor is not actor or record.is_released:
                 if actor.is_over:
                     desk.metrics.run_ended(row.flow, row.status)
@@ -58,7 +59,13 @@ class ChangeNotes:
     def _publish_pending(self) -> None:
         pending, self._pending = self._pending, {}
         for data in pending.values():
-            self._desk.bus.publish("run", data)
+            self._tell(data)
+
+    def _tell(self, note: Json) -> None:
+        """Tell of a run, and of its questions where it is one that asks."""
+        self._desk.bus.publish("run", note)
+        if self._desk.class_questions.asks(note["flow"]):
+            self._desk.bus.publish("request", note_of(note["run_id"], note["flow"]))
 
     def changed_elsewhere(self) -> None:
         """Another process has committed something."""

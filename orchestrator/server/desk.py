@@ -26,6 +26,8 @@ from orchestrator.server.accounts import Accounts
 from orchestrator.server.book import RequestRow, RunBook, RunDetail, RunQuery, RunRow
 from orchestrator.server.bus import Bus
 from orchestrator.server.changes import ChangeNotes
+from orchestrator.server.class_questions import ClassQuestions
+from orchestrator.server.costs import Costs
 from orchestrator.server.gate import Gate
 from orchestrator.server.limits import RateLimiter
 from orchestrator.server.membership import LivePeople
@@ -38,6 +40,7 @@ from orchestrator.server.questions import open_questions
 from orchestrator.server.scheduler import Scheduler
 from orchestrator.server.shelf import Served, Shelf
 from orchestrator.server.store_book import StoreBook
+from orchestrator.server.upkeep import keep_pruned
 
 if TYPE_CHECKING:  # loaded where a project names a provider
     from orchestrator.server.oidc import OidcSignIn
@@ -75,13 +78,21 @@ class Desk:
         self.project = project
         self.settings = settings or ServerSettings()
         self.accounts = accounts or Accounts()
-        self.gate = Gate(self.accounts, is_open=self.settings.is_open, limiter=limiter, groups_of=self._config_groups)
+        self.gate = Gate(
+            self.accounts,
+            is_open=self.settings.is_open,
+            is_secure=self.settings.is_secure,
+            limiter=limiter,
+            groups_of=self._config_groups,
+        )
         self.bus = Bus()
         self.metrics = Metrics()
         self.shelf = Shelf(project)
         self.memory = MemoryBook(MemoryEngine(clock=clock))
         self.store = store
         self.clock: Clock = self.memory.engine.clock
+        self.costs = Costs(self)
+        self.class_questions = ClassQuestions(self)
         self.scheduler = Scheduler(self, store.store if store is not None else None)
         self.streams = 0
         self.oidc = self._sign_in()
@@ -95,7 +106,7 @@ class Desk:
         self.memory.engine.on_change.append(notes.run_created)
         self.memory.on_request.append(notes.request_changed)
         if store is not None:
-            store.served_name = self.served_name
+            store.served_name = self.shelf.served_name
             store.has_classes = lambda: any(served.kind == "class" for served in self.shelf)
             store.on_run.append(notes.stored_run_changed)
             store.on_request.append(notes.request_changed)
@@ -128,6 +139,8 @@ class Desk:
             await self.store.open()
         await self.scheduler.register()
         self.spawn(self.scheduler.run())
+        if self.store is not None:
+            self.spawn(keep_pruned(self))
         for hook in self.on_start:
             await hook()
 
@@ -273,8 +286,8 @@ class Desk:
 
     def bind(self, ir: FlowIR) -> FlowPlan:
         """A stored version of a flow, ready to run here. Raises: UsageError `run.unbound`, PluginError."""
-        if ir.kind == "class" and self._serves_class(ir.name):
-            return self.class_named(ir.name).target.plan_of(ir)  # type: ignore[no-any-return]  # a Workflow's
+        if ir.kind == "class" and (of_class := self.shelf.class_of(ir.name)) is not None:
+            return of_class.target.plan_of(ir)  # type: ignore[no-any-return]  # a Workflow's
         for served in self.shelf:
             if (
                 served.target is not None
@@ -288,26 +301,6 @@ class Desk:
         if self.project is None:
             raise UsageError(f"nothing here can run flow `{ir.name}` ({ir.kind})", code="run.unbound")
         return self.project.plan(ir)
-
-    def _serves_class(self, name: str) -> bool:
-        return any(
-            served.kind == "class" and served.ir is not None and name in (served.ir.name, served.name)
-            for served in self.shelf
-        )
-
-    def class_named(self, name: str) -> Served:
-        """The workflow class whose flow has this name. Raises: UsageError `run.unbound`."""
-        for served in self.shelf:
-            if served.kind == "class" and served.ir is not None and name in (served.ir.name, served.name):
-                return served
-        raise UsageError(f"no workflow class `{name}` is served here", code="run.unbound")
-
-    def served_name(self, flow: str) -> str:
-        """The name under which a Python workflow is served, by that of its flow; other names stay."""
-        for served in self.shelf:
-            if served.kind != "yaml" and served.ir is not None and served.ir.name == flow:
-                return served.name
-        return flow
 
     async def send_flow_event(self, run_id: str, event: str, data: Mapping[str, Json], step: str | None) -> None:
         """Send an event into a run of a YAML flow."""
@@ -335,10 +328,10 @@ class Desk:
     # Requests.
 
     async def requests(self, state: str | None = "open", limit: int = 1_000) -> list[RequestRow]:
-        """Requests of a state (None: closed ones), the newest first; questions of functional runs among the open ones."""
+        """Requests of a state (None: closed ones), the newest first; questions of Python runs among the open ones."""
         rows = [row for book in self.books for row in await book.requests(state, limit)]
         if state == "open":
-            rows += open_questions(self.memory)
+            rows += [*open_questions(self.memory), *await self.class_questions.open()]
         rows.sort(key=lambda row: row.closed_at or row.opened_at, reverse=True)
         return rows[:limit]
 
@@ -349,6 +342,9 @@ class Desk:
             for row in open_questions(self.memory, run_id):
                 if row.request_id == request_id:
                     return row
+        for row in await self.class_questions.open(run_id):
+            if row.request_id == request_id:
+                return row
         return await book.request(run_id, request_id)
 
     def is_function(self, run_id: str) -> bool:

@@ -30,7 +30,8 @@ LOCAL_USER = "local"
 class Gate:
     """Who may pass. With `is_open`, clients on this machine need no account and have every role.
 
-    `groups_of` gives the groups of a person by the project's `[people]`, beside those of the accounts.
+    `groups_of` gives the groups of a person by the project's `[people]`, beside those of the accounts. With `is_secure`, people
+    reach the server over https, and its cookies have names that no other host of the domain can set (`__Host-`).
     """
 
     def __init__(
@@ -38,12 +39,14 @@ class Gate:
         accounts: Accounts,
         *,
         is_open: bool,
+        is_secure: bool = False,
         limiter: RateLimiter | None = None,
         groups_of: Callable[[str], tuple[str, ...]] = lambda _: (),
     ) -> None:
         self.accounts = accounts
         self.is_open = is_open
         self.limiter = limiter or RateLimiter()
+        self.is_secure = is_secure
         self._groups_of = groups_of
         self._known: dict[str, tuple[float, Identity]] = {}
 
@@ -75,6 +78,10 @@ class Gate:
                 "ask an operator for it",
             )
         return identity
+
+    def cookie(self, name: str) -> str:
+        """The name of a cookie; one with the prefix must come from this very host, over https, for all of its paths."""
+        return f"__Host-{name}" if self.is_secure else name
 
     def token_for(self, identity: Identity) -> str:
         """The CSRF token of a session, for forms and scripts of our pages."""
@@ -132,7 +139,7 @@ class Gate:
                     headers={"WWW-Authenticate": "Bearer"},
                 )
             return found
-        token = request.cookies.get(SESSION_COOKIE)
+        token = request.cookies.get(self.cookie(SESSION_COOKIE))
         if token:
             found = await self._remembered("session", token, self.accounts.user_of_session)
             if found.is_known:

@@ -26,12 +26,11 @@ from orchestrator.runtime.snapshot import fold
 from orchestrator.runtime.state import RunState
 from orchestrator.server.book import Reply, RequestRow, RunDetail, RunQuery, RunRow
 from orchestrator.server.problems import Refused
-from orchestrator.server.run_views import state_view, status_of, waiting_steps
+from orchestrator.server.run_views import shown_error, state_view, status_of, waiting_steps
 from orchestrator.server.tick_views import Json, StepNames, entry_view, to_json
 
 KEEP_ENDED = 1_000
 KEEP_CLOSED = 5_000
-Changed = Callable[[str], None]
 
 
 @dataclass(slots=True)
@@ -158,6 +157,10 @@ class MemoryBook:
             self.note(record, "idem"),
         )
 
+    async def started_by(self, run_id: str) -> str:
+        """Who started a run."""
+        return self.note(self.record(run_id), "by")
+
     def _dropped(self, run_id: str) -> None:
         self.meta.pop(run_id, None)
 
@@ -268,14 +271,17 @@ class MemoryBook:
             actor.parent[0] if actor.parent is not None else None,
             self.note(record, "by"),
             waiting_steps(state) if not state.is_over else (),
-            _shown_error(state.error),
+            shown_error(state.error),
             record.number,
+            tuple(self._noted(record).get("tags") or ()),
         )
+
+    def _noted(self, record: Record) -> dict[str, Any]:
+        return self.meta.get(record.actor.run_id) or record.actor.state.meta
 
     def note(self, record: Record, name: str) -> str:
         """What the server noted of a run: by, flow, idem."""
-        noted = self.meta.get(record.actor.run_id) or record.actor.state.meta
-        return str(noted.get(name, ""))
+        return str(self._noted(record).get(name, ""))
 
     # Requests.
 
@@ -388,11 +394,3 @@ def _shown_status(record: Record) -> str:
         return "waiting"
     status = status_of(record.actor.state)
     return "queued" if status == "new" and record.actor.plan.ir.kind == "yaml" else status
-
-
-def _shown_error(error: Any) -> Json:
-    if error is None:
-        return None
-    return {
-        key: to_json(value) for key, value in error.items() if key in ("code", "message", "step", "attempt", "details")
-    }

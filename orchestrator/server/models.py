@@ -36,6 +36,7 @@ class StartRun(Body):
 
     inputs: dict[str, Json] = Field(default_factory=dict)
     run_id: str | None = Field(None, description="An id of your own; one is made otherwise")
+    tags: list[str] = Field(default_factory=list, description="Words to find the run by; at most 20")
 
 
 class RunAnswer(Answer):
@@ -52,6 +53,7 @@ class RunAnswer(Answer):
     started_by: str
     waiting: list[str]
     error: Json
+    tags: list[str]
 
 
 class RunDetailAnswer(RunAnswer):
@@ -122,6 +124,9 @@ class Fork(Body):
 
     at: int = Field(description="The sequence number to go on after")
     set: dict[str, Json] = Field(default_factory=dict, description="State to change first")
+    event: dict[str, dict[str, Json]] | None = Field(
+        None, description="Events that the entry sends, by type, with the fields that change"
+    )
 
 
 class NewRunAnswer(Answer):

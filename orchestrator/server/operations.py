@@ -6,7 +6,8 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +23,11 @@ from orchestrator.server.shelf import Served, finding_view, start_class_of
 
 if TYPE_CHECKING:  # the desk owns what is started
     from orchestrator.authoring.handler import WorkflowHandler
+    from orchestrator.runtime.durable import DurableEngine
     from orchestrator.server.desk import Desk
 
 Json = Any  # plain JSON
+MOST_TAGS = 20
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,119}\Z")
 
 
@@ -44,6 +47,7 @@ class StartOrder:
     by: str
     run_id: str | None = None
     idem_key: str | None = None
+    tags: tuple[str, ...] = ()
 
 
 async def start_run(desk: Desk, served: Served, order: StartOrder) -> Begun:
@@ -70,7 +74,9 @@ async def start_run(desk: Desk, served: Served, order: StartOrder) -> Begun:
         if known is not None:
             return _again(known, digest)
     run_id = run_id or new_run_id()
-    meta = {"by": order.by, "idem": digest, "flow": served.name}
+    meta: dict[str, Any] = {"by": order.by, "idem": digest, "flow": served.name}
+    if order.tags:
+        meta["tags"] = tags_of(order.tags)
     try:
         await _start(desk, served, order.inputs, run_id, meta)
     except JournalConflict:
@@ -79,6 +85,14 @@ async def start_run(desk: Desk, served: Served, order: StartOrder) -> Begun:
             raise
         return _again(known, digest)
     return Begun(run_id, True)
+
+
+def tags_of(given: Iterable[str]) -> list[str]:
+    """Tags as they are kept: trimmed, each once. Raises: UsageError."""
+    tags = list(dict.fromkeys(tag for text in given if (tag := text.strip())))
+    if len(tags) > MOST_TAGS or any(len(tag) > 60 or not tag.isprintable() for tag in tags):
+        raise UsageError(f"a run has at most {MOST_TAGS} tags, each of 1 to 60 printable characters", code="run.tags")
+    return tags
 
 
 def _id_of_key(flow: str, order: StartOrder) -> str:
@@ -132,8 +146,9 @@ async def start_class(
     Over a store it is committed when this returns.
     """
     if desk.store is not None:
-        handler: WorkflowHandler = served.target.run(context, event, store=desk.store.engine, run_id=run_id)
-        await handler.begun()
+        with _noted(desk.store.engine, run_id, meta):
+            handler: WorkflowHandler = served.target.run(context, event, store=desk.store.engine, run_id=run_id)
+            await handler.begun()
         return handler
     engine = desk.memory.engine
     if run_id in engine.records and context is None:
@@ -142,6 +157,16 @@ async def start_class(
     handler = served.target.run(context, event, store=engine, run_id=run_id)
     desk.memory.expect(run_id, served.name, handler)
     return handler
+
+
+@contextmanager
+def _noted(engine: DurableEngine, run_id: str, meta: dict[str, Any]) -> Iterator[None]:
+    """While a Python workflow begins its run, the engine knows what to note of it."""
+    engine.notes[run_id] = meta
+    try:
+        yield
+    finally:
+        engine.notes.pop(run_id, None)
 
 
 async def _start_function(
@@ -153,7 +178,8 @@ async def _start_function(
     shape = served.target.shape
     message = (inputs[shape.input],) if shape.input is not None and shape.input in inputs else ()
     if desk.store is not None and not keeps_its_own(served):
-        await desk.drain(served.target.run(*message, stream=True, run_id=run_id, store=desk.store.engine))
+        with _noted(desk.store.engine, run_id, meta):
+            await desk.drain(served.target.run(*message, stream=True, run_id=run_id, store=desk.store.engine))
         return
     if run_id in desk.memory.engine.records:
         raise JournalConflict(f"there is a run {run_id!r} already", code="run.exists")
@@ -178,7 +204,7 @@ async def send_event(desk: Desk, run_id: str, event: str, data: Mapping[str, Jso
     if record is None and desk.store is not None:
         stored = await desk.store.store.run(run_id)
         if stored.kind == "class":
-            await _send_to_stored(desk, run_id, event_of(desk.class_named(stored.flow), event, data), step)
+            await _send_to_stored(desk, run_id, event_of(desk.shelf.class_named(stored.flow), event, data), step)
             return
     if record is None or record.actor.plan.ir.kind == "yaml":
         await desk.send_flow_event(run_id, event, data, step)
@@ -216,7 +242,7 @@ def event_classes(served: Served) -> dict[str, Any]:
 def event_of(served: Served, name: str, data: Any) -> Any:
     """An event of a class workflow from its name and fields. Raises: UsageError."""
     classes = event_classes(served)
-    cls = classes.get(name)
+    cls = classes.get(name) or served.target.flow.names.find(name)
     if cls is None:
         raise UsageError(
             f"workflow `{served.name}` has no event {name[:100]!r}; it has {', '.join(sorted(classes))}",

@@ -16,6 +16,7 @@ from orchestrator.errors import (
     PluginError,
     RunCancelled,
     RunFinished,
+    RunParked,
     StoreBusy,
     StoreError,
     UnknownRun,
@@ -68,6 +69,8 @@ def refused_by(error: OrchestratorError) -> Refused:
         case UnknownRun():
             status = 404
         case RunFinished() | RunCancelled() | JournalConflict():
+            status = 409
+        case RunParked():
             status = 409
         case StoreBusy():
             status, headers, help_text = 503, {"Retry-After": "1"}, "try again in a moment"

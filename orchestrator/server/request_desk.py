@@ -141,6 +141,9 @@ async def act(desk: Desk, row: RequestRow, person: Identity, reply: Reply) -> st
 
     Raises: AnswerRefused, Refused.
     """
+    if row.kind == "question" and "events" in row.data:
+        await desk.class_questions.answer(row, reply)
+        return "accepted"
     if row.kind == "question" and desk.is_function(row.run_id):
         if reply.action != "answer":
             raise AnswerRefused("forbidden", "request.question", "a question of a Python workflow can only be answered")

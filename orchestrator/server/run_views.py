@@ -65,3 +65,12 @@ def state_view(state: RunState) -> Json:
         "result": None if state.result is None else preview(to_json(state.result.value)),
         "error": to_json(state.error),
     }
+
+
+def shown_error(error: Any) -> Json:
+    """What a list tells of why a run failed."""
+    if error is None:
+        return None
+    return {
+        key: to_json(value) for key, value in error.items() if key in ("code", "message", "step", "attempt", "details")
+    }

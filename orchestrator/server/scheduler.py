@@ -1,7 +1,8 @@
 """Fires cron triggers, and keeps the list of all triggers in the store, where they can be paused.
 
 A run of a cron trigger has an id made of the trigger and the time that was due, so however many servers fire it there is one
-run. Times that passed while no server ran are made up for by one run, not by all of them.
+run. Times that passed while no server ran are made up for by one run, not by all of them. A time that was worked out by a clock
+that ran ahead is worked out anew; since its run has the id of that time, it is not started twice.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import hashlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.errors import JournalConflict, OrchestratorError
+from orchestrator.errors import AdmissionRefused, JournalConflict, OrchestratorError, StoreBusy, StoreError
 from orchestrator.ir.codec import flow_hash
-from orchestrator.ir.model import TriggerIR
+from orchestrator.ir.model import FlowIR, TriggerIR
 from orchestrator.journal.memory import MemoryJournal
 from orchestrator.journal.store import Store, TriggerRow
 from orchestrator.server.operations import Begun, StartOrder, start_run
@@ -27,6 +28,7 @@ if TYPE_CHECKING:  # the desk owns one of these
 LOG = logging.getLogger("orchestrator.server")
 Json = Any  # plain JSON
 LONGEST_PAUSE_S = 20.0
+AGAIN_S = 1.0  # until the store may be well again
 STARTED_BY = "schedule"
 
 
@@ -73,34 +75,41 @@ class Scheduler:
     async def fire_due(self) -> float:
         """Start a run of every cron trigger that is due; gives the seconds until the next one is."""
         now = self._desk.clock.now()
-        for row in await self._store.triggers(kind="cron", due_by=now):
+        upcoming = [now + LONGEST_PAUSE_S]
+        for row in await self._store.triggers(kind="cron"):
             known = self._triggers.get(row.id)
-            if known is None or row.next_at is None:
+            if known is None or row.next_at is None or row.is_paused:
                 continue  # another server's flow, or one that has errors now
-            served, trigger = known
-            await self._fire(row, served, trigger)
-            assert served.ir is not None
-            await self._store.advance_trigger(
-                row.id, was=row.next_at, next_at=next_fire(trigger, served.ir, now), last_at=now
-            )
+            due, last = next_fire(known[1], _ir(known[0]), now), row.last_at
+            if row.next_at <= now:
+                if not await self._fire(row, *known):
+                    upcoming.append(now + AGAIN_S)
+                    continue
+                last = now
+            elif due is None or row.next_at <= due:
+                upcoming.append(row.next_at)
+                continue
+            await self._store.advance_trigger(row.id, was=row.next_at, next_at=due, last_at=last)
             self._desk.bus.publish("schedules", {"id": row.id})
-        upcoming = [
-            row.next_at
-            for row in await self._store.triggers(kind="cron")
-            if row.next_at is not None and not row.is_paused
-        ]
-        return min(upcoming, default=now + LONGEST_PAUSE_S) - now
+            if due is not None:
+                upcoming.append(due)
+        return min(upcoming) - now
 
-    async def _fire(self, row: TriggerRow, served: Served, trigger: TriggerIR) -> None:
+    async def _fire(self, row: TriggerRow, served: Served, trigger: TriggerIR) -> bool:
+        """Start the run of a time that was due; False if the store does not take it now, so that it stays due."""
         key = hashlib.sha256(f"{row.id}@{row.next_at}".encode()).hexdigest()[:20]
         try:
             inputs = trigger_inputs(trigger, self._desk.clock.now())
             if inputs is not None:
                 await start_run(self._desk, served, StartOrder(inputs, STARTED_BY, f"cron-{key}"))
+        except AdmissionRefused as error:
+            LOG.info("trigger %s starts no run: %s", row.id, error)
         except JournalConflict:
-            return  # another server was faster
+            return True  # another server was faster
         except (OrchestratorError, Refused) as error:
             LOG.warning("trigger %s could not start a run: %s", row.id, error)
+            return type(error) not in (StoreBusy, StoreError)
+        return True
 
     async def fire(self, key: str, by: str) -> Begun | None:
         """Start a run of a trigger now; None if its condition is false. Raises: Refused 404."""
@@ -131,6 +140,11 @@ class Scheduler:
         """The triggers of a kind that are not paused."""
         rows = await self._store.triggers(kind=kind)
         return [(row, *self._triggers[row.id]) for row in rows if row.id in self._triggers and not row.is_paused]
+
+
+def _ir(served: Served) -> FlowIR:
+    assert served.ir is not None  # it was registered
+    return served.ir
 
 
 def _spec(trigger: TriggerIR) -> Json:

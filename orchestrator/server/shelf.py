@@ -144,6 +144,23 @@ class Shelf:
         found = {**self._by_name, **self._added}
         return iter(found[name] for name in sorted(found))
 
+    def class_of(self, flow: str) -> Served | None:
+        """The workflow class whose flow has this name, if one is served."""
+        named = (s for s in self if s.kind == "class" and s.ir is not None and flow in (s.ir.name, s.name))
+        return next(named, None)
+
+    def class_named(self, flow: str) -> Served:
+        """The workflow class whose flow has this name. Raises: UsageError `run.unbound`."""
+        found = self.class_of(flow)
+        if found is None:
+            raise UsageError(f"no workflow class `{flow}` is served here", code="run.unbound")
+        return found
+
+    def served_name(self, flow: str) -> str:
+        """The name under which a Python workflow is served, by that of its flow; other names stay."""
+        named = (s.name for s in self if s.kind != "yaml" and s.ir is not None and s.ir.name == flow)
+        return next(named, flow)
+
     def find(self, name: str) -> Served:
         """One workflow. Raises: Refused 404."""
         served = self._added.get(name) or self._by_name.get(name)

@@ -31,7 +31,10 @@ LOCAL_NAMES = frozenset({"localhost", "ip6-localhost"})
 
 
 class Shield:
-    """Wraps the app. `hosts` are further names the server is reached by, `origins` further pages that may call it."""
+    """Wraps the app. `hosts` are further names the server is reached by, `origins` further pages that may call it.
+
+    With `is_secure` a page of this very host that came over plain http is another site: somebody on the way may have made it.
+    """
 
     def __init__(
         self,
@@ -39,12 +42,14 @@ class Shield:
         *,
         hosts: Iterable[str] = (),
         origins: Iterable[str] = (),
+        is_secure: bool = False,
         max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
         self.app = app
         own = {socket.gethostname().lower()}
         self._hosts = {*LOCAL_NAMES, *own, *(host.lower().rstrip(".") for host in hosts)}
         self._origins = {origin.lower().rstrip("/") for origin in origins}
+        self._schemes = ("https",) if is_secure else ("http", "https")
         self._max = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,7 +115,8 @@ class Shield:
         if lowered in self._origins:
             return True
         parts = urlsplit(lowered)
-        return parts.scheme in ("http", "https") and bool(host) and parts.netloc == host.lower()
+        is_safe = parts.scheme in self._schemes or (parts.scheme == "http" and _is_loopback(parts.hostname or ""))
+        return is_safe and bool(host) and parts.netloc == host.lower()
 
 
 class _Limited:
@@ -146,6 +152,10 @@ def _name_of(host: str) -> str | None:
     if not name or parts.username is not None or parts.path or "@" in host:
         return None
     return name.rstrip(".").lower()
+
+
+def _is_loopback(name: str) -> bool:
+    return name in LOCAL_NAMES or (_is_address(name) and ipaddress.ip_address(name.partition("%")[0]).is_loopback)
 
 
 def _is_address(name: str) -> bool:

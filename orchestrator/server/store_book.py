@@ -137,6 +137,10 @@ class StoreBook:
         """A run's status."""
         return (await self.store.run(run_id)).status
 
+    async def started_by(self, run_id: str) -> str:
+        """Who started a run."""
+        return self._row(await self.store.run(run_id)).started_by
+
     async def _inputs(self, run_id: str) -> Json:
         try:
             first = await self.store.ticks(run_id, -1, 1)
@@ -251,6 +255,7 @@ class StoreBook:
             (),
             to_json(stored.error or stored.parked),
             stored.rk,
+            tuple(map(str, meta.get("tags") or ())),
         )
 
     # Requests.

@@ -210,7 +210,7 @@ def _kind_and_data(tick: Any, codec: ValueCodec | None) -> tuple[str, dict[str, 
             value = to_json(tick.value)
             return "stream", {"event": tick.type, "value": value}
         case t.Migrated():
-            return "run.migrated", {"version": tick.flow_hash[:12]}
+            return "run.migrated", {"version": tick.flow_hash[:12], "writes": _writes(tick.writes)}
     return "unknown", {}
 
 

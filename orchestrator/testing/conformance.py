@@ -331,6 +331,21 @@ async def loading_starts_at_the_newest_snapshot(journal: Journal) -> None:
 
 
 @check
+async def what_a_claim_brings_along_is_what_loading_gives(journal: Journal) -> None:
+    """A journal may spare its user the question, for runs that were begun and for new ones."""
+    await start(journal, "r")
+    await journal.commit(batch("r", 1, snapshot=(2, '{"n": 1}')))
+    await journal.commit(batch("r", 2, releases=True, wake_at=NOW, status="waiting"))
+    await journal.post(event("r", "e"))
+    fresh = new_run("new", start={"n": 1}, is_claimed=False)
+    await journal.commit(Batch("new", 0, 0, NOW, WORKER, create=fresh))
+    taken = await journal.claim(WORKER, now=NOW, lease_s=LEASE_S, limit=5)
+    assert sorted(c.run_id for c in taken) == ["new", "r"]
+    for found in taken:
+        assert found.loaded in (None, await journal.load(found.run_id)), f"{found.run_id}: {found.loaded}"
+
+
+@check
 async def long_and_odd_texts_come_back_as_they_were(journal: Journal) -> None:
     """Payloads over 64 KiB, several times the same, with quotes and other scripts."""
     long = 'ä"\\\n' * 30_000
@@ -414,6 +429,17 @@ async def restart_cancels_the_older_run_and_waits_for_its_end(journal: Journal) 
     await refused(RunFinished, journal.post(event("b", "x")))  # it never began
     await _end(journal, "a")
     assert [c.run_id for c in await journal.claim(OTHER, now=NOW, lease_s=LEASE_S, limit=9)] == ["c"]
+
+
+@check
+async def who_is_before_a_queued_run_is_known(journal: Journal) -> None:
+    """In order, of its own key only, and nobody once it has been let in."""
+    rule, other = Admission("queue", "k"), Admission("queue", "other")
+    assert [await _admit(journal, name, rule) for name in "ab"] == [False, True]
+    assert [await _admit(journal, "x", other), await _admit(journal, "c", rule)] == [False, True]
+    assert await journal.ahead("c") == ["a", "b"] and await journal.ahead("nobody") == []
+    await _end(journal, "a")
+    assert [await journal.ahead(name) for name in "bc"] == [[], ["b"]]
 
 
 @check

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,8 +11,10 @@ import jsonschema
 import pytest
 import yaml
 
+from orchestrator.cli.manual import TOPICS, page
 from tests.cli.support import FLOWS, HELLO, cli, write
 
+ROOT = Path(__file__).parents[2]
 BROKEN = HELLO.replace("text.slug", "text.slugg")
 
 
@@ -140,6 +143,25 @@ def test_explain_shows_the_page_and_lists_all() -> None:
     assert "FLW504" in cli("explain", "flw504").out
     codes = [row["code"] for row in cli("explain", "--json").json["data"]]
     assert codes == sorted(codes) and "FLW101" in codes
+
+
+def test_explain_shows_a_page_of_the_manual_or_a_part_of_it() -> None:
+    whole = cli("explain", "config").out
+    assert whole == (ROOT / "docs" / "config.md").read_text(encoding="utf-8").rstrip() + "\n"
+    part = cli("explain", "config", "llm").out
+    assert part.startswith("## [llm]") and "## [people]" not in part
+
+
+def test_explain_of_a_part_that_is_not_there_lists_the_parts() -> None:
+    done = cli("explain", "config", "lmm")
+    assert done.code == 6
+    assert "[llm]" in done.err
+
+
+def test_every_page_of_the_manual_is_packed_into_the_wheel() -> None:
+    packed = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert {f"docs/{topic}.md" for topic in TOPICS} <= packed["force-include"].keys()
+    assert all(page(topic) for topic in TOPICS)
 
 
 def test_explain_of_an_unknown_code_suggests_one() -> None:

@@ -60,6 +60,33 @@ def test_compiling_is_linear_up_to_five_thousand_steps(known: Catalog) -> None:
     assert cpu_s(chain(5_000), known) < 10 * small * 2 + 0.1
 
 
+GIANTS = {
+    "misspelt steps": "".join(f"  step_number_{n}:\n    on: step_numbr_{n}\n    emit: Stop\n" for n in range(1_900)),
+    "no such steps": "".join(f"  step_number_{n}:\n    on: step_numbr_{n}\n    emit: Stop\n" for n in range(6_000)),
+    "many steps": "".join(f" s{n}: {{on: Start, emit: Stop}}\n" for n in range(16_000)),
+    "many conditions": "  s0: {on: Start, emit: s1}\n"
+    + "".join(f"  s{n}: {{emit: [{{event: s{n + 1}, when: run.id > {n}}}, Stop]}}\n" for n in range(1, 9_000)),
+    "many edges": "".join(
+        f"  s{n}: {{on: [{', '.join(f's{m}' for m in range(max(0, n - 45), n)) or 'Start'}], wait: 1s}}\n"
+        for n in range(1_000)
+    ),
+    "unknown calls": "".join(
+        f"  s{n}: {{on: {f's{n - 1}' if n else 'Start'}, call: text.up, with: {{a: '${{{{ inputs.x{n} }}}}'}}}}\n"
+        for n in range(5_000)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GIANTS)
+def test_no_giant_is_checked_for_a_second(name: str, known: Catalog) -> None:
+    data = ("flow: giant\nsteps:\n" + GIANTS[name]).encode()
+    gc.collect()
+    before = time.process_time()
+    compiled = compile_text(data, "giant.flow.yaml", catalog=known)
+    assert time.process_time() - before < 1.0
+    assert 0 < len(compiled.diagnostics) <= 201
+
+
 def test_a_small_flow_costs_little_beyond_reading_it(known: Catalog) -> None:
     data = chain(200)
     reading = min(cpu_s(data, known, only_reading=True) for _ in range(5))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,11 @@ def test_a_flow_passes_its_tests_and_they_take_most_of_its_edges(file: Path, pro
 def test_formatting_a_flow_twice_is_formatting_it_once(file: Path) -> None:
     once = format_flow(file.read_bytes(), str(file))
     assert format_flow(once.encode("utf-8"), str(file)) == once
+
+
+def test_the_index_names_every_flow_with_its_description() -> None:
+    index = (ROOT / "flows" / "README.md").read_text(encoding="utf-8")
+    for file in FLOWS:
+        described = re.search(r"^description: (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+        assert described is not None
+        assert f"| [`{file.name.removesuffix('.flow.yaml')}`]({file.name}) | {described[1]} |" in index

@@ -141,3 +141,23 @@ def test_an_agent_of_a_workflow_inside_a_workflow_pauses_the_outer_run() -> None
         return await outer.run(responses={"ask a": "1"})
 
     assert asyncio.run(main()).text == "a 1 1"
+
+
+def test_the_result_of_an_inner_run_is_numbered_in_the_outer_run() -> None:
+    @step
+    async def work(x: int) -> int:
+        return x
+
+    @workflow(name="inner/odd~name")
+    async def inner(x: int) -> int:
+        return await work(x)
+
+    @workflow
+    async def outer(x: int) -> list[Any]:
+        return [await inner.run(x), await inner.run(x)]
+
+    result = asyncio.run(outer.run(1))
+    for found in result.get_outputs()[0]:
+        numbers = [event.sequence for event in found]
+        assert [event.type for event in found] == ["executor_invoked", "executor_completed", "output"]
+        assert numbers == sorted(set(numbers)) and all(event.run_id == result.run_id and event.at for event in found)

@@ -210,7 +210,8 @@ def test_a_run_that_has_ended_is_looked_at_by_its_id_and_not_run_again() -> None
 
     done, looks = asyncio.run(main())
     assert [look.get_outputs() for look in looks] == [done.get_outputs()] * 2
-    assert [e.state or e.type for e in looks[0].status_timeline()] == ["IN_PROGRESS", "IDLE"]
+    assert [e.state or e.type for e in looks[0].status_timeline()] == ["IDLE"]  # it is not in progress any more
+    assert [event.sequence for event in looks[0]] == [done[-1].sequence]
 
 
 def test_a_run_that_has_failed_is_looked_at_by_its_id() -> None:

@@ -257,3 +257,37 @@ def test_the_run_that_asked_is_found_by_index_among_a_thousand_others(tmp_path: 
 
     done, loads = asyncio.run(story())
     assert done.text == "q500: yes" and loads <= 1
+
+
+def test_a_run_that_diverged_is_parked_for_everybody_to_see_and_goes_on_when_its_function_is_back(
+    tmp_path: Path,
+) -> None:
+    store = f"sqlite:///{tmp_path}/runs.db"
+
+    def make(text: str) -> Any:
+        @workflow(name="parks", store=store)
+        async def parks(x: str, ctx: RunContext) -> str:
+            return await echo(text) + str(await ctx.request_info("?", str, request_id="q"))
+
+        return parks
+
+    @step
+    async def echo(text: str) -> str:
+        return text
+
+    async def status(run_id: str) -> tuple[str, Any]:
+        journal: Any = engine_of(store).journal  # type: ignore[attr-defined]  # a durable one
+        row = await journal.run(run_id)
+        return row.status, (row.parked or {}).get("code")
+
+    async def main() -> Any:
+        for run_id in ("r", "other"):
+            await make("old").run("x", run_id=run_id)
+            with pytest.raises(ReplayDiverged):
+                await make("new").run(responses={"q": "!"}, run_id=run_id)
+        before = await status("r")
+        done = await make("old").run(run_id="r")
+        return before, done.text, await status("other")
+
+    parked = ("parked", "replay.diverged")
+    assert asyncio.run(main()) == (parked, "old!", parked)  # only the one that was named is tried again

@@ -16,13 +16,14 @@ from tests.support.golden import matches_golden
 CODES = {**READING_CODES, **SHAPE_CODES}
 GOLDEN = Path(__file__).parent / "golden"
 FILES = sorted(GOLDEN.glob("*.flow.yaml"))
-TOO_LARGE = {"FLW100"}  # its file would have a megabyte
+TOO_LARGE = {"FLW100", "FLW118"}  # a megabyte, and two hundred findings
 
 
 @pytest.mark.parametrize("info", CODES.values(), ids=lambda info: info.code)
 def test_the_bad_example_has_this_finding_and_no_other(info: CodeInfo) -> None:
     diagnostics = parse_flow(info.bad_bytes or info.bad.encode(), "f").diagnostics
-    assert [d.code for d in diagnostics] == [info.code]
+    codes = [d.code for d in diagnostics]
+    assert (codes[200:] if info.code == "FLW118" else codes) == [info.code]
 
 
 @pytest.mark.parametrize("info", CODES.values(), ids=lambda info: info.code)

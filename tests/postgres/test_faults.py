@@ -14,8 +14,8 @@ from orchestrator.errors import Fenced, StoreError, UsageError
 from orchestrator.journal.db_threads import Job
 from orchestrator.journal.open import open_journal, parse_store_url
 from orchestrator.journal.postgres import PostgresJournal
+from orchestrator.journal.postgres_bulk import send
 from orchestrator.journal.postgres_threads import Db, Target
-from orchestrator.journal.postgres_writes import append
 from orchestrator.runtime.journal import AuditRow, Batch
 from orchestrator.testing.conformance import LEASE_S, NOW, OTHER, WORKER, batch, event, new_run, seqs, start, tick
 from tests.support.postgres import Server
@@ -200,7 +200,7 @@ def test_a_commit_that_has_seen_its_epoch_holds_off_every_claim(url: str) -> Non
         await start(journal, "r")
         with Target(parsed.dsn, parsed.schema, "here").connect() as slow:
             slow.execute("BEGIN")
-            append(Db(slow), [Job(batch("r", 1), cast(Any, None), cast(Any, None))])
+            send(Db(slow), [Job(batch("r", 1), cast(Any, None), cast(Any, None))])
             claiming = asyncio.ensure_future(journal.claim(OTHER, now=NOW + 99, lease_s=LEASE_S, run_id="r"))
             await asyncio.sleep(0.2)
             assert not claiming.done()

@@ -141,3 +141,85 @@ def test_a_run_in_memory_has_no_record_to_go_back_in(tmp_path: Path) -> None:
         wait_for(client, run_id, "waiting")
         for what, body in (("fork", {"at": 0}), ("retry", {}), ("replay", {}), ("migrate", {})):
             assert client.post(f"/api/runs/{run_id}/{what}", json=body).json()["code"] == "run.not_stored"
+
+
+ROUTED = """
+flow: routed
+inputs: {score: int}
+outputs: {path: str, by: str}
+state: {seen: ""}
+events:
+  Scored: {score: int, by: str}
+steps:
+  score:
+    on: Start
+    emit: {event: Scored, with: {score: "${{ inputs.score }}", by: machine}}
+  high:
+    on: Scored
+    when: ev.score >= 5
+    emit: {event: Stop, with: {path: high, by: "${{ ev.by }} ${{ state.seen }}"}}
+  low:
+    on: Scored
+    when: ev.score < 5
+    ask:
+      title: Low
+      form: {verdict: fine | bad}
+      to: {users: [kim]}
+    emit: {event: Stop, with: {path: "low ${{ outcome }}", by: "${{ ev.by }}"}}
+"""
+
+
+@pytest.fixture
+def routed(tmp_path: Path) -> Iterator[TestClient]:
+    write_flows(tmp_path, routed=ROUTED)
+    with stored(tmp_path) as client:
+        yield client
+
+
+def entry_of(client: TestClient, run_id: str, step: str, kind: str = "step.ended") -> int:
+    events = client.get(f"/api/runs/{run_id}/events").json()["events"]
+    return next(int(e["seq"]) for e in events if e["type"] == kind and e["step"] == step)
+
+
+def test_a_fork_with_an_edited_event_takes_the_way_of_the_new_fields(routed: TestClient) -> None:
+    run_id = start(routed, "routed", score=3)
+    wait_for(routed, run_id, "waiting")
+    body = {"at": entry_of(routed, run_id, "score"), "event": {"Scored": {"score": 8}}, "set": {"seen": "later"}}
+    made = routed.post(f"/api/runs/{run_id}/fork", json=body)
+    assert made.status_code == 201, made.text
+    fork_id = made.json()["run_id"]
+    assert wait_for(routed, fork_id, "done")["outputs"] == {"path": "high", "by": "machine later"}
+    found = routed.post(f"/api/runs/{fork_id}/replay", json={}).json()["divergences"]
+    assert [(d["seq"], d["step"], d["what"]) for d in found] == [(body["at"], "score", "`emitted`")]  # the edit, told
+    assert routed.get(f"/api/runs/{run_id}").json()["status"] == "waiting"
+
+
+def test_a_fork_with_an_edited_event_asks_where_it_now_leads_to_people(routed: TestClient) -> None:
+    run_id = start(routed, "routed", score=7)
+    wait_for(routed, run_id, "done")
+    body = {"at": entry_of(routed, run_id, "score"), "event": {"Scored": {"score": 1, "by": "me"}}}
+    fork_id = routed.post(f"/api/runs/{run_id}/fork", json=body).json()["run_id"]
+    request = open_request(routed, fork_id)
+    routed.post(f"/api/requests/{request['id']}", json={"verdict": "fine", "revision": 1, "as": "kim"})
+    assert wait_for(routed, fork_id, "done")["outputs"] == {"path": "low fine", "by": "me"}
+
+
+@pytest.mark.parametrize(
+    ("step", "kind", "event", "code"),
+    [
+        ("score", "step.ended", {"Other": {}}, "fork.event"),
+        ("score", "step.ended", {}, "fork.event"),
+        ("score", "step.ended", {"Scored": {"score": "many"}}, "type.payload"),
+        ("score", "step.started", {"Scored": {"score": 1}}, "fork.event"),
+        ("high", "step.ended", {"Stop": {"path": "x"}}, "fork.seq"),
+    ],
+)
+def test_an_event_that_cannot_be_edited_is_refused(
+    routed: TestClient, step: str, kind: str, event: dict[str, Any], code: str
+) -> None:
+    run_id = start(routed, "routed", score=7)
+    wait_for(routed, run_id, "done")
+    body = {"at": entry_of(routed, run_id, step, kind), "event": event}
+    answer = routed.post(f"/api/runs/{run_id}/fork", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, code), answer.text
+    assert len(routed.get("/api/runs").json()["runs"]) == 1

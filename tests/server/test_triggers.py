@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +14,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from orchestrator.authoring.project import Project
+from orchestrator.journal import db_threads
 from orchestrator.runtime.clock import VirtualClock
 from orchestrator.server.app import create_app
 from orchestrator.server.opening import open_desk
+from orchestrator.server.scheduler import LONGEST_PAUSE_S
 from orchestrator.server.triggers import signature_of
 from tests.server.kit import client_of, desk_of, in_loop, write_flows
 
@@ -123,6 +126,54 @@ def test_nights_that_passed_without_a_server_are_made_up_for_by_one_run(tmp_path
         assert len(started(client, "nightly")) == 1
 
 
+def test_a_time_by_a_clock_that_ran_ahead_is_worked_out_anew_and_starts_one_run(
+    client: TestClient, clock: VirtualClock
+) -> None:
+    right = next_at(client)
+    clock.advance(400 * 86_400)
+    fire(client)
+    clock.advance(-400 * 86_400)
+    fire(client)
+    assert next_at(client) == right and len(started(client, "nightly")) == 1
+    clock.advance(right - clock.now() + 1)
+    fire(client)
+    assert len(started(client, "nightly")) == 1, "that time had started a run already"
+    clock.advance(86_400)
+    fire(client)
+    assert len(started(client, "nightly")) == 2
+
+
+def next_at(client: TestClient) -> float:
+    [row] = [r for r in client.get("/api/schedules").json()["schedules"] if r["kind"] == "cron"]
+    return float(row["next_at"])
+
+
+def test_a_time_is_due_until_the_store_takes_its_run(
+    tmp_path: Path, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db_threads, "BUSY_MS", 20)
+    write_flows(tmp_path, nightly=NIGHTLY.replace("triggers:", "concurrency: {mode: queue}\ntriggers:"))
+    with served(tmp_path, clock, store=True) as client, sqlite3.connect(tmp_path / "runs.db") as other:
+        clock.advance(86_400)
+        other.execute("BEGIN IMMEDIATE")
+        fire(client)
+        assert started(client, "nightly") == [] and next_at(client) <= clock.now()
+        other.rollback()
+        fire(client)
+        assert len(started(client, "nightly")) == 1 and next_at(client) > clock.now()
+    other.close()
+
+
+def test_a_trigger_of_a_flow_that_is_gone_costs_no_looking(tmp_path: Path, clock: VirtualClock) -> None:
+    write_flows(tmp_path, nightly=NIGHTLY)
+    with served(tmp_path, clock, store=True):
+        pass
+    (tmp_path / "nightly.flow.yaml").unlink()
+    clock.advance(2 * 86_400)
+    with served(tmp_path, clock, store=True) as client:
+        assert in_loop(client, desk_of(client).scheduler.fire_due) == LONGEST_PAUSE_S
+
+
 def test_a_paused_schedule_starts_nothing_until_it_is_resumed(client: TestClient, clock: VirtualClock) -> None:
     assert client.post("/api/schedules/nightly/0/pause").json() == {"status": "paused"}
     clock.advance(2 * 86_400)
@@ -216,3 +267,20 @@ def test_an_event_starts_the_flows_that_wait_for_it(client: TestClient) -> None:
     assert client.get(f"/api/runs/{answer.json()['run_ids'][0]}").json()["inputs"] == {"order": "o7"}
     assert client.post("/api/events", json={"event": "Nothing"}).json() == {"run_ids": []}
     assert client.post("/api/events", json={"event": "Paid", "data": {}}).status_code == 422
+
+
+def test_an_event_that_is_sent_again_under_its_key_starts_what_did_not_start(client: TestClient) -> None:
+    body, key = {"event": "Paid", "data": {"order": "o7"}}, {"Idempotency-Key": "e1"}
+    first = client.post("/api/events", json=body, headers=key).json()
+    assert client.post("/api/events", json=body, headers=key).json() == first
+    assert len(started(client, "on-paid")) == 1
+
+
+def test_a_flow_that_is_busy_does_not_keep_an_event_from_the_others(tmp_path: Path, clock: VirtualClock) -> None:
+    busy = ON_EVENT.replace("on-paid", "a-busy").replace("events:", "concurrency: {mode: single}\nevents:")
+    busy = busy.replace("    on: Start\n    emit:", "    on: Start\n    wait: 1h\n    emit:")
+    write_flows(tmp_path, busy=busy, paid=ON_EVENT)
+    with served(tmp_path, clock) as client:
+        body = {"event": "Paid", "data": {"order": "o7"}}
+        assert [len(client.post("/api/events", json=body).json()["run_ids"]) for _ in range(2)] == [2, 1]
+        assert len(started(client, "on-paid")) == 2

@@ -171,7 +171,21 @@ function tellTimes() {
   }
 }
 
-// Keys: j and k walk through lists, x ticks, / searches.
+// Keys: j and k walk through lists, x ticks, / searches. a and r never decide: in the list they open the request, and beside its
+// content they go to the button that approves or rejects, which Enter presses.
+
+const verdictFor = (key) => {
+  const buttons = [...document.querySelectorAll("form[data-decide] .answer > .verdicts .verdict-button")];
+  if (key === "a") return buttons.find((one) => one.classList.contains("good"));
+  return buttons.find((one) => one.classList.contains("bad")) ?? buttons.findLast((one) => !one.classList.contains("good"));
+};
+
+function goToVerdict(key) {
+  const button = verdictFor(key);
+  button?.focus();
+  button?.scrollIntoView({ block: "nearest" });
+  return Boolean(button);
+}
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -182,6 +196,12 @@ document.addEventListener("keydown", (event) => {
     document.querySelector("input[type=search]").focus();
   } else if (event.key === "x" && links.includes(document.activeElement)) {
     document.activeElement.closest("li, tr")?.querySelector("[name=pick]")?.click();
+  } else if ((event.key === "a" || event.key === "r") && !event.repeat) {
+    if (goToVerdict(event.key)) return;
+    const href = document.activeElement.closest?.("[data-decides]")?.querySelector("h2 a")?.href;
+    if (href) location.assign(`${href}#key-${event.key}`);
+  } else if (event.key === "u" && document.querySelector("form[data-decide]")) {
+    document.querySelector(".crumbs a")?.click();
   } else if ((event.key === "j" || event.key === "k") && links.length) {
     const at = links.indexOf(document.activeElement);
     const next = event.key === "j" ? Math.min(at + 1, links.length - 1) : Math.max(at - 1, 0);
@@ -275,6 +295,11 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") for (const menu of document.querySelectorAll("details.menu[open]")) menu.open = false;
 });
 
+if (/^#key-[ar]$/.test(location.hash)) {
+  goToVerdict(location.hash.slice(-1));
+  scrollTo(0, 0); // the content first
+  history.replaceState(history.state, "", location.pathname + location.search);
+}
 tellTimes();
 setInterval(() => { if (!document.hidden) tellTimes(); }, 30_000);
 countInbox();

@@ -30,6 +30,7 @@ async function show(at) {
 }
 
 async function load(at) {
+  if (past) tellSent();
   const url = new URL(location.href);
   if (at === "live") url.searchParams.delete("at");
   else url.searchParams.set("at", at);
@@ -98,6 +99,30 @@ if (form) {
 // Going back: each is a request to the server's interface, which makes a new run or says why not.
 
 const past = form?.querySelector("[data-past]");
+const pastPath = () => new URL(past.dataset.past, location.href).pathname.slice(document.body.dataset.base.length);
+const eventBox = past?.querySelector("#fork-event");
+let eventAt = null; // the entry whose events the box holds
+
+/** Show the events that the entry sends, to be edited; the latest entry asked for wins, and an edit is never swapped away. */
+async function tellSent() {
+  if (!eventBox || !past.closest("details").open) return;
+  const at = Number(range.value);
+  if (at === eventAt || eventBox.value !== eventBox.defaultValue) return;
+  eventAt = at;
+  let sent = {};
+  try {
+    const entry = await (await ask(`${pastPath()}/events/${at}`)).json();
+    const rows = entry.type === "event.received" ? [entry.data] : entry.type === "step.ended" ? entry.data.emitted : [];
+    if (rows.every((row) => !row.group)) sent = Object.fromEntries(rows.map((row) => [row.event, row.value]));
+    delete sent.Stop; // the run has ended with it
+  } catch { /* what cannot be read cannot be edited */ }
+  if (at !== eventAt) return;
+  const text = Object.keys(sent).length ? JSON.stringify(sent, null, 2) : "";
+  eventBox.value = eventBox.defaultValue = text;
+  past.querySelector("[data-sent-at]").textContent = at;
+  eventBox.closest("[data-sent]").hidden = !text;
+}
+past?.closest("details").addEventListener("toggle", tellSent);
 past?.addEventListener("click", async (event) => {
   const act = event.target.closest("[data-act]")?.dataset.act;
   if (!act) return;
@@ -107,18 +132,18 @@ past?.addEventListener("click", async (event) => {
     const body = {};
     if (act === "fork") {
       body.at = Number(range.value);
-      const changed = past.querySelector("textarea").value.trim();
+      const changed = past.querySelector("#fork-set").value.trim();
       if (changed) body.set = JSON.parse(changed);
+      if (eventBox && eventBox.value !== eventBox.defaultValue) { body.at = eventAt; body.event = JSON.parse(eventBox.value); }
     }
-    const path = new URL(past.dataset.past, location.href).pathname.slice(document.body.dataset.base.length);
-    const answer = await (await ask(`${path}/${act}`, { method: "POST", json: body })).json();
+    const answer = await (await ask(`${pastPath()}/${act}`, { method: "POST", json: body })).json();
     if (answer.run_id) location.assign(`${document.body.dataset.base}/runs/${encodeURIComponent(answer.run_id)}`);
     else if (act === "migrate") location.reload();
     else said.textContent = answer.is_same
       ? `The record holds: ${answer.decisions} decisions, made again, are the same.`
       : answer.divergences.slice(0, 3).map((one) => `Entry ${one.seq}, ${one.step}: ${one.what}`).join("; ");
   } catch (error) {
-    said.textContent = error instanceof SyntaxError ? "The state to change is not JSON; texts need double quotes." : error.message;
+    said.textContent = error instanceof SyntaxError ? "What to change is not JSON; texts need double quotes." : error.message;
   }
 });
 

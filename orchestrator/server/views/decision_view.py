@@ -174,7 +174,10 @@ def decision_view(
         "pages": pages,
         "is_open": row.state == "open",
         "can_answer": can_answer,
-        "can_act": row.state == "open" and may_act and _is_entitled(refusal, request, user, groups),
+        "can_act": row.state == "open"
+        and row.kind == "ask"  # a question of a Python workflow can only be answered
+        and may_act
+        and _is_entitled(refusal, request, user, groups),
         "why_not": "" if can_answer or row.state != "open" else _why_not(refusal, may_act, user, request),
         "outcome": outcome,
         "tone": outcome_tone(row, verdicts),

@@ -14,7 +14,7 @@ from orchestrator.server.pages import PageRoute
 from orchestrator.server.problems import Refused
 from orchestrator.server.views.flow_pages import base_of
 
-KEYS = {"inbox": ("scope", "flow", "text", "order"), "runs": ("flow", "status", "text", "by")}
+KEYS = {"inbox": ("scope", "flow", "text", "order"), "runs": ("flow", "status", "text", "by", "tag")}
 MOST = 20
 LONGEST_NAME = 40
 

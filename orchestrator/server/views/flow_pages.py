@@ -54,7 +54,7 @@ async def post_run(request: Request) -> Response:
     desk = desk_of(request)
     served = desk.shelf.find(request.path_params["name"])
     form = await request.form(max_files=0, max_fields=500)
-    filled = read_form(served.input_schema, form)
+    filled, tags = read_form(served.input_schema, form), str(form.get("_tags") or "")
     errors, others = dict(filled.errors), list[str]()
     try:
         found, others = errors_of(compile_schema(served.input_schema).problems(filled.values))
@@ -63,19 +63,22 @@ async def post_run(request: Request) -> Response:
         others = [str(refused)]
     if errors or others:
         problem = Refused(422, "inputs", "The inputs do not fit", "; ".join(others) or None)
-        return await _flow_page(request, served, Filled(filled.values, errors), problem)
+        return await _flow_page(request, served, Filled(filled.values, errors), problem, tags)
     token = form.get("once")
     key = token if isinstance(token, str) and 0 < len(token) < 100 else None
     try:
-        begun = await start_run(desk, served, StartOrder(filled.values, identity_of(request).user, idem_key=key))
+        order = StartOrder(filled.values, identity_of(request).user, idem_key=key, tags=tuple(tags.split(",")))
+        begun = await start_run(desk, served, order)
     except Refused as problem:
-        return await _flow_page(request, served, filled, problem)
+        return await _flow_page(request, served, filled, problem, tags)
     except OrchestratorError as error:
-        return await _flow_page(request, served, filled, refused_by(error))
+        return await _flow_page(request, served, filled, refused_by(error), tags)
     return RedirectResponse(f"{base_of(request)}/runs/{quote(begun.run_id, safe='')}", 303)
 
 
-async def _flow_page(request: Request, served: Served, filled: Filled, problem: Refused | None = None) -> Response:
+async def _flow_page(
+    request: Request, served: Served, filled: Filled, problem: Refused | None = None, tags: str = ""
+) -> Response:
     desk, now, base = desk_of(request), desk_of(request).clock.now(), base_of(request)
     runs, _ = await desk.runs(RunQuery(flows=(served.name,), limit=20))
     waiting, _ = await desk.runs(RunQuery(flows=(served.name,), statuses=OPEN, limit=500))
@@ -93,7 +96,8 @@ async def _flow_page(request: Request, served: Served, filled: Filled, problem: 
         fields=fields_of(served.input_schema, values=filled.values, errors=filled.errors),
         problem=None if problem is None else {"message": problem.message, "help": problem.help},
         once=secrets.token_hex(12),
-        runs=[run_line(run, now, base) for run in runs],
+        tags=tags[:600],
+        runs=[run_line(run, now, base, (await desk.costs.of(run)).text) for run in runs],
         waiting=len(waiting),
         triggers=schedule_rows([trigger_view(row) for row in triggers], now, base),
         may_edit_file=served.file is not None and desk.project is not None,

@@ -52,6 +52,7 @@ class RunLine(TypedDict):
     href: str
     flow: str
     flow_href: str
+    runs_href: str
     status: str
     created: Moment | None
     duration: str
@@ -60,6 +61,8 @@ class RunLine(TypedDict):
     error: str
     is_child: bool
     version: str
+    tags: list[str]
+    spent: str
 
 
 def flow_rows(flows: Iterable[Mapping[str, Json]], runs: Sequence[RunRow], now: float, base: str = "") -> list[FlowRow]:
@@ -109,7 +112,7 @@ def _bars(runs: Sequence[RunRow], now: float) -> list[Bar]:
     return out
 
 
-def run_line(run: RunRow, now: float, base: str = "") -> RunLine:
+def run_line(run: RunRow, now: float, base: str = "", spent: str = "") -> RunLine:
     """A run in a table."""
     error = run.error if isinstance(run.error, dict) else {}
     message = str(error.get("message") or "")
@@ -119,6 +122,7 @@ def run_line(run: RunRow, now: float, base: str = "") -> RunLine:
         "href": f"{base}/runs/{quote(run.run_id, safe='')}",
         "flow": run.flow,
         "flow_href": f"{base}/flows/{quote(run.flow, safe='')}",
+        "runs_href": f"{base}/runs",
         "status": run.status,
         "created": moment(run.created_at, now),
         "duration": exact((run.ended_at or now) - run.created_at),
@@ -127,6 +131,8 @@ def run_line(run: RunRow, now: float, base: str = "") -> RunLine:
         "error": short(f"{error.get('code')}: {message}" if error.get("code") else message, 140) if error else "",
         "is_child": run.parent is not None,
         "version": run.version,
+        "tags": list(run.tags),
+        "spent": spent,
     }
 
 

@@ -78,11 +78,21 @@ async def inbox_page(
         now=desk.clock.now(),
         base=request.scope.get("root_path", ""),
     )
+    for line in view["rows"]:
+        line["by"] = await _starter(desk, line["run_id"])
     said = SAID.get(request.query_params.get("done", ""), "")
     if problems and done:
         said = f"{plural(done, 'answer')} recorded."
     kept = kept_filters(request, "inbox")
     return render(request, "inbox.html", status=status, inbox=view, said=said, problems=list(problems), kept=kept)
+
+
+async def _starter(desk: Desk, run_id: str) -> str:
+    """Who started the run that asks; nobody is known for one that a trigger or another program started."""
+    try:
+        return await (await desk.book_of(run_id)).started_by(run_id)
+    except OrchestratorError:
+        return ""
 
 
 async def count_inbox(request: Request) -> Response:

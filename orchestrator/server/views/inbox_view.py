@@ -62,6 +62,7 @@ class InboxRow(TypedDict):
     to: str
     pick: str
     form: str
+    by: str
 
 
 class Tab(TypedDict):
@@ -216,6 +217,7 @@ def inbox_row(row: RequestRow, view: Mapping[str, Any], *, user: str, now: float
         "is_escalated": row.is_escalated,
         "to": audience_text(row.data.get("to")),
         "form": form_key(row),
+        "by": "",
         "pick": f"{row.id}@{row.revision}" if view.get("can_answer") and bulk_verdicts(row) else "",
     }
 

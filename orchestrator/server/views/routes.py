@@ -9,6 +9,7 @@ from orchestrator.server.views import (
     filter_pages,
     flow_pages,
     inbox_pages,
+    operate_pages,
     other_pages,
     run_pages,
     session_pages,
@@ -26,4 +27,5 @@ def all_routes() -> list[PageRoute]:
         *edit_pages.routes(),
         *run_pages.routes(),
         *other_pages.routes(),
+        *operate_pages.routes(),
     ]

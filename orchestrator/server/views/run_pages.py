@@ -97,7 +97,7 @@ async def runs_page(request: Request, *, problems: Sequence[str] = (), said: str
         problems=list(problems),
         said=said,
         kept=kept_filters(request, "runs"),
-        runs=[run_line(row, desk.clock.now(), base) for row in page],
+        runs=[run_line(row, desk.clock.now(), base, (await desk.costs.of(row)).text) for row in page],
         flows=[served.name for served in desk.shelf],
         statuses=list(STATUSES),
         query={
@@ -105,6 +105,7 @@ async def runs_page(request: Request, *, problems: Sequence[str] = (), said: str
             "status": query.statuses[0] if query.statuses else "",
             "text": query.text,
             "by": query.started_by,
+            "tag": query.tag,
         },
         next_href=after,
         first_href=f"{base}/runs?{urlencode(kept)}" if query.before else "",
@@ -160,13 +161,14 @@ async def _run_page(request: Request, opened: Opened, tab: str, problem: Refused
         request,
         "run.html",
         status=problem.status if problem is not None else 200,
-        run=run_line(row, now, opened.base)
+        run=run_line(row, now, opened.base, (await opened.desk.costs.of(row)).text)
         | {
             "parent": row.parent or "",
             "children": list(opened.detail.children)[:50],
             "ended": moment(row.ended_at, now),
             "is_over": opened.is_over,
             "is_stored": opened.book.is_durable,
+            "has_plain_events": row.kind == "yaml",
             "inputs": facts(opened.detail.inputs),
             "outputs": facts(opened.detail.outputs) if opened.is_over else [],
             "problem": None if error is None else _error(error),

@@ -8,10 +8,10 @@ from starlette.responses import RedirectResponse, Response
 from orchestrator.errors import JournalConflict, UsageError
 from orchestrator.server.access import Role, identity_of, public, signed_in
 from orchestrator.server.accounts import NAME
-from orchestrator.server.api_accounts import open_session, set_session_cookie
+from orchestrator.server.api_accounts import end_session, open_session, set_session_cookie
 from orchestrator.server.api_runs import desk_of
 from orchestrator.server.desk import Desk
-from orchestrator.server.gate import ACTING_COOKIE, LOCAL_USER, SESSION_COOKIE
+from orchestrator.server.gate import ACTING_COOKIE, LOCAL_USER
 from orchestrator.server.oidc import ATTEMPT_S, OidcSignIn
 from orchestrator.server.pages import PageRoute, render
 from orchestrator.server.problems import Refused
@@ -61,7 +61,7 @@ async def post_sign_in(request: Request) -> Response:
             request, "sign_in.html", status=status, wrong=wrong, name=name[:100], next=following, provider=provider
         )
     answer = RedirectResponse(safe_next(following) or f"{_base(request)}/", 303)
-    set_session_cookie(desk, answer, token)
+    set_session_cookie(request, answer, token)
     return answer
 
 
@@ -71,10 +71,10 @@ async def begin_oidc(request: Request) -> Response:
     attempt = await _oidc_of(desk).begin(safe_next(request.query_params.get("next", "")), _callback(request))
     answer = RedirectResponse(attempt.url, 303)
     answer.set_cookie(
-        ATTEMPT_COOKIE,
+        desk.gate.cookie(ATTEMPT_COOKIE),
         attempt.cookie,
         max_age=ATTEMPT_S,
-        path=f"{_base(request)}/sign-in",
+        path=_attempt_path(request),
         httponly=True,
         samesite="lax",
         secure=desk.settings.is_secure,
@@ -85,7 +85,9 @@ async def begin_oidc(request: Request) -> Response:
 async def finish_oidc(request: Request) -> Response:
     """Come back from the provider: open a session for who it is."""
     desk = desk_of(request)
-    person = await _oidc_of(desk).finish(request.cookies.get(ATTEMPT_COOKIE, ""), dict(request.query_params))
+    person = await _oidc_of(desk).finish(
+        request.cookies.get(desk.gate.cookie(ATTEMPT_COOKIE), ""), dict(request.query_params)
+    )
     try:
         user = desk.accounts.user_of_subject(
             person.issuer,
@@ -103,9 +105,16 @@ async def finish_oidc(request: Request) -> Response:
         raise Refused(403, "oidc.account", f"the account {user.name} is disabled", "ask an operator")
     desk.people_changed()
     answer = RedirectResponse(safe_next(person.following) or f"{_base(request)}/", 303)
-    set_session_cookie(desk, answer, desk.accounts.open_session(user.name))
-    answer.delete_cookie(ATTEMPT_COOKIE, path=f"{_base(request)}/sign-in")
+    set_session_cookie(request, answer, desk.accounts.open_session(user.name))
+    answer.delete_cookie(
+        desk.gate.cookie(ATTEMPT_COOKIE), path=_attempt_path(request), secure=desk.settings.is_secure, httponly=True
+    )
     return answer
+
+
+def _attempt_path(request: Request) -> str:
+    """The sign-in pages only, except where the cookie's name asks for all paths."""
+    return "/" if desk_of(request).gate.is_secure else f"{_base(request)}/sign-in"
 
 
 def _oidc_of(desk: Desk) -> OidcSignIn:
@@ -122,13 +131,8 @@ def _callback(request: Request) -> str:
 
 async def post_sign_out(request: Request) -> Response:
     """End the session."""
-    desk = desk_of(request)
-    token = request.cookies.get(SESSION_COOKIE)
-    if token:
-        desk.accounts.close_session(token)
-        desk.gate.forget()
     answer = RedirectResponse(f"{_base(request)}/sign-in", 303)
-    answer.delete_cookie(SESSION_COOKIE, path="/")
+    end_session(request, answer)
     return answer
 
 
