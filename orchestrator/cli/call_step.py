@@ -72,7 +72,7 @@ def told(problem: PluginProblem) -> str:
 async def _call(project: Project, info: CallableInfo, values: dict[str, Json], *, shows_text: bool) -> Json:
     from orchestrator.cli.running import TerminatedAsInterrupt
     from orchestrator.plugin.info import Emitted
-    from orchestrator.plugin.invoke import bind
+    from orchestrator.plugin.invoke import bind_apart
     from orchestrator.plugin.services import PlainContext
 
     hub = project.hub
@@ -83,7 +83,8 @@ async def _call(project: Project, info: CallableInfo, values: dict[str, Json], *
         )
     try:
         with TerminatedAsInterrupt():  # what it opened is closed, programs that it started end
-            result = await bind(info)(values, services)
+            invoker = await bind_apart(info, hub.import_limit_s)
+            result = await invoker(values, services)
     except OrchestratorError:
         raise
     except Exception as error:  # the callable's own code failed: that is its result here, not ours to raise

@@ -107,6 +107,7 @@ LIMITS = (
     "subflow_depth",
     "max_visits",
     "http_body_bytes",
+    "plugin_import_s",
     "llm_tokens",
     "llm_cost",
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast, overload
 
@@ -117,6 +118,8 @@ class Plugin:
 
 
 REGISTERED: dict[str, StepDef] = {}
+# where a project's file puts what it registers while it is imported: it belongs to that project, not to the whole process
+CAPTURED: ContextVar[dict[str, StepDef] | None] = ContextVar("CAPTURED", default=None)
 
 
 def register(
@@ -138,7 +141,8 @@ def register(
     """
 
     def add(target: F) -> F:
-        REGISTERED[name] = define_step(
+        captured = CAPTURED.get()
+        (REGISTERED if captured is None else captured)[name] = define_step(
             name,
             target,
             errors=errors,

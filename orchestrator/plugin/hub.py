@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # loaded when first used
 
 Json = Any  # plain JSON
 MAX_BUDGETS = 10_000
+IMPORT_LIMIT_S = 60.0
 
 
 class SystemClock:
@@ -67,10 +68,16 @@ class ServiceHub:
 
     async def call(self, info: CallableInfo, inputs: Mapping[str, Json], context: StepContext | None = None) -> Any:
         """Run one callable outside a flow: `run --step`, examples, tests. JSON or `Emitted`. Raises: StepError."""
-        from orchestrator.plugin.invoke import bind
+        from orchestrator.plugin.invoke import bind_apart
         from orchestrator.plugin.services import PlainContext
 
-        return await bind(info)(inputs, self.services(context or PlainContext(), info))
+        invoker = await bind_apart(info, self.import_limit_s)
+        return await invoker(inputs, self.services(context or PlainContext(), info))
+
+    @property
+    def import_limit_s(self) -> float:
+        """How long the import of a plugin may take."""
+        return self.config.limits.get("plugin_import_s", IMPORT_LIMIT_S)
 
     def may_have_secret(self, name: str) -> bool:
         """Whether a secret is set, as far as can be told without importing the plugin that provides secrets."""

@@ -18,6 +18,7 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from orchestrator.errors import OrchestratorError, PluginError, StepError
 from orchestrator.events import Event
+from orchestrator.plugin.apart import run_apart
 from orchestrator.plugin.define import StepDef
 from orchestrator.plugin.info import CallableInfo, Emitted, Json, Target
 from orchestrator.plugin.log_masking import masked_logger
@@ -136,6 +137,22 @@ def bind(info: CallableInfo) -> Invoker:
     except (PydanticUserError, TypeError) as problem:
         first = str(problem).partition("\n")[0]
         raise PluginError(f"{info.name} cannot be called: {first}", plugin=info.name) from problem
+
+
+async def bind_apart(info: CallableInfo, limit_s: float) -> Invoker:
+    """`bind` that keeps the event loop free while a project's file or a package is imported, and gives up in time.
+
+    Raises: PluginError.
+    """
+    if info.provider in ("bundled", "code") or info.provider.startswith("mcp "):
+        return bind(info)
+    try:
+        return await run_apart(lambda: bind(info), limit_s, f"import {info.name}")
+    except TimeoutError:
+        raise PluginError(
+            f"importing the plugin of {info.name} did not end within {limit_s:g} s ([limits] plugin_import_s)",
+            plugin=info.name,
+        ) from None
 
 
 def inject(name: str, kind: Inject, info: CallableInfo, services: Services) -> object:

@@ -11,12 +11,16 @@ import importlib
 import importlib.machinery
 import importlib.util
 import sys
+import threading
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 from orchestrator.errors import PluginError
-from orchestrator.plugin.define import REGISTERED, Plugin, StepDef
+from orchestrator.plugin.define import CAPTURED, REGISTERED, Plugin, StepDef
+
+_LOCKS: dict[tuple[str, int], AbstractContextManager[bool]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +72,14 @@ def load_file(folder: Path, file: Path) -> ModuleType:
     """A file of the plugin folder as a module, read again if it has changed. Raises: PluginError."""
     package = _package_of(folder)
     module_name = f"{package}.{file.parent.name if file.name == '__init__.py' else file.stem}"
-    loaded = sys.modules.get(module_name)
     stamp = file.stat().st_mtime_ns
-    if loaded is None or getattr(loaded, "__orchestrator_stamp__", None) != stamp:
-        loaded = _execute(module_name, file, stamp)
-    return loaded
+    with _LOCKS.setdefault(
+        (module_name, stamp), threading.RLock()
+    ):  # of this version: one that hangs holds up no other
+        loaded = sys.modules.get(module_name)
+        if loaded is None or getattr(loaded, "__orchestrator_stamp__", None) != stamp:
+            loaded = _execute(module_name, file, stamp)
+        return loaded
 
 
 def forget_folder(folder: Path) -> None:
@@ -101,19 +108,20 @@ def _execute(module_name: str, file: Path, stamp: int) -> ModuleType:
     if spec is None or spec.loader is None:
         raise PluginError(f"{file} is not a Python file", plugin=str(file))
     module = importlib.util.module_from_spec(spec)
-    before = dict(REGISTERED)
+    registered: dict[str, StepDef] = {}
     sys.modules[module_name] = module
+    token = CAPTURED.set(registered)
     try:
         source = file.read_bytes()
         exec(compile(source, str(file), "exec"), module.__dict__)  # the source as it is now, never a stale .pyc
     except (Exception, SystemExit) as problem:  # the author's code can raise anything, and `sys.exit` is no end of ours
-        sys.modules.pop(module_name, None)
+        if sys.modules.get(module_name) is module:  # not if a newer version of the file has taken its place meanwhile
+            del sys.modules[module_name]
         raise PluginError(f"{file} cannot be imported: {_cause(problem)}", plugin=str(file)) from problem
-    registered = {name: step for name, step in REGISTERED.items() if before.get(name) is not step}
+    finally:
+        CAPTURED.reset(token)
     module.__dict__["__orchestrator_registered__"] = registered
     module.__dict__["__orchestrator_stamp__"] = stamp
-    REGISTERED.clear()
-    REGISTERED.update(before)  # what a project file registers belongs to that project, not to the whole process
     return module
 
 

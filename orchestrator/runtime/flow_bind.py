@@ -16,7 +16,7 @@ from orchestrator.ir.model import FlowIR
 from orchestrator.plugin.catalog import Catalog
 from orchestrator.plugin.hub import ServiceHub
 from orchestrator.plugin.info import CallableInfo
-from orchestrator.plugin.invoke import Invoker, bind
+from orchestrator.plugin.invoke import Invoker, bind_apart
 from orchestrator.plugin.schema_check import compile_schema
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.flow_outcome import resolved
@@ -176,7 +176,7 @@ class FlowBinding:
             self._invokers.clear()
             self._generation = self.catalog.generation
         try:
-            invoker = self._invokers.get(target) or self._bind(target, inputs)
+            invoker = self._invokers.get(target) or await self._bind(target)
         except PluginError as error:
             await _set_aside(run, error)
             raise
@@ -193,14 +193,17 @@ class FlowBinding:
                 await _set_aside(run, misfit)
             raise
 
-    def _bind(self, target: str, inputs: Mapping[str, Any]) -> Invoker:
+    async def _bind(self, target: str) -> Invoker:
         info = self.catalog.get(target)
         problem = self.catalog.problem(target)
         if problem is not None:
             raise PluginError(f"`{target}` cannot be called here: {problem.message}", plugin=target, code="binding")
         if info is None:
             raise PluginError(f"nothing is registered as `{target}` here", plugin=target, code="binding")
-        self._invokers[target] = invoker = bind(info)
+        generation = self.catalog.generation
+        invoker = await bind_apart(info, self.hub.import_limit_s)
+        if generation == self.catalog.generation:
+            self._invokers[target] = invoker
         return invoker
 
     def follow(self, newer: FlowBinding) -> None:

@@ -156,6 +156,17 @@ async def test_a_plugin_that_fails_when_it_is_imported_loses_no_run(bench: Bench
     await bench.until(run_id, "done")
 
 
+async def test_a_plugin_that_never_ends_its_import_holds_up_nobody(bench: Bench) -> None:
+    run_id = await bench.begin()
+    write(bench.folder, "orchestrator.toml", '[plugins]\nfolder = "plugins"\n[limits]\nplugin_import_s = 0.2\n')
+    await bench.change(f"import time\ntime.sleep(86_400)\n{PLUGIN}")
+    await bench.pay(run_id)
+    async with asyncio.timeout(5):  # the loop goes on meanwhile
+        assert "importing the plugin of shop.tag did not end within 0.2 s" in await bench.outcome(run_id)
+    await bench.change(PLUGIN)
+    await bench.until(run_id, "done")
+
+
 async def test_a_library_that_is_installed_is_seen_though_no_file_of_the_project_changes(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
