@@ -10,7 +10,7 @@ from orchestrator.cli.exits import CommandFailed, Exit
 from orchestrator.cli.output import print_json, print_value, say
 from orchestrator.cli.screen import one_line
 from orchestrator.cli.store import MEMORY, store_url
-from orchestrator.errors import RunFinished, StoreBusy, UnknownRun
+from orchestrator.errors import RunFinished, RunParked, StoreBusy, UnknownRun
 
 if TYPE_CHECKING:  # loads the runtime
     from orchestrator.authoring.project import Project
@@ -61,8 +61,8 @@ def continue_run(
 
     try:
         ended = run_session(session, begin)
-    except StoreBusy:
-        if not elsewhere:
+    except StoreBusy as error:
+        if not elsewhere and not isinstance(error, RunParked):  # an answer to a run that is set aside is kept
             raise
         return report_stored(project, store, run_id, command=command, as_json=as_json, is_kept=act is not None)
     except RunFinished as error:
