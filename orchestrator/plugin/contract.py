@@ -23,9 +23,10 @@ from orchestrator.errors import OrchestratorError, PluginError
 from orchestrator.plugin.config import ProjectConfig
 from orchestrator.plugin.hub import ServiceHub
 from orchestrator.plugin.info import CallableInfo, Emitted, Example
-from orchestrator.plugin.invoke import bind
+from orchestrator.plugin.invoke import bind, bind_apart
 from orchestrator.plugin.llm_fake import FakeModel
 from orchestrator.plugin.schema_check import SchemaRefused, compile_schema
+from orchestrator.plugin.services import PlainContext
 
 ERROR_CODE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)+\Z|timeout\Z|http\.[45]xx\Z")
 MAX_IMPORT_MS = 200
@@ -130,7 +131,8 @@ async def _run_example(info: CallableInfo, hub: ServiceHub, number: int, example
 
 async def _cancel_example(info: CallableInfo, hub: ServiceHub, number: int, example: Example) -> list[Breach]:
     """Cancel a call at its first wait; it must end at once, cancelled."""
-    task = asyncio.ensure_future(hub.call(info, dict(example.inputs)))
+    invoker = await bind_apart(info, hub.import_limit_s)  # so that the first wait is the call's own
+    task = asyncio.ensure_future(invoker(dict(example.inputs), hub.services(PlainContext(), info)))
     await asyncio.sleep(0)
     task.cancel()
     done, _ = await asyncio.wait({task}, timeout=CANCEL_TIMEOUT_S)

@@ -35,11 +35,14 @@ class ProjectFiles:
         """The absolute path of a file in the project. Raises: StepError `files.denied`."""
         if not name or "\0" in name:
             raise StepError("files.denied", "a file name must not be empty")
-        target = Path(os.path.realpath(self.root / name))
+        try:
+            target = Path(os.path.realpath(self.root / name))
+        except (OSError, ValueError) as problem:  # too long, or text that no file system takes
+            raise StepError("files.denied", f"this is no file name: {_cause(problem)}") from None
         if not target.is_relative_to(self.root):
             raise StepError("files.denied", f'"{name}" is outside the project folder')
         parts = target.relative_to(self.root).parts
-        hidden = next((part for part in parts if part in _PRIVATE or part.startswith(".env")), None)
+        hidden = next((part for part in parts if _is_private(part.casefold())), None)
         if hidden is not None:
             raise StepError("files.denied", f'"{hidden}" is not open to flows')
         return target
@@ -91,6 +94,8 @@ class ProjectFiles:
         path = self._writable(name)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists() and not path.is_file():  # opening a pipe would wait for its reader
+                raise StepError("files.failed", f'"{name}" is no file')
             with path.open("ab") as file:
                 file.write(text.encode("utf-8", errors="replace"))
                 return file.tell()
@@ -110,18 +115,23 @@ class ProjectFiles:
 
     def glob(self, pattern: str, *, limit: int) -> list[str]:
         """Names of files that match, sorted, at most `limit`; what is closed to flows is left out."""
-        if pattern.startswith(("/", "~")) or ".." in Path(pattern).parts or not pattern:
+        if pattern.startswith(("/", "~")) or ".." in Path(pattern).parts or not pattern or "\0" in pattern:
             raise StepError("files.denied", f'"{pattern}" is not a pattern inside the project folder')
         found: list[str] = []
-        for path in self.root.glob(pattern):
-            name = path.relative_to(self.root).as_posix()
-            if not path.is_file() or any(part.startswith(".") for part in path.relative_to(self.root).parts):
-                continue
-            with suppress(StepError):
-                self.path(name)
-                found.append(name)
-            if len(found) > limit:
-                raise StepError("limit.files", f'"{pattern}" matches more than {limit} files')
+        try:
+            for path in self.root.glob(pattern):
+                name = path.relative_to(self.root).as_posix()
+                if not path.is_file() or any(part.startswith(".") for part in path.relative_to(self.root).parts):
+                    continue
+                with suppress(StepError):
+                    self.path(name)
+                    found.append(name)
+                if len(found) > limit:
+                    raise StepError("limit.files", f'"{pattern}" matches more than {limit} files')
+        except (ValueError, NotImplementedError) as problem:
+            raise StepError("files.denied", f'"{pattern}" is not a pattern: {problem}') from None
+        except OSError as problem:
+            raise StepError("files.failed", f"the files cannot be listed: {problem.strerror}") from None
         return sorted(found)
 
     def _refuse_secrets(self, text: str) -> None:
@@ -130,6 +140,15 @@ class ProjectFiles:
 
     def _writable(self, name: str) -> Path:
         path = self.path(name)
-        if path.name.lower().endswith(_CODE):
+        is_hidden = any(part.startswith(".") for part in path.relative_to(self.root).parts)
+        if is_hidden or path.name.lower().endswith(_CODE):
             raise StepError("files.denied", f'"{name}" would be code or configuration, which no flow may write')
         return path
+
+
+def _is_private(part: str) -> bool:
+    return part in _PRIVATE or part.startswith(".env")
+
+
+def _cause(problem: OSError | ValueError) -> str:
+    return problem.strerror or "OSError" if isinstance(problem, OSError) else str(problem)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv as csv_format
 import io
 import json as json_format
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -16,6 +17,8 @@ Row = dict[str, Json]
 Rows = Annotated[list[Row], Field(description="A list of objects.")]
 DottedPath = Annotated[str, Field(description="A field, or a.b.0 for a field inside.", min_length=1)]
 MISSING = object()
+_INDEX = re.compile("[0-9]{1,9}")
+Delimiter = Annotated[str, Field(pattern=r"^[^\r\n\"]$", description="One character, no quote or line break.")]
 plugin = Plugin("data", doc="Work with JSON and CSV.")
 
 
@@ -47,7 +50,7 @@ def dump(
 )
 def csv(
     text: Annotated[str, Field(description="CSV text with a header line.")],
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ",",
+    delimiter: Delimiter = ",",
     columns: Annotated[list[str] | None, Field(description="Names, if the first line has none.")] = None,
 ) -> list[dict[str, str | None]]:
     """Read CSV into a list of objects; a line with too many cells is an error."""
@@ -69,7 +72,7 @@ def csv(
 def to_csv(
     rows: Rows,
     columns: Annotated[list[str] | None, Field(description="Which fields, in which order; default all.")] = None,
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ",",
+    delimiter: Delimiter = ",",
 ) -> str:
     """Write a list of objects as CSV. A cell that a spreadsheet would run as a formula gets a `'` in front."""
     names = columns or list(dict.fromkeys(name for row in rows for name in row))
@@ -207,7 +210,7 @@ def find(value: Json, path: str) -> Json:
     for part in path.split("."):
         if isinstance(value, dict) and part in value:
             value = value[part]
-        elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
+        elif isinstance(value, list) and _INDEX.fullmatch(part) and int(part) < len(value):
             value = value[int(part)]
         else:
             return MISSING

@@ -57,7 +57,7 @@ def append(
     return Written(path=path, size=files.append(path, text))
 
 
-@plugin.step(name="list", errors=("files.denied", "limit.files"), effect="none")
+@plugin.step(name="list", errors=("files.denied", "files.failed", "limit.files"), effect="none")
 def list_files(
     files: ProjectFiles,
     pattern: Annotated[str, Field(description="Such as posts/*.md; ** goes through folders.")] = "*",

@@ -52,6 +52,20 @@ async def test_long_hostile_text_is_handled_in_linear_time(call: Caller, verb: s
     assert time.process_time() - began < 3
 
 
+async def test_many_texts_are_replaced_at_once_the_longest_first(call: Caller) -> None:
+    found = await call("text.replace", text="aabab", replacements={"a": "1", "ab": "2", "": "x", "z": "a"})
+    assert found == "122"
+    began = time.process_time()
+    many = {"a" * n + "b": "x" for n in range(1, 500)}
+    assert await call("text.replace", text="a" * 200_000, replacements=many) == "a" * 200_000
+    assert time.process_time() - began < 3
+
+
+@pytest.mark.parametrize("part", ["²", "9" * 5_000, "-1", "1.5"])
+async def test_what_is_no_place_of_a_list_is_missing(call: Caller, part: str) -> None:
+    assert (await call.error("data.pick", value=[[1]], fields={"x": part})).code == "data.missing"
+
+
 async def test_csv_goes_there_and_back(call: Caller) -> None:
     rows = [{"a": "1", "b": 'x,"y"\nz'}, {"a": "", "b": "ü"}]
     assert await call("data.csv", text=await call("data.to_csv", rows=rows)) == rows
@@ -106,7 +120,8 @@ async def test_a_file_is_written_read_listed_and_removed(project: Caller) -> Non
 
 
 @pytest.mark.parametrize(
-    "path", ["../x", "/etc/passwd", "a/../../x", ".env", ".git/config", "link/x", "orchestrator.toml"]
+    "path",
+    ["../x", "/etc/passwd", "a/../../x", ".env", ".ENV.local", ".git/config", "link/x", "Orchestrator.toml", "a\0b"],
 )
 async def test_no_path_leads_out_of_the_project_or_to_its_secrets(project: Caller, tmp_path: Path, path: str) -> None:
     (tmp_path / "link").symlink_to("/tmp")
@@ -114,9 +129,17 @@ async def test_no_path_leads_out_of_the_project_or_to_its_secrets(project: Calle
         assert (await call).code == "files.denied"
 
 
-@pytest.mark.parametrize("path", ["plugins/x.py", "x.flow.yaml", "pyproject.toml", "a.PTH", "run.sh"])
+@pytest.mark.parametrize("path", ["plugins/x.py", "x.flow.yaml", "pyproject.toml", "a.PTH", "run.sh", ".github/x"])
 async def test_a_flow_cannot_write_code_or_config(project: Caller, path: str) -> None:
     assert (await project.error("files.write", path=path, text="")).code == "files.denied"
+
+
+async def test_odd_files_and_patterns_fail_the_step_and_hang_nobody(project: Caller, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert (await project.error("files.append", path="pipe", text="x")).code == "files.failed"
+    assert (await project.error("files.read", path="pipe")).code == "files.not_found"
+    assert (await project.error("files.read", path="a" * 5_000)).code == "files.failed"
+    assert (await project.error("files.list", pattern="a**b")).code == "files.denied"
 
 
 async def test_without_a_project_there_are_no_files() -> None:
