@@ -10,7 +10,8 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.expr.suggest import nearest
 from orchestrator.ir.model import FlowIR
 from orchestrator.plugin.catalog import Catalog
-from orchestrator.plugin.invoke import bind
+from orchestrator.plugin.hub import import_limit_s
+from orchestrator.plugin.invoke import bind_within
 
 CanRun = Callable[[FlowIR], str | None]
 
@@ -64,7 +65,7 @@ def _lack_of_call(name: str, catalog: Catalog) -> str | None:
         hint = f"; there is `{near}`" if near else ""
         return f"nothing is registered as `{name}` here{hint}; install what brings it, or start a worker that has it"
     try:
-        bind(info)
+        bind_within(info, import_limit_s(catalog.config))
     except OrchestratorError as error:
         return f"`{name}` cannot be called here: {error}"
     return None

@@ -21,6 +21,7 @@ from orchestrator.errors import Fenced, OrchestratorError, PluginError
 from orchestrator.ir.codec import flow_from_json
 from orchestrator.ir.model import FlowIR
 from orchestrator.journal.postgres_scope import Shared
+from orchestrator.plugin.apart import run_apart
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.durable import DurableEngine
 from orchestrator.runtime.durable_base import BindFlow
@@ -32,6 +33,7 @@ from orchestrator.runtime.sink import ActorSink
 CONCURRENCY = 100
 PATROL_S = 1.0
 STRANDED_S = 5.0
+JUDGING_S = 3_600.0  # each import has its own limit, far below
 HINT_S = 0.005
 log = logging.getLogger("orchestrator.worker")
 
@@ -220,7 +222,7 @@ class Worker(DurableEngine):
 
     async def _plan_of(self, claim: Claim) -> FlowPlan:
         plan = await super()._plan_of(claim)
-        reason = self._why_not(plan.ir, claim.flow_hash)
+        reason = await self._why_not_apart(plan.ir, claim.flow_hash)
         if reason is not None and not await self._is_cancelled(claim.run_id):
             self.counts.parked += 1
             raise PluginError(f"no worker can run this: {reason}", code="run.unbound")
@@ -245,6 +247,12 @@ class Worker(DurableEngine):
     def runs_here(self, plan: FlowPlan) -> bool:
         """As for an engine; over a shared store a child whose steps are elsewhere is left to those who have them."""
         return super().runs_here(plan) and (self.shared is None or self._why_not(plan.ir, plan.hash) is None)
+
+    async def _why_not_apart(self, flow: FlowIR, flow_hash: str) -> str | None:
+        """The same beside the event loop: finding out may import plugins, which may take its time."""
+        if flow_hash in self._fit:
+            return None
+        return await run_apart(lambda: self._why_not(flow, flow_hash), JUDGING_S, f"look at {flow.name}")
 
     def _why_not(self, flow: FlowIR, flow_hash: str) -> str | None:
         if flow_hash in self._fit:
@@ -282,7 +290,10 @@ class Worker(DurableEngine):
                 child = await self._stored_flow(called)
                 if child is not None and self._learn is not None:
                     self._learn(child)
-            reason = self._can_run(flow) if self._can_run is not None else None
+            can_run = self._can_run
+            reason = (
+                None if can_run is None else await run_apart(lambda: can_run(flow), JUDGING_S, f"look at {flow.name}")
+            )
             if reason is None and flow_hash not in self._plans:
                 self.know(self.bind(flow))
         except OrchestratorError as error:

@@ -10,6 +10,7 @@ import contextlib
 import contextvars
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -42,3 +43,18 @@ async def run_apart(work: Callable[[], T], limit_s: float, name: str) -> T:
     threading.Thread(target=run, name=name, daemon=True).start()
     async with asyncio.timeout(limit_s):
         return await future
+
+
+def wait_apart(work: Callable[[], T], limit_s: float, name: str) -> T:
+    """The same for a thread that may wait, without an event loop. Raises: as `run_apart`."""
+    done: Future[T] = Future()
+    context = contextvars.copy_context()
+
+    def run() -> None:
+        try:
+            done.set_result(context.run(work))
+        except BaseException as error:  # it is raised where the result is waited for
+            done.set_exception(error)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return done.result(limit_s)

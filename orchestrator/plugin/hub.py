@@ -32,6 +32,11 @@ MAX_BUDGETS = 10_000
 IMPORT_LIMIT_S = 60.0
 
 
+def import_limit_s(config: ProjectConfig) -> float:
+    """How long the import of a plugin may take in a project."""
+    return config.limits.get("plugin_import_s", IMPORT_LIMIT_S)
+
+
 class SystemClock:
     """The machine's time."""
 
@@ -77,7 +82,7 @@ class ServiceHub:
     @property
     def import_limit_s(self) -> float:
         """How long the import of a plugin may take."""
-        return self.config.limits.get("plugin_import_s", IMPORT_LIMIT_S)
+        return import_limit_s(self.config)
 
     def may_have_secret(self, name: str) -> bool:
         """Whether a secret is set, as far as can be told without importing the plugin that provides secrets."""

@@ -18,7 +18,7 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from orchestrator.errors import OrchestratorError, PluginError, StepError
 from orchestrator.events import Event
-from orchestrator.plugin.apart import run_apart
+from orchestrator.plugin.apart import run_apart, wait_apart
 from orchestrator.plugin.define import StepDef
 from orchestrator.plugin.info import CallableInfo, Emitted, Json, Target
 from orchestrator.plugin.log_masking import masked_logger
@@ -149,10 +149,22 @@ async def bind_apart(info: CallableInfo, limit_s: float) -> Invoker:
     try:
         return await run_apart(lambda: bind(info), limit_s, f"import {info.name}")
     except TimeoutError:
-        raise PluginError(
-            f"importing the plugin of {info.name} did not end within {limit_s:g} s ([limits] plugin_import_s)",
-            plugin=info.name,
-        ) from None
+        raise _too_slow(info, limit_s) from None
+
+
+def bind_within(info: CallableInfo, limit_s: float) -> Invoker:
+    """The same for a thread that may wait. Raises: PluginError."""
+    if info.provider in ("bundled", "code") or info.provider.startswith("mcp "):
+        return bind(info)
+    try:
+        return wait_apart(lambda: bind(info), limit_s, f"import {info.name}")
+    except TimeoutError:
+        raise _too_slow(info, limit_s) from None
+
+
+def _too_slow(info: CallableInfo, limit_s: float) -> PluginError:
+    message = f"importing the plugin of {info.name} did not end within {limit_s:g} s ([limits] plugin_import_s)"
+    return PluginError(message, plugin=info.name)
 
 
 def inject(name: str, kind: Inject, info: CallableInfo, services: Services) -> object:
