@@ -76,9 +76,9 @@ class Office:
         self.processes.append(process)
         return process
 
-    def serve(self) -> tuple[subprocess.Popen[str], str]:
+    def serve(self, *options: str) -> tuple[subprocess.Popen[str], str]:
         """A server that takes runs, and its address; returns when it is up."""
-        process = self.start("serve", "--port", "0")
+        process = self.start("serve", "--port", "0", *options)
         assert process.stderr is not None
         for line in process.stderr:
             found = re.search(r"http://\S+", line)
