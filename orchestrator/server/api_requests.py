@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from orchestrator.errors import RunParked
 from orchestrator.server import models as m
 from orchestrator.server.access import Identity, Role, identity_of, need
 from orchestrator.server.api_runs import desk_of
@@ -70,7 +71,10 @@ async def answer_request(request: Request) -> Response:
     form = form_with_verdict(row, body.form, body.verdict)
     groups = desk.groups_for(person, row)
     reply = Reply(row.request_id, person.user, groups, "answer", form, body.revision, body.item)
-    return JSONResponse({"status": await act(desk, row, person, reply)})
+    try:
+        return JSONResponse({"status": await act(desk, row, person, reply)})
+    except RunParked as kept:
+        return JSONResponse({"status": "kept", "message": str(kept)}, 202)
 
 
 async def claim_request(request: Request) -> Response:

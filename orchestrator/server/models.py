@@ -151,9 +151,10 @@ class ReplayAnswer(Answer):
 
 
 class Accepted(Answer):
-    """It was done."""
+    """It was done, or (`kept`, with a `message`) it will be when a run that is set aside goes on."""
 
     status: str
+    message: str | None = None
 
 
 class RequestAnswer(Answer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from orchestrator.authoring.project import Project
-from orchestrator.functional import RunContext, workflow
+from orchestrator.functional import FunctionalWorkflow, RunContext, step, workflow
 from orchestrator.server.app import create_app
 from orchestrator.server.opening import open_desk
 from tests.server.kit import client_of, open_request, start, wait_for, write_flows
@@ -121,10 +122,25 @@ async def signed(text: str, ctx: RunContext) -> str:
     return f"{text}, {await ctx.request_info({'text': text}, response_type=str, request_id='who')}"
 
 
+@step
+async def loud(text: str) -> str:
+    return text.upper()
+
+
+def asking_two(extra: str) -> FunctionalWorkflow:
+    @workflow(name="two")
+    async def two(text: str, ctx: RunContext) -> str:
+        found = await loud(text + extra)
+        return f"{found} {await asyncio.gather(*(ctx.request_info(name, int, request_id=name) for name in 'ab'))}"
+
+    return two
+
+
 @contextmanager
-def serving(folder: Path) -> Iterator[TestClient]:
+def serving(folder: Path, extra: str = "") -> Iterator[TestClient]:
     desk = open_desk(Project.open(folder), f"sqlite:///{folder}/runs.db")
     desk.shelf.add("signed", signed)
+    desk.shelf.add("two", asking_two(extra))
     with client_of(create_app(desk=desk)) as client:
         yield client
 
@@ -145,3 +161,15 @@ def test_a_question_of_a_function_outlives_the_server(tmp_path: Path) -> None:
         assert client.get(f"/api/requests/{asked['id']}").json()["state"] == "decided"
         assert client.get(f"/runs/{run_id}").status_code == 200
         assert client.get(f"/inbox/{asked['id']}").status_code == 200
+
+
+def test_an_answer_to_a_run_that_is_set_aside_is_kept_for_when_it_goes_on(tmp_path: Path) -> None:
+    with serving(write_flows(tmp_path)) as client:
+        run_id = start(client, "two", text="u")
+        wait_for(client, run_id, "waiting")
+    with serving(tmp_path, extra="2") as client:
+        client.post(f"/api/requests/{run_id}~a", json={"form": {"answer": 1}, "as": "kim"})
+        wait_for(client, run_id, "parked")
+        kept = client.post(f"/api/requests/{run_id}~b", json={"form": {"answer": 2}, "as": "kim"})
+        assert (kept.status_code, kept.json()["status"]) == (202, "kept")
+        assert "taken when run" in kept.json()["message"]
