@@ -118,5 +118,6 @@ def test_a_standby_is_named_as_one(pair: tuple[Server, Replica]) -> None:
     url = server.new_database()
     open_journal(url).close()
     standby = f"{url.partition('?')[0]}?host={quote(str(replica.socket), safe='')}"
+    replica.wait_for(url)
     with pytest.raises(StoreBusy, match="is a standby, which takes no writes; name the primary"):
         open_journal(standby)

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 import uuid
 import warnings
 from pathlib import Path
@@ -102,6 +103,18 @@ class Replica:
         """The address of both: whichever takes writes is used."""
         hosts = f"{self._primary.socket},{self.socket}"
         return f"{url.partition('?')[0]}?host={quote(hosts, safe='')}&target_session_attrs=read-write"
+
+    def wait_for(self, url: str) -> None:
+        """Return when a new database has come here too."""
+        name = url.partition("?")[0].rpartition("/")[2]
+        for _ in range(200):
+            try:
+                self._primary._command("psql", "-h", str(self.socket), "-U", "postgres", "-d", name, "-c", "SELECT 1")
+            except subprocess.CalledProcessError:
+                time.sleep(0.05)
+            else:
+                return
+        raise AssertionError(f"{name} did not come to the standby")
 
     def promote(self) -> None:
         """Take writes; returns when it does."""
