@@ -35,7 +35,30 @@ def path_of(plan: FlowPlan, log: Iterable[Any], state: RunState) -> RunPath:
     for act in state.acts.values():
         walk.states[act.step.name] = StepState.WAITING if act.waits else StepState.RUNNING
     visits = {name: Visit(walk.states.get(name, StepState.DONE), count) for name, count in walk.counts.items()}
+    for name, joined in _collecting(plan, state).items():
+        known = visits.get(name, Visit(StepState.WAITING, 0))
+        visits[name] = Visit(known.state, known.count, joined)
     return RunPath(visits, dict(walk.edges))
+
+
+def _collecting(plan: FlowPlan, state: RunState) -> dict[str, tuple[int, int]]:
+    """Steps in front of which events are collected: how many came, of how many; all groups of a step together."""
+    found: dict[str, tuple[int, int]] = {}
+
+    def add(step: str, have: int, of: int) -> None:
+        before = found.get(step, (0, 0))
+        found[step] = (before[0] + have, before[1] + of)
+
+    for group in state.groups.values():
+        for step in plan.ir.joins_of.get(group.site, ()):
+            if step not in group.fired:
+                add(step, len(group.collected.get(step, ())), group.size)
+    for buffer in state.joins.values():
+        join = plan.steps[buffer.step].ir.join
+        if join is not None and not buffer.fired:
+            have = len(buffer.events) or sum(1 for queue in buffer.queues.values() if queue)
+            add(buffer.step, have, len(join.events) if join.mode == "each" else join.count)
+    return found
 
 
 class _Walk:

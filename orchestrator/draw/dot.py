@@ -68,7 +68,7 @@ def _node(node: Node, overlay: Overlay | None) -> list[tuple[str, str]]:
     visit = overlay.nodes.get(node.id) if overlay is not None else None
     rows = [node.title, node.detail, *(badge.text for badge in node.badges)]
     if visit is not None and node.step:
-        rows[0] += f" ({visit.state}{f' ×{visit.count}' if visit.count > 1 else ''})"
+        rows[0] += f" ({visit.state}{f' {visit.remark}' if visit.remark else ''})"
     out = [("label", _rows(rows))]
     if node.step:
         out.append(("tooltip", _rows([node.description or node.title])))

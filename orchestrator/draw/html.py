@@ -120,7 +120,7 @@ def _articles(graph: Graph, overlay: Overlay | None) -> str:
 def _article(node: Node, ways: Sequence[Edge], titles: dict[str, str], visit: Visit | None) -> str:
     rows: list[tuple[str, str]] = []
     if visit is not None:
-        rows.append(("state", escape(visit.state + (f", {visit.count} times" if visit.count > 1 else ""))))
+        rows.append(("state", escape(visit.words)))
     if node.title != node.step:
         rows.append(("name", _code(node.step)))
     if node.accepts:

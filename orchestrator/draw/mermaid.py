@@ -82,7 +82,7 @@ def _box(node: Node, overlay: Overlay | None) -> str:
     rows = [node.title, node.detail, *(badge.text for badge in node.badges)]
     visit = overlay.nodes.get(node.id) if overlay is not None else None
     if visit is not None and node.step:
-        rows[0] += f" ({visit.state}{f' ×{visit.count}' if visit.count > 1 else ''})"
+        rows[0] += f" ({visit.state}{f' {visit.remark}' if visit.remark else ''})"
     words = "<br/>".join(encode(shorten(row, _MAX_WORDS)) for row in rows if row)
     return f'{opening}"{words}"{closing}'
 

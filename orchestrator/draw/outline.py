@@ -40,5 +40,5 @@ def _words(node: Node, overlay: Overlay | None) -> str:
         parts.append("[" + "; ".join(badge.text for badge in node.badges) + "]")
     visit = overlay.nodes.get(node.id) if overlay is not None else None
     if visit is not None and node.step:
-        parts.append(f"{visit.state}" + (f" ×{visit.count}" if visit.count > 1 else ""))
+        parts.append(f"{visit.state}" + (f" {visit.remark}" if visit.remark else ""))
     return " ".join(parts)

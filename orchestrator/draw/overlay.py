@@ -21,10 +21,28 @@ class StepState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """How often a step was started, and how it stands now."""
+    """How often a step was started, and how it stands now; `joined`: what it has collected, of how many (0: not known)."""
 
     state: StepState
     count: int = 1
+    joined: tuple[int, int] | None = None
+
+    @property
+    def remark(self) -> str:
+        """What is written on the step: `3/5` while it collects, else `×3` where it ran more than once."""
+        if self.joined is not None:
+            have, of = self.joined
+            return f"{have}/{of}" if of else f"{have}/…"
+        return f"×{self.count}" if self.count > 1 else ""
+
+    @property
+    def words(self) -> str:
+        """The same for those who listen."""
+        times = "" if self.count < 2 else f", {self.count} times"
+        if self.joined is None:
+            return f"{self.state}{times}"
+        have, of = self.joined
+        return f"{self.state}{times}, {have}{f' of {of}' if of else ''} collected"
 
 
 @dataclass(frozen=True, slots=True)

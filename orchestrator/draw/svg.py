@@ -177,7 +177,7 @@ def _spoken(node: Node, visit: Visit | None) -> str:
     kind = f"{node.kind} step" if node.step else str(node.kind)
     parts = [f"{node.title} ({kind})", node.detail, *(badge.text for badge in node.badges)]
     if visit is not None:
-        parts.append(visit.state if visit.count == 1 else f"{visit.state}, {visit.count} times")
+        parts.append(visit.words)
     return "; ".join(part for part in parts if part)
 
 
@@ -209,7 +209,7 @@ def _card(node: Node, card: Card) -> list[str]:
 
 def _mark(card: Card, visit: Visit) -> str:
     """How the step stands, on the upper right corner of its card."""
-    text = f"×{visit.count}" if visit.count > 1 else ""
+    text = visit.remark
     width = 20 + (text_width(text, 11.0, is_bold=True) + 6 if text else 0)
     words = f'<text class="mark-text" x="18" y="14">{text}</text>' if text else ""
     return (

@@ -80,7 +80,7 @@ def _box_rows(node: Node, overlay: Overlay | None) -> list[str]:
     title = node.title
     visit = overlay.nodes.get(node.id) if overlay is not None else None
     if visit is not None and node.step:
-        title += f" {_STATE_SIGNS[visit.state]}" + (f" ×{visit.count}" if visit.count > 1 else "")
+        title += f" {_STATE_SIGNS[visit.state]}" + (f" {visit.remark}" if visit.remark else "")
     rows = [title]
     if node.step and node.kind is not NodeKind.NONE:
         rows.append(f"{node.kind} {node.detail}" if node.detail else str(node.kind))

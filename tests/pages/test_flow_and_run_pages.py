@@ -144,8 +144,8 @@ def test_the_overlay_says_how_the_picture_is_coloured(tmp_count: TestClient) -> 
     wait_for(tmp_count, run_id, "done")
     whole = tmp_count.get(f"/runs/{run_id}/overlay").json()
     early = tmp_count.get(f"/runs/{run_id}/overlay?at=1").json()
-    assert whole["nodes"]["add"] == ["done", 3]
-    assert early["nodes"]["add"] == ["running", 1]
+    assert whole["nodes"]["add"] == ["done", "×3"]
+    assert early["nodes"]["add"] == ["running", ""]
     assert (early["at"], early["last"]) == (1, whole["last"])
 
 
@@ -187,6 +187,29 @@ def test_a_picture_of_a_thousand_steps_is_drawn_once(tmp_path: Path) -> None:
         overlay = client.get(f"/runs/{run_id}/overlay").json()
         assert len(overlay["nodes"]) >= 1_000
         assert time.perf_counter() - began < 10.0
+
+
+BREAKS = """
+flow: breaks
+steps:
+  fill:
+    on: Start
+    call: text.template
+    with: {template: "{gone}"}
+    emit: Stop
+"""
+
+
+def test_a_failed_run_says_where_its_step_is_written_and_the_list_how_long_runs_take(tmp_path: Path) -> None:
+    from orchestrator.authoring.project import Project
+    from orchestrator.server.desk import Desk
+
+    project = Project.open(write_team(tmp_path, breaks=BREAKS), fake_llm=True)
+    with client_of(create_app(desk=Desk(project=project))) as client:
+        run_id = start(client, "breaks")
+        wait_for(client, run_id, "failed")
+        assert "text.missing in fill (breaks.flow.yaml:3)" in page(client, f"/runs/{run_id}").words
+        assert "95 % within" in page(client, "/flows").words
 
 
 def test_script_in_every_field_of_flows_and_runs_is_text(tmp_path: Path) -> None:
@@ -377,3 +400,48 @@ def test_pages_work_under_a_path_of_another_app(tmp_path: Path) -> None:
         assert all(s["src"].startswith("/flows-app/static/") for s in shown.all("script"))
         assert client.get(shown.all("link", rel="stylesheet")[0]["href"]).status_code == 200
         assert client.get("/flows-app/").url.path == "/flows-app/flows"
+
+
+FAN = """
+flow: fan
+inputs: {names: [str]}
+events:
+  One: {name: str}
+  Two: {name: str}
+  Seen: {name: str, external: true}
+steps:
+  spread:
+    on: Start
+    emit: {event: One, for_each: inputs.names, with: {name: "${{ item }}"}}
+  look:
+    on: One
+    wait: {event: Seen, match: {name: "${{ ev.name }}"}}
+    emit: {event: Two, with: {name: "${{ ev.name }}"}}
+  gather:
+    on: Two
+    collect: all
+    emit: Stop
+"""
+
+
+def test_a_fan_in_says_how_many_have_come_of_how_many(tmp_path: Path) -> None:
+    from orchestrator.authoring.project import Project
+    from orchestrator.server.desk import Desk
+
+    project = Project.open(write_team(tmp_path, fan=FAN), fake_llm=True)
+    with client_of(create_app(desk=Desk(project=project))) as client:
+        run_id = start(client, "fan", names=["a", "b", "c"])
+        wait_for(client, run_id, "waiting")
+        for name in ("a", "b"):
+            client.post(f"/api/runs/{run_id}/events", json={"event": "Seen", "data": {"name": name}})
+        for _ in range(500):
+            nodes = client.get(f"/runs/{run_id}/overlay").json()["nodes"]
+            if nodes.get("gather") == ["waiting", "2/3"]:
+                break
+        else:
+            raise AssertionError(nodes)
+        drawn = client.get(f"/runs/{run_id}").text
+        assert "waiting, 2 of 3 collected" in drawn and ">2/3</text>" in drawn
+        client.post(f"/api/runs/{run_id}/events", json={"event": "Seen", "data": {"name": "c"}})
+        wait_for(client, run_id, "done")
+        assert client.get(f"/runs/{run_id}/overlay").json()["nodes"]["gather"] == ["done", ""]

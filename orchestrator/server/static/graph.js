@@ -121,7 +121,7 @@ export function liveGraph(host) {
       chosen = null;
       focus(null);
     },
-    /** Colour nodes and edges: {nodes: {id: [state, count]}, edges: {id: count}}. */
+    /** Colour nodes and edges: {nodes: {id: [state, remark]}, edges: {id: count}}. */
     paint(overlay) {
       svg.classList.add("has-path");
       for (const node of svg.querySelectorAll(".node")) {
@@ -169,10 +169,9 @@ function markEdge(svg, edge, count) {
 function mark(node, found) {
   const old = node.querySelector(".state");
   if (!node.dataset.step || !found) { old?.remove(); return; }
-  const [state, count] = found;
-  const key = `${state} ${count}`;
+  const [state, words] = found;
+  const key = `${state} ${words}`;
   if (old?.dataset.key === key) return;
-  const words = count > 1 ? `×${count}` : "";
   const width = 20 + (words ? 8 + words.length * 6.6 : 0);
   const group = make("g", { class: "state", transform: `translate(${Number(node.querySelector(".box").getAttribute("width")) - width + 8} -9)` });
   group.dataset.key = key;

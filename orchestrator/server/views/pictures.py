@@ -66,11 +66,11 @@ async def picture_now(ir: FlowIR, visits: Mapping[str, Visit]) -> str:
 
 
 async def overlay_json(ir: FlowIR, path: RunPath) -> dict[str, Any]:
-    """The path as plain data: node id -> [state, count], edge id -> count."""
+    """The path as plain data: node id -> [state, what is written on it], edge id -> count."""
     drawing = await drawing_for(ir)
     overlay = overlay_of(drawing.graph, path)
     return {
-        "nodes": {name: [str(visit.state), visit.count] for name, visit in overlay.nodes.items()},
+        "nodes": {name: [str(visit.state), visit.remark] for name, visit in overlay.nodes.items()},
         "edges": dict(overlay.edges),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -173,7 +174,7 @@ async def _run_page(request: Request, opened: Opened, tab: str, problem: Refused
             "has_plain_events": row.kind == "yaml",
             "inputs": facts(opened.detail.inputs),
             "outputs": facts(opened.detail.outputs) if opened.is_over else [],
-            "problem": None if error is None else _error(error),
+            "problem": None if error is None else _error(error, await _place_of(opened, error)),
         },
         tab=tab,
         tabs=[{"name": n, "label": label, "href": opened.href(n), "is_current": n == tab} for n, label in TABS],
@@ -194,12 +195,25 @@ def _words(entry: Json) -> str:
     return f"{entry['step']}: {sentence(entry)}" if entry["step"] else sentence(entry)
 
 
-def _error(error: dict[str, Json]) -> dict[str, str]:
+async def _place_of(opened: Opened, error: dict[str, Json]) -> str:
+    """Where the step that failed is written, as `file:line`; nothing where that is not known."""
+    if not error.get("step") or opened.last < 0:
+        return ""
+    try:
+        ir, _ = await opened.book.path(opened.run_id, opened.at)
+    except OrchestratorError:
+        return ""
+    step = ir.steps.get(str(error["step"]))
+    return "" if step is None or step.origin is None else f"{Path(step.origin.file).name}:{step.origin.line}"
+
+
+def _error(error: dict[str, Json], place: str) -> dict[str, str]:
     details = error.get("details")
     return {
         "code": str(error.get("code") or ""),
         "message": str(error.get("message") or error.get("reason") or ""),
         "step": str(error.get("step") or ""),
+        "place": place,
         "details": pretty(details, 4_000) if details else "",
     }
 
