@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format bench golden sim chaos load clean
+.PHONY: help demo test check format bench golden sim chaos load pictures clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -56,6 +56,9 @@ chaos: $(READY)  ## kill -9, full disks and lost databases, at length
 
 load: $(READY)  ## load a loopback server and check its answers
 	LOAD_SECONDS=$${LOAD_SECONDS:-300} $(BIN)/python -m pytest tests/load --timeout 3600 $(PYTEST_ARGS)
+
+pictures: $(READY)  ## take the pictures of docs/pictures anew, with Chromium
+	$(BIN)/python -m tests.pages.pictures
 
 clean:  ## remove what make built
 	rm -rf $(VENV) dist build bench/envs .mypy_cache .ruff_cache .pytest_cache .hypothesis
