@@ -27,19 +27,21 @@ def check_callables(infos: Iterable[CallableInfo], project: Project) -> list[Bre
     What the catalog has a problem with (`PLG006`) is not tried as well: importing it would only say the same again.
     """
     breaches: list[Breach] = []
-    files: dict[Path, None] = {}
+    tried: dict[tuple[str, tuple[str, ...]], tuple[Breach, ...]] = {}
+    packages = {plugin.namespace: (plugin.module, ()) for plugin in project.catalog.packages()}
     for info in infos:
         breaches += check_description(info)
         if (problem := project.catalog.problem(info.name)) is not None:
             breaches.append(Breach(info.name, problem.code, f"{problem.message}; {problem.help} ({problem.origin})"))
             continue
-        breaches += asyncio.run(check_runs(info, project.root))
         if info.origin is not None and info.provider not in ("code", "bundled"):
-            files[Path(info.origin.file)] = None
-    for file in files:
-        place = local_module(file, project)
-        if place is not None:
-            breaches += check_import(*place)
+            place = local_module(Path(info.origin.file), project) or packages.get(info.namespace)
+            if place is not None and place not in tried:
+                tried[place] = check_import(*place)  # in a process of its own, before it is imported here
+                breaches += tried[place]
+            if place is not None and any(breach.message.startswith(CANNOT) for breach in tried[place]):
+                continue
+        breaches += asyncio.run(check_runs(info, project.root))
     return breaches
 
 

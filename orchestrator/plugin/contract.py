@@ -199,7 +199,7 @@ def check_import(module: str, path: tuple[str, ...] = ()) -> tuple[Breach, ...]:
         return (Breach(module, "import", f"{CANNOT}: it did not end within a minute"),)
     if done.returncode != 0:
         last = done.stderr.strip().rpartition("\n")[2]
-        return (Breach(module, "import", f"{CANNOT}: {last[:300]}"),)
+        return (Breach(module, "import", f"{CANNOT}: {last[:300] or f'it ends the process with {done.returncode}'}"),)
     try:
         found: Any = json.loads(done.stdout.strip().rpartition("\n")[2])
     except ValueError:

@@ -90,9 +90,14 @@ class ServiceHub:
         return is_plugin or self.provider(name) is not None
 
     def vault(self, flow: str, info: CallableInfo | None = None) -> SecretVault:
-        """The secrets of a flow; a callable's own declared secrets may go to the hosts that it declares."""
+        """The secrets of a flow, and those that a callable declares: with its hosts, as far as the operator says nothing.
+
+        A secret that `[secrets.grant]` names is for the flows named there, and one of `[secrets.hosts]` for those hosts.
+        """
         secrets = self.config.secrets
-        granted = (*secrets.grant.get(flow, ()), *(info.secrets if info else ())) if self._needs_grants else None
+        ruled = {name for names in secrets.grant.values() for name in names}
+        own = tuple(name for name in info.secrets if name not in ruled) if info else ()
+        granted = (*secrets.grant.get(flow, ()), *own) if self._needs_grants else None
         vault = SecretVault(self.provider, granted=granted, hosts=secrets.hosts, flow=flow)
         if info is None or not info.secrets:
             return vault

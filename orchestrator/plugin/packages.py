@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -113,7 +113,7 @@ def installed_plugins(allow: Iterable[str], *, reserved: Iterable[str] = ()) -> 
             continue
         refused = refusal(plugin, allowed.get(_normal(plugin.distribution)))
         if refused is not None:
-            problems.append(PluginProblem("PLG004", name, refused, f'[plugins] allow = ["{_entry_of(plugin)}"]'))
+            problems.append(PluginProblem("PLG004", name, refused, _way_out(plugin, allowed)))
             continue
         seen[plugin.namespace] = plugin.label
         try:
@@ -128,6 +128,14 @@ def installed_plugins(allow: Iterable[str], *, reserved: Iterable[str] = ()) -> 
         for entry in missing.values()
     ]
     return Installed(tuple(infos), packages, tuple(problems))
+
+
+def _way_out(plugin: InstalledPlugin, allowed: Mapping[str, Allowed]) -> str:
+    """What an operator can do; a changed file is never answered by leaving its hash out."""
+    known = allowed.get(_normal(plugin.distribution))
+    if known is not None and known.sha256 and known.version in ("", plugin.version):
+        return "install it anew, or look at what has changed and pin it again: `orchestrator plugin list --pins`"
+    return f'[plugins] allow = ["{_entry_of(plugin)}"]'
 
 
 def allowed_plugin(namespace: str, allow: Iterable[str]) -> InstalledPlugin | None:

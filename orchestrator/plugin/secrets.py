@@ -222,12 +222,12 @@ class SecretVault:
         return self._hosts.get(name, ())
 
     def with_hosts(self, hosts: Mapping[str, tuple[str, ...]]) -> SecretVault:
-        """The same vault with more hosts allowed, for a callable that declared them; what is resolved stays shared."""
+        """The same vault with the hosts of a callable for secrets that the operator bound to none; what is resolved is shared."""
         if not hosts:
             return self
         joined = dict(self._hosts)
-        for name, more in hosts.items():
-            joined[name] = tuple(dict.fromkeys((*joined.get(name, ()), *more)))
+        for name, declared in hosts.items():
+            joined.setdefault(name, declared)
         vault = SecretVault(self._provider, granted=self._granted, hosts=joined, flow=self._flow)
         vault._resolved = self._resolved
         return vault

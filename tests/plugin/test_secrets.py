@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from orchestrator.errors import PluginError, StepError
 from orchestrator.plugin.config import ProjectConfig, SecretsConfig
 from orchestrator.plugin.hub import ServiceHub
+from orchestrator.plugin.info import CallableInfo
 from orchestrator.plugin.secrets import Secret, SecretVault, environment_provider, mask, read_env_file
 
 VALUE = 'p@ss/w"rd é+='
@@ -112,6 +113,17 @@ def test_a_flow_gets_only_what_it_was_granted(tmp_path: Path) -> None:
     with pytest.raises(StepError):
         hub.vault("another").get("CMS_TOKEN")
     assert denied.value.code == "secret.denied"
+
+
+def test_the_operator_rules_over_what_a_plugin_declares(tmp_path: Path) -> None:
+    secrets = SecretsConfig(grant={"publish": ("RULED",)}, hosts={"RULED": ("cms.example",), "BOUND": ("cms.example",)})
+    config = ProjectConfig(root=tmp_path, file=tmp_path / "orchestrator.toml", secrets=secrets)
+    hub = ServiceHub(config, secrets=dict.fromkeys(("RULED", "BOUND", "FREE"), "x").get)
+    info = CallableInfo("crm.tell", {}, secrets=("RULED", "BOUND", "FREE"), hosts=("crm.example",))
+    vault = hub.vault("another", info)
+    assert [vault.has(name) for name in info.secrets] == [False, True, True]
+    assert hub.vault("publish", info).has("RULED")
+    assert [vault.hosts_of(name) for name in info.secrets] == [("cms.example",), ("cms.example",), ("crm.example",)]
 
 
 def test_a_missing_secret_says_where_to_put_it() -> None:
