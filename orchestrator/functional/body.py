@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.authoring.python_child import show_in_parent
 from orchestrator.errors import RunCancelled
+from orchestrator.functional.errors import RequestError
 from orchestrator.functional.events import WorkflowErrorDetails
 from orchestrator.functional.outcomes import Outcome, Raised, Returned, Superfluous
 from orchestrator.functional.questions import schema_of
@@ -15,6 +16,7 @@ from orchestrator.functional.values import Encoded, encode, plain_json
 from orchestrator.ir.model import BodyIR, EventIR, FlowIR, StepIR
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
+from orchestrator.runtime.questions import relayed
 from orchestrator.runtime.state import Activation, EventRef
 
 if TYPE_CHECKING:  # a workflow owns its body
@@ -190,6 +192,9 @@ class FunctionBody:
     def answer(self, run: Actor, request_id: str, value: Any) -> None:
         """Take an answer to an open question. Raises: RequestError, InvalidResponse; the question stays open."""
         session = session_of(self.workflow, run)
+        asked = session.asked.get(request_id)
+        if asked is not None and (real := relayed({"data": plain_json(asked.data)})):
+            raise RequestError(f"question {request_id!r} repeats request {real}; answer that one")
         session.answer(session.check_answers({request_id: value}))
 
     def child_start(self, run: Actor, act: Activation, child: str) -> tuple[Any, t.Started]:

@@ -30,6 +30,7 @@ from orchestrator.ir.model import Origin
 from orchestrator.runtime import ticks as t
 from orchestrator.runtime.actor import Actor
 from orchestrator.runtime.answering import AnswerRefused
+from orchestrator.runtime.questions import RELAYS
 
 WHO = "as"
 
@@ -197,9 +198,24 @@ class _Child:
             frame = frame_here()
             assert frame is not None
             name = f"{self._path}/{request.id}" + (f"/{count + 1}" if count else "")
-            answer = await ask(frame, _shown(request, problem), _answer_type(request), name)
+            answer = await ask(frame, self._shown(request, problem), _answer_type(request), name)
             count += 1
             problem = await self._give(request, dict(answer))
+
+    def _shown(self, request: OpenRequest, problem: str | None) -> dict[str, Any]:
+        shown = {
+            "flow": request.flow,
+            "step": request.step,
+            "title": request.title,
+            "show": dict(request.show),
+            "form": dict(request.form),
+            "to": dict(request.to) if request.to is not None else None,
+        }
+        if (
+            self._start.engine is self._frame.run.actor.engine
+        ):  # people find the request itself where they would find this
+            shown[RELAYS] = f"{request.run_id}/{request.id.rpartition('~')[2]}"
+        return shown if problem is None else {**shown, "problem": problem}
 
     async def _give(self, request: OpenRequest, answer: dict[str, Any]) -> str | None:
         """Answer the child; gives why it was refused, if the question must be asked again."""
@@ -218,18 +234,6 @@ class _Child:
         except RunFinished:
             return None
         return None
-
-
-def _shown(request: OpenRequest, problem: str | None) -> dict[str, Any]:
-    shown = {
-        "flow": request.flow,
-        "step": request.step,
-        "title": request.title,
-        "show": dict(request.show),
-        "form": dict(request.form),
-        "to": dict(request.to) if request.to is not None else None,
-    }
-    return shown if problem is None else {**shown, "problem": problem}
 
 
 def _answer_type(request: OpenRequest) -> Any:  # an annotation

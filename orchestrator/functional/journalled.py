@@ -6,6 +6,7 @@ the store and knows the workflow by name can go on with it after a crash.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:  # they make this
     from orchestrator.runtime.durable import DurableEngine
 
 PAGE = 1_000
+_RELAYED = re.compile(r".*#\d+/([^/]+?)(?:/\d+)?")  # path of a called flow / its request / how often it was asked again
 
 
 def engine_for(store: Any) -> Engine:  # a URL, a Journal or an engine
@@ -125,7 +127,12 @@ class StoredRuns:
         return await self.find(found[0])
 
     async def _runs_asking(self, request_id: str, state: str) -> set[str]:
-        """The runs of this workflow that have a question of this id in a state."""
+        """The runs of this workflow that have a question of this id in a state, or repeat one of a flow that they called."""
+        relayed = _RELAYED.fullmatch(request_id)
+        if relayed is not None:
+            rows = await self.store.requests(state=state, request_id=relayed[1].rpartition("~")[2], limit=PAGE)
+            callers = [await self._caller_of(row.run_id) for _, row in rows]
+            return {caller for caller in callers if caller is not None}
         found: set[str] = set()
         after = 0
         while True:
@@ -135,8 +142,20 @@ class StoredRuns:
                 return found
             after = rows[-1][0]
 
+    async def _caller_of(self, run_id: str) -> str | None:
+        """The run of this workflow that has called a run, itself or through others."""
+        row = await self.store.run(run_id)
+        while row.parent is not None:
+            row = await self.store.run(row.parent)
+            if row.flow == self.workflow.name:
+                return row.run_id
+        return None
+
     async def _waits_for(self, run_id: str, wanted: set[str]) -> bool:
         """Whether a run waits, and has asked for all these answers."""
+        wanted = {name for name in wanted if not _RELAYED.fullmatch(name)}
+        if not wanted:
+            return True
         waits = {row.request_id for _, row in await self.store.requests(run_id=run_id, limit=PAGE)}
         decided = await self.store.requests(state="decided", run_id=run_id, limit=PAGE) if wanted - waits else ()
         return bool(waits) and wanted <= waits | {row.request_id for _, row in decided}

@@ -10,6 +10,7 @@ import asyncio
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
+from datetime import timedelta
 from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from orchestrator.errors import StepTimedOut
@@ -70,7 +71,7 @@ def step(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Callable[P, Coroutine[An
 
 @overload
 def step(
-    *, name: str | None = None, retry: int | RetryPolicy | None = None, timeout: float | None = None
+    *, name: str | None = None, retry: int | RetryPolicy | None = None, timeout: float | timedelta | None = None
 ) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Callable[P, Coroutine[Any, Any, R]]]: ...
 
 
@@ -80,11 +81,12 @@ def step(
     *,
     name: str | None = None,
     retry: int | RetryPolicy | None = None,
-    timeout: float | None = None,
+    timeout: float | timedelta | None = None,
 ) -> Any:
     """A step: inside a run its result is kept and never computed twice; outside it is the plain function.
 
-    `retry` is the number of attempts in all, or a policy; `timeout` bounds one attempt, in seconds. A parameter annotated
+    `retry` is the number of attempts in all, or a policy; `timeout` bounds one attempt: seconds, or a
+    `timedelta`. A parameter annotated
     with `WorkflowRunContext`, or named `ctx`, gets the run's context.
 
     Raises: SignatureError for a function that is not async.
@@ -100,11 +102,13 @@ def step(
     return lambda function: _make_step(function, name, retry, timeout)
 
 
-def _make_step(fn: Any, name: str | None, retry: int | RetryPolicy | None, timeout: float | None) -> Any:
+def _make_step(fn: Any, name: str | None, retry: int | RetryPolicy | None, timeout: float | timedelta | None) -> Any:
     shape = shape_of_step(fn, WorkflowRunContext)
     definition = StepDefinition(fn, shape, name or fn.__name__)
     definition.retry = _policy_of(retry, definition)
-    if timeout is not None and not timeout > 0:
+    if isinstance(timeout, timedelta):
+        timeout = timeout.total_seconds()
+    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0):
         raise SignatureError(f"step `{definition.name}`: timeout is {timeout!r}, but must be more than 0 seconds")
     definition.timeout_s = timeout
     plain = _plain_call(definition)

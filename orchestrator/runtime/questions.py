@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # the actor's sink uses this
     from orchestrator.runtime.state import RunState
 
 ANSWER = "answer"
+RELAYS = "relays"  # in what a relayed question shows
 SAYING = ("title", "question", "prefix", "text", "prompt", "message", "msg")
 Written = tuple[RequestRow, AuditRow]
 
@@ -51,6 +52,16 @@ def question_data(shown: Json) -> dict[str, Json]:
     }
 
 
+def relayed(shown: Json) -> str:
+    """The request (`run/request`) that a question only repeats, for the code that called its flow; nothing for a real one.
+
+    People answer that request, where its audience and who answers are checked.
+    """
+    data = shown.get("data")
+    found = data.get(RELAYS) if isinstance(data, dict) else None
+    return found if isinstance(found, str) else ""
+
+
 def _title(data: Json) -> str:
     """What a question says in a line: its text, or the field of it that is named like one."""
     said = data
@@ -71,9 +82,9 @@ def open_question_rows(run_id: str, plan: FlowPlan, state: RunState, ticks: Iter
     asked_at = {tick.request_id: tick.at for tick in ticks if isinstance(tick, t.WaitOpened)} if waits else {}
     codec: Any = plan.codec  # of a workflow function: it alone asks so
     return [
-        question_row(run_id, plan.ir.name, wait.request_id, asked_at[wait.request_id], codec.question(wait.asked))
+        question_row(run_id, plan.ir.name, wait.request_id, asked_at[wait.request_id], shown)
         for wait in waits
-        if wait.request_id is not None
+        if wait.request_id is not None and not relayed(shown := codec.question(wait.asked))
     ]
 
 
@@ -91,8 +102,10 @@ class QuestionWatch:
         """What a tick that is about to be applied changes. `show(shown)` is what a question announces, as plain JSON."""
         if type(tick) is t.WaitOpened:
             if tick.request_id and tick.announce is not None and tick.request_id not in self._open:
-                self._open.add(tick.request_id)
-                yield self._opened(tick.request_id, tick.at, show(tick.announce[1]))
+                shown = show(tick.announce[1])
+                if not relayed(shown):
+                    self._open.add(tick.request_id)
+                    yield self._opened(tick.request_id, tick.at, shown)
         elif type(tick) is t.EventIn:
             if self._open and tick.type[:1] == "?" and tick.type[1:] in self._open:
                 yield self._closed(tick.type[1:], "decided", tick.at)
@@ -124,4 +137,5 @@ def open_asks(run: Actor) -> dict[str, Request]:
     return {
         request_id: Request(request_id, 0, str(shown["source"]), 0.0, question_data(shown), [Ballot()])
         for request_id, shown in run.plan.questions(run).items()
+        if not relayed(shown)
     }

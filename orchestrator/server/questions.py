@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.runtime import ticks as t
-from orchestrator.runtime.questions import question_data
+from orchestrator.runtime.questions import question_data, relayed
 from orchestrator.server.book import RequestRow
 from orchestrator.server.memory_book import MemoryBook, Record
 
@@ -22,7 +22,8 @@ def _of(book: MemoryBook, record: Record) -> list[RequestRow]:
     found: dict[str, RequestRow] = {}
     for _, entry in record.entries(-1):
         if isinstance(entry, t.WaitOpened) and entry.request_id and entry.announce is not None:
-            found[entry.request_id] = _row(book, record, entry, entry.announce[1])
+            if not relayed(record.actor.plan.codec.question(entry.announce[1])):
+                found[entry.request_id] = _row(book, record, entry, entry.announce[1])
         elif isinstance(entry, t.EventIn) and entry.type.startswith("?"):
             found.pop(entry.type[1:], None)
     return list(found.values())

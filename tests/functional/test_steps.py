@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from pydantic import BaseModel
 
 from orchestrator.errors import NotSerializable, StepTimedOut
 from orchestrator.functional import InMemoryCheckpointStorage, RunContext, step, workflow
+from orchestrator.functional.errors import SignatureError
 from orchestrator.runtime.clock import VirtualClock
 from orchestrator.runtime.engine import current_engine
 
@@ -447,3 +449,12 @@ def test_a_restored_run_has_all_attempts_of_the_step_it_failed_in() -> None:
         return await flow.run(checkpoint_id=latest.checkpoint_id)
 
     assert asyncio.run(main()).text == "up"
+
+
+def test_the_timeout_of_a_step_is_seconds_or_a_timedelta_and_nothing_else() -> None:
+    async def slow() -> None: ...
+
+    assert step(timeout=timedelta(seconds=2))(slow).step.timeout_s == 2.0
+    for wrong in ("5", 0, timedelta(0), True):
+        with pytest.raises(SignatureError, match="timeout is"):
+            step(timeout=wrong)(slow)  # type: ignore[call-overload]

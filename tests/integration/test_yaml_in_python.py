@@ -251,3 +251,17 @@ def test_the_runs_of_a_function_and_its_flow_are_in_the_store_like_all_others(tm
         ("review", "yaml", "f", "done"),
         ("outer", "function", None, "done"),
     ]
+
+
+def test_people_answer_the_request_itself_and_not_the_question_that_repeats_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        outer = function_around(tmp_path, [], store=url(tmp_path))
+        await outer.run("tea")
+        store = open_journal(url(tmp_path))
+        try:
+            open_now = [row for _, row in await store.requests()]
+        finally:
+            await store.aclose()
+        assert [(row.request_id, row.flow == outer.name) for row in open_now] == [(NAME.rpartition("/")[2], False)]
+
+    run(main)
