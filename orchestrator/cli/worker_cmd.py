@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ class WorkerOptions:
     show_default=True,
     help="Who spreads the runs.",
 )
-@click.option("--name", help="The worker's name; made from host and process otherwise.")
+@click.option("--name", help="What the worker's name begins with; the host otherwise.")
 @click.option("--grace", "grace_s", default=GRACE_S, show_default=True, help="Seconds that calls may go on at SIGTERM.")
 @click.option("--metrics", metavar="HOST:PORT", help="Serve /metrics and /healthz here.")
 @click.option("--fake-llm", is_flag=True, help="Answer model calls with a built-in fake, offline.")
@@ -123,7 +124,7 @@ def make_worker(project: Project, options: WorkerOptions) -> Worker:
         pools=frozenset(options.pools),
         concurrency=options.concurrency,
         is_strict=parsed.is_strict,
-        worker=options.name,
+        worker=own_name(options.name),
     )
 
 
@@ -182,3 +183,8 @@ async def _serve_metrics(worker: Worker, address: str) -> asyncio.Server:
             writer.close()
 
     return await asyncio.start_server(answer, host or "127.0.0.1", int(port), limit=16_384)
+
+
+def own_name(given: str | None) -> str | None:
+    """A name that no other process has or had: runs are held under it, and a dead process's are taken over by it."""
+    return None if given is None else f"{given}:{os.getpid()}:{os.urandom(4).hex()}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -247,6 +248,9 @@ async def save_source(request: Request) -> Response:
     return JSONResponse(await save(desk_of(request), request.path_params["name"], body.text, body.digest))
 
 
+_NAME = re.compile(r"""^flow[ \t]*:[ \t]*["']?([^\s"'#]+)""", re.MULTILINE)
+
+
 async def save(desk: Desk, name: str, text: str, known: str) -> dict[str, str]:
     """Write a flow file, whole or not at all. Raises: Refused 403 where editing is off, 409 if the file has changed."""
     if not desk.settings.allows_edit:
@@ -263,6 +267,14 @@ async def save(desk: Desk, name: str, text: str, known: str) -> dict[str, str]:
             "edit.conflict",
             "the file was changed by somebody else since you opened it",
             "load it again and repeat your change",
+        )
+    written = _NAME.search(text)
+    if written is None or written[1] != name or "\0" in text:
+        raise Refused(
+            422,
+            "edit.name",
+            f"the text must begin with `flow: {name}`, the name that runs and links go by",
+            "to rename a flow, rename it in its file; to make another one, make another file",
         )
     served = desk.shelf.find(name)
     assert served.file is not None

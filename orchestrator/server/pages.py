@@ -131,6 +131,8 @@ def assets_version() -> str:
 
 async def static_file(request: Request) -> Response:
     """A file of the pages; cached for good when its version is in the address."""
+    if "\0" in request.path_params["path"]:
+        raise Refused(404, "not_found", "there is no such file")
     version, _, rest = request.path_params["path"].partition("/")
     is_versioned = version == assets_version()
     path = (STATIC / (rest if is_versioned else request.path_params["path"])).resolve()

@@ -307,3 +307,21 @@ def test_a_worker_that_is_asked_to_end_lets_its_call_end_and_gives_the_rest_back
     office.open_door("a")
     assert worker.wait(20) == 0
     assert office.statuses() == {"a": "done"} and len(office.calls()) == 2
+
+
+def test_a_worker_that_is_started_again_under_its_name_runs_nothing_twice(office: Office) -> None:
+    first = office.start("worker", "--name", "w")
+    _, url = office.serve("--no-workers")
+    post(f"{url}/api/flows/queue/runs", {"inputs": {"key": "a"}, "run_id": "a"})
+    until(lambda: office.calls() == [("a", first.pid)])
+    office.kill(first.pid)
+    second, third = office.start("worker", "--name", "w"), office.start("worker", "--name", "w")
+    until(lambda: len(office.calls()) == 2)
+    assert office.calls()[1][1] in (second.pid, third.pid)
+    office.open_door("a")
+    until(lambda: office.statuses()["a"] == "done")
+    assert len(office.calls()) == 2
+    with sqlite3.connect(f"file:{office.file}?mode=ro", uri=True) as db:
+        names = [name for (name,) in db.execute("SELECT name FROM workers")]
+    db.close()
+    assert len({name for name in names if name.startswith("w:")}) >= 2

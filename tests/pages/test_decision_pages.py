@@ -165,6 +165,19 @@ def test_an_answer_to_an_older_text_is_refused(client: TestClient) -> None:
     assert "look at it again" in Page(answer.text).words
 
 
+def test_an_approval_never_takes_back_a_colleagues_correction(client: TestClient) -> None:
+    path = ask(client)
+    seen = page(client, path).fields
+    be(client, "noa")
+    submit(client, path, "edit", text="Noa's text.")
+    be(client, "lee")
+    sent = {**seen, "do": "verdict:approve"}
+    refused = Page(client.post(path, data=sent).text)
+    assert refused.fields["text"] == "Noa's text."
+    done = Page(client.post(path, data={**refused.fields, "do": "verdict:approve"}).text)
+    assert "1 of 2" in done.words and "revision 2" in done.words and "lee corrected" not in done.words
+
+
 def test_a_second_round_compares_with_the_first(client: TestClient) -> None:
     path = ask(client)
     run_id = path.removeprefix("/inbox/").partition("~")[0]

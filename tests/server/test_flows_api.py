@@ -72,6 +72,17 @@ def test_saving_needs_permission_and_the_digest_of_what_was_read(tmp_path: Path)
     assert "lower" in (tmp_path / "echo.flow.yaml").read_text()
 
 
+@pytest.mark.parametrize("text", ["flow: other\n", "flow: ../../evil\n", "steps: {}\n", "flow: echo\n\0"])
+def test_a_flow_keeps_its_name_when_it_is_saved(tmp_path: Path, text: str) -> None:
+    write_flows(tmp_path, echo=ECHO)
+    with client_of(create_app(desk=make_desk(tmp_path, allows_edit=True))) as client:
+        source = client.get("/api/flows/echo/source").json()
+        refused = client.put("/api/flows/echo/source", json={"text": text, "digest": source["digest"]})
+        assert (refused.status_code, refused.json()["code"]) == (422, "edit.name")
+        assert client.get("/api/flows/echo").status_code == 200
+    assert (tmp_path / "echo.flow.yaml").read_text("utf-8").lstrip() == source["text"].lstrip()
+
+
 def test_a_file_that_changed_meanwhile_is_not_written_over(tmp_path: Path) -> None:
     write_flows(tmp_path, echo=ECHO)
     with client_of(create_app(desk=make_desk(tmp_path, allows_edit=True))) as client:

@@ -126,6 +126,11 @@ def test_a_post_from_another_site_has_no_effect(client: TestClient, headers: dic
     assert answer.status_code == 403 and runs(client) == 0
 
 
+@pytest.mark.parametrize("path", ["/static/%00", "/static/..%2f..%2fpages.py", "/static/app.css%00.js"])
+def test_an_odd_path_of_a_static_file_is_not_found(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
 def test_a_post_from_our_own_page_is_taken(client: TestClient) -> None:
     headers = {"Origin": "http://127.0.0.1", "Sec-Fetch-Site": "same-origin"}
     assert client.post(RUNS, json={"inputs": {"text": "x"}}, headers=headers).status_code == 201

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
@@ -82,6 +83,7 @@ class Decision(TypedDict):
     compared: Compared | None
     edit_label: str
     edit_text: str
+    edit_was: str
     fields: list[Field]
     verdicts: list[Standing]
     has_verdicts: bool
@@ -162,6 +164,7 @@ def decision_view(
         "compared": compared_with(row, show, closed),
         "edit_label": as_words(str(edit)) if edit else "",
         "edit_text": _edit_text(row, show, attempt),
+        "edit_was": text_mark(_edit_text(row, show, None)),
         "fields": fields_of(
             row.data.get("form"), skip=[field] if field else [], values=filled.values, errors=filled.errors
         ),
@@ -207,6 +210,11 @@ def _refusal(row: RequestRow, request: Request, user: str, groups: tuple[str, ..
         return refusal_for(request, user, groups)
     reasons = [refusal_for(request, user, groups, number) for number in range(len(request.ballots))]
     return None if None in reasons or not reasons else reasons[0]
+
+
+def text_mark(text: str) -> str:
+    """A short mark of a text, by which a form tells whether the text in it was changed. Browsers send line ends of their own."""
+    return hashlib.sha256(text.replace("\r\n", "\n").strip("\n").encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def _edit_text(row: RequestRow, show: Mapping[str, Json], attempt: Attempt | None) -> str:

@@ -32,7 +32,7 @@ from orchestrator.server.request_desk import (
     sees,
 )
 from orchestrator.server.views.ballots import recount, refusal_for
-from orchestrator.server.views.decision_view import Attempt, decision_view
+from orchestrator.server.views.decision_view import Attempt, decision_view, text_mark
 from orchestrator.server.views.filter_pages import kept_filters
 from orchestrator.server.views.forms import Filled, errors_of, read_form
 from orchestrator.server.views.inbox_view import inbox_view
@@ -287,11 +287,10 @@ class _Submitted:
             raise Refused(422, "request.form", "The answer does not fit the form.")
 
     def _has_new_text(self) -> bool:
-        """Whether the text was changed in place. Browsers send line ends of their own."""
+        """Whether the text was changed in this form, whatever others have made of it meanwhile."""
         if "had_text" not in self.form or not self.row.data.get("edit"):
             return False
-        old = self.row.text if self.row.text is not None else ""
-        return isinstance(old, str) and _text(self.form, "text") != old.replace("\r\n", "\n")
+        return text_mark(_text(self.form, "text")) != _text(self.form, "had_text")
 
     async def _edit(self) -> None:
         if not self._has_new_text():
